@@ -1,0 +1,76 @@
+# make demo    answer a word problem with the bundled model, on this machine, from nothing
+# make test    what CI runs: style, types, floors, then every test
+# make help    the rest
+SHELL := bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A stamp says that the environment holds what pyproject.toml and constraints.txt ask for,
+# so that a second `make` starts at once and needs no network.
+DEMO_STAMP := $(VENV)/.demo-ready
+DEV_STAMP := $(VENV)/.dev-ready
+export QUESTION ?= Tom has 4 bags. Each bag has 6 apples. Ann has 5 more apples than Tom. How many apples does Ann have?
+
+# One short line a package, so that a long download is seen to move.
+PROGRESS := awk '/^Collecting/ { print "  " $$2; fflush() } /^(Building|Installing)/ { print "  " $$1 " ..."; fflush() }'
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
+
+.PHONY: help demo test lint format types floors unit bench train-nano clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "langchain-qstar needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "could not make $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+$(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV)/ (nothing outside it): this package with the extras 'transformers' and 'cli'"
+	@echo "(langchain-core, langgraph, torch, transformers, rich and what they need): about @DEMO_DOWNLOAD@ to download,"
+	@echo "@DEMO_DISK@ on disk with the CPU build of torch. Where pip prefers the CUDA build, add about 3 GB."
+	@set -o pipefail; $(PIP) --editable '.[transformers,cli]' | $(PROGRESS)
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV)/ (nothing outside it): this package with all extras and the development tools:"
+	@echo "about @DEV_DOWNLOAD@ to download, @DEV_DISK@ on disk with the CPU build of torch (CUDA build: 3 GB more)."
+	@set -o pipefail; $(PIP) 'pip>=25.1' | $(PROGRESS)
+	@set -o pipefail; $(PIP) --editable '.[all]' --group dev | $(PROGRESS)
+	@touch $(DEMO_STAMP) $@
+
+demo: $(DEMO_STAMP)  ## answer a word problem with Q* and the bundled model (QUESTION=... for your own)
+	@$(BIN)/qstar solve "$$QUESTION"
+
+test: lint types floors unit  ## style, types, floors and all tests: what CI runs
+
+lint: $(DEV_STAMP)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)  ## mypy, strict
+	@$(BIN)/mypy
+
+floors: $(DEV_STAMP)  ## imports run from higher floors to lower ones
+	@$(BIN)/lint-imports
+
+unit: $(DEV_STAMP)  ## the tests, without lint and types
+	@$(BIN)/python -m pytest
+
+format: $(DEV_STAMP)  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(DEV_STAMP)  ## every benchmark in its quick form
+	@for file in benchmarks/*.py; do echo "$$file --quick"; $(BIN)/python $$file --quick || exit; done
+
+train-nano: $(DEV_STAMP)  ## train the bundled model again (an hour or two on CPU; resumable)
+	@$(BIN)/python -m langchain_qstar.training.nano
+
+clean:  ## remove the environment, builds and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

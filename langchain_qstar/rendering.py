@@ -1,0 +1,153 @@
+"""How a solution looks: text made safe to show, the chosen path, and HTML.
+
+Floor 0: works on plain data, the JSON form of a `Solution`, so that a file
+written by another process renders the same. Model output is foreign text: it
+is escaped here and never interpreted, neither as HTML nor as terminal codes.
+
+It does not draw in terminals (see `report.terminal`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+# C0 and C1 controls (terminal commands), bidirectional overrides (reordered
+# text), line separators and lone surrogates (not encodable).
+_UNSAFE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_PICTURES: Final = 0x2400  # the block of visible symbols for C0 controls
+
+MAX_ROWS: Final = 400
+"""Most tree rows in a page; a notebook with thousands of rows stops scrolling."""
+
+STOPPED: Final[Mapping[str, str]] = {
+    "complete": "the search ended as asked",
+    "exhausted": "nothing was left to expand",
+    "pops": "the budget of pops ended",
+    "tokens": "the budget of tokens ended",
+    "completions": "the budget of completions ended",
+    "seconds": "the budget of seconds ended",
+    "nodes": "the budget of nodes ended",
+    "interrupted": "it was interrupted",
+}
+"""`Solution.stopped` in words."""
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(_PICTURES + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
+
+
+def plain(text: str) -> str:
+    """One line of `text` that no terminal or bidi engine acts upon.
+
+    Surrounding white space is removed, inner line breaks and tabs become
+    spaces, other control characters become visible symbols.
+    """
+    return _UNSAFE.sub(_visible, " ".join(text.split()))
+
+
+def path_ids(nodes: Iterable[tuple[str, str | None, str]], steps: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the nodes that spell `steps`, from the root down.
+
+    Args:
+        nodes: `(id, parent, text)` of each node, parents before children.
+        steps: The step texts of the chosen trajectory, in order.
+
+    Returns:
+        The root's id and one id a step, or nothing if no path has these texts.
+    """
+    parents: dict[str, str | None] = {}
+    level: dict[str, int] = {}  # id -> how many of `steps` its path spells
+    last = None
+    for node, parent, text in nodes:
+        parents[node] = parent
+        if parent is None:
+            level[node] = 0
+        elif parent in level and level[parent] < len(steps) and steps[level[parent]] == text:
+            level[node] = level[parent] + 1
+        if last is None and level.get(node) == len(steps):
+            last = node
+    path: list[str] = []
+    while last is not None:
+        path.append(last)
+        last = parents[last]
+    return tuple(reversed(path))
+
+
+def solution_html(solution: Mapping[str, Any]) -> str:
+    """A self-contained HTML fragment of a solution: no script, nothing loaded.
+
+    Args:
+        solution: `Solution.model_dump(mode="json")`, or the same read from a file.
+    """
+    answer = solution["answer"]
+    shown = "no answer" if answer is None else plain(answer)
+    parts = [
+        '<div style="font-family:sans-serif;line-height:1.4">',
+        f"<p>{escape(plain(solution['question']))}</p>",
+        _ordered(step["text"] for step in solution["steps"]),
+        f"<p><b>{escape(shown)}</b> &middot; {escape(_facts(solution))}</p>",
+    ]
+    if solution["votes"]:
+        votes = "; ".join(f"{plain(v['answer'])} {v['weight']:.0%}" for v in solution["votes"])
+        parts.append(f"<p>votes: {escape(votes)}</p>")
+    if solution["tree"]:
+        parts.append(_tree_html(solution))
+    return "\n".join([*parts, "</div>"])
+
+
+def _ordered(texts: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(plain(text))}</li>" for text in texts)
+    return f"<ol>{items}</ol>" if items else ""
+
+
+def _facts(solution: Mapping[str, Any]) -> str:
+    usage = solution["usage"]
+    return (
+        f"{solution['method']}: {STOPPED[solution['stopped']]}; "
+        f"{usage['completion_tokens']} tokens generated in {usage['completions']} completions; "
+        f"{solution['seconds']:.2f} s; seed {solution['seed']}"
+    )
+
+
+def _tree_html(solution: Mapping[str, Any]) -> str:
+    nodes = solution["tree"]
+    texts = [step["text"] for step in solution["steps"]]
+    path = set(path_ids(((n["id"], n["parent"], n["text"]) for n in nodes), texts))
+    rows = [_row_html(node, chosen=node["id"] in path) for node in _preorder(nodes)[:MAX_ROWS]]
+    hidden = len(nodes) - len(rows)
+    if hidden:
+        rows.append(f"<div>and {hidden} more</div>")
+    return (
+        f"<details><summary>tree of {len(nodes)} nodes</summary>"
+        f'<div style="font-family:monospace">{"".join(rows)}</div></details>'
+    )
+
+
+def _preorder(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    # A stack, not recursion: a tree may be deeper than Python's call stack.
+    children: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
+    for node in nodes:
+        children[node["parent"]].append(node)
+    ordered: list[Mapping[str, Any]] = []
+    stack = children[None][::-1]
+    while stack:
+        node = stack.pop()
+        ordered.append(node)
+        stack.extend(reversed(children[node["id"]]))
+    return ordered
+
+
+def _row_html(node: Mapping[str, Any], *, chosen: bool) -> str:
+    figures = [f"{name}={node[name]:.3f}" for name in ("q", "f") if node[name] is not None]
+    if node["popped"] is not None:
+        figures.insert(0, f"#{node['popped']}")
+    style = f"margin-left:{node['depth']}em" + (";font-weight:bold" if chosen else "")
+    text = plain(node["text"]) or "root"
+    return f'<div style="{style}">{escape(" ".join(figures))} {escape(text)}</div>'

@@ -1,0 +1,127 @@
+"""A solution as a tree in the terminal.
+
+Everything a model wrote goes through `rendering.plain` and into `rich.text.Text`,
+never into a markup string, so `[red]` or an escape sequence stays what it is: text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from langchain_qstar.rendering import STOPPED, path_ids, plain
+from langchain_qstar.solution import Solution, TreeNode, Vote
+
+CHOSEN: Final = "bold green"
+ASIDE: Final = "dim"
+MAX_LEVELS: Final = 64
+"""Deepest level drawn: every level indents, and a terminal has only so many columns."""
+
+
+def print_solution(solution: Solution, console: Console) -> None:
+    """Write the tree, the votes, the cost and the answer to `console`."""
+    console.print(render_solution(solution))
+
+
+def render_solution(solution: Solution) -> RenderableType:
+    """The tree with the chosen path marked, then votes, cost and the answer last."""
+    parts: list[RenderableType] = []
+    parts.append(search_tree(solution) if len(solution.tree) > 1 else _steps(solution))
+    if solution.votes:
+        parts.append(_votes(solution.votes, solution.unparsed))
+    return Group(*parts, _cost(solution), _answer(solution))
+
+
+def search_tree(solution: Solution) -> Tree:
+    """The searched part of the tree: what was popped, what ended, and the chosen path.
+
+    Candidates that were proposed and never popped are counted, not listed.
+    """
+    steps = [step.text for step in solution.steps]
+    path = set(path_ids(((n.id, n.parent, n.text) for n in solution.tree), steps))
+    root, *others = solution.tree
+    children: dict[str, list[TreeNode]] = defaultdict(list)
+    for node in others:
+        children[node.parent or root.id].append(node)
+    drawn = Tree(Text(plain(solution.question), style="bold"), guide_style=ASIDE)
+    stack = [(drawn, root.id, 1)]
+    while stack:
+        branch, parent, level = stack.pop()
+        waiting = []
+        for node in children[parent]:
+            if level > MAX_LEVELS or not (_searched(node) or node.id in path):
+                waiting.append(node)
+                continue
+            stack.append((branch.add(_node(node, chosen=node.id in path)), node.id, level + 1))
+        if waiting:
+            branch.add(_waiting(waiting))
+    return drawn
+
+
+def node_figures(node: TreeNode) -> str:
+    """What is known of a node: when it was popped, Q and f, as in `#3 q=0.81 f=0.74`."""
+    figures = [] if node.popped is None else [f"#{node.popped}"]
+    figures += [f"q={node.q:.2f}"] if node.q is not None else []
+    figures += [f"f={node.f:.2f}"] if node.f is not None else []
+    return " ".join(figures)
+
+
+def _searched(node: TreeNode) -> bool:
+    return node.popped is not None
+
+
+def _node(node: TreeNode, *, chosen: bool) -> Text:
+    label = Text()
+    if figures := node_figures(node):
+        label.append(figures + "  ", style="cyan")
+    label.append(plain(node.text), style=CHOSEN if chosen else "")
+    if node.terminal:
+        answer = "no answer in it" if node.answer is None else plain(node.answer)
+        label.append(f"  = {answer}", style=CHOSEN if chosen else "yellow")
+    return label
+
+
+def _waiting(nodes: Sequence[TreeNode]) -> Text:
+    best = max((node.f for node in nodes if node.f is not None), default=None)
+    known = "" if best is None else f", best f={best:.2f}"
+    noun = "candidate" if len(nodes) == 1 else "candidates"
+    return Text(f"{len(nodes)} {noun} not popped{known}", style=ASIDE)
+
+
+def _steps(solution: Solution) -> Text:
+    lines = [plain(solution.question), *(f"  {plain(step.text)}" for step in solution.steps)]
+    return Text("\n".join(lines))
+
+
+def _votes(votes: Sequence[Vote], unparsed: int) -> Text:
+    counted = [f"{plain(v.answer)} x{v.count} ({v.weight:.0%})" for v in votes]
+    counted += [f"no answer x{unparsed}"] if unparsed else []
+    return Text("votes   " + ", ".join(counted))
+
+
+def _cost(solution: Solution) -> Text:
+    usage = solution.usage
+    return Text(
+        f"cost    {usage.completion_tokens} tokens generated, {usage.prompt_tokens} read "
+        f"({usage.reused_tokens} from cache), {usage.completions} completions in "
+        f"{usage.calls} calls, {solution.seconds:.2f} s",
+        style=ASIDE,
+    )
+
+
+def _answer(solution: Solution) -> Text:
+    line = Text("answer  ")
+    if solution.answer is None:
+        line.append("none", style="bold red")
+    else:
+        line.append(plain(solution.answer), style=CHOSEN)
+    if solution.verified is not None:
+        judged = "verified" if solution.verified else "refuted"
+        line.append(f"  ({judged} by {', '.join(solution.verified_by)})")
+    line.append(f"  [{solution.method}: {STOPPED[solution.stopped]}]", style=ASIDE)
+    return line

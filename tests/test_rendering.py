@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from langchain_qstar.rendering import MAX_ROWS, path_ids, plain, solution_html
+from langchain_qstar.solution import Solution, SolutionStep, TreeNode, Vote
+
+HOSTILE = '<script>alert("x")</script>\x1b]0;owned\x07[bold]\u202e\ud800'
+
+
+def node(identity: str, text: str, **fields) -> TreeNode:
+    parent = identity.rpartition(".")[0] or None
+    return TreeNode(
+        id=identity,
+        parent=parent,
+        text=text,
+        action="propose_step",
+        depth=identity.count("."),
+        **fields,
+    )
+
+
+def solution(**fields) -> Solution:
+    given = {
+        "question": "How many?",
+        "answer": "7",
+        "method": "qstar",
+        "steps": (SolutionStep(text="3+4=7\n"), SolutionStep(text="The answer is 7.\n")),
+        "tree": (
+            node("0", "", popped=0),
+            node("0.0", "3+5=8\n", q=0.2, f=0.2),
+            node("0.1", "3+4=7\n", q=0.9, f=0.9, popped=1),
+            node("0.1.0", "The answer is 7.\n", q=0.95, f=0.95, popped=2, terminal=True),
+        ),
+        "votes": (Vote(answer="7", count=1, weight=1.0),),
+    }
+    return Solution.model_validate(given | fields)
+
+
+def html(value: Solution) -> str:
+    return solution_html(value.model_dump(mode="json"))
+
+
+class Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x2066, 0x2028])
+def test_plain_text_holds_no_control_character(code):
+    shown = plain(f"a{chr(code)}b")
+    assert chr(code) not in shown
+    assert shown[0] == "a"
+    assert shown[-1] == "b"
+
+
+def test_plain_text_can_always_be_written_as_utf8():
+    assert plain(HOSTILE).encode()
+
+
+def test_plain_text_leaves_other_languages_alone():
+    assert plain(" Сколько?  多少 ñ 😀\n") == "Сколько? 多少 ñ 😀"
+
+
+def test_the_path_is_found_by_the_texts_of_its_steps():
+    nodes = [("0", None, ""), ("0.0", "0", "a"), ("0.1", "0", "b"), ("0.1.0", "0.1", "a")]
+    assert path_ids(nodes, ["b", "a"]) == ("0", "0.1", "0.1.0")
+
+
+def test_a_path_that_is_not_in_the_tree_is_empty():
+    assert path_ids([("0", None, ""), ("0.0", "0", "a")], ["a", "b"]) == ()
+
+
+def test_html_escapes_what_the_model_wrote():
+    page = html(
+        solution(
+            question=HOSTILE.replace("\ud800", ""),
+            answer="<img src=x onerror=alert(1)>",
+            steps=(SolutionStep(text="<b>1</b>\n"),),
+            tree=(node("0", ""), node("0.0", "<iframe>", answer="<p>")),
+            votes=(Vote(answer="<i>", count=1, weight=1.0),),
+        )
+    )
+    assert set(Tags(page).seen) <= {"div", "p", "b", "ol", "li", "details", "summary"}
+    assert "\x1b" not in page
+
+
+def test_html_marks_the_chosen_path():
+    rows = html(solution()).split("<div ")
+    bold = [row for row in rows if "font-weight:bold" in row]
+    assert len(bold) == 3
+    assert "3+5=8" not in "".join(bold)
+
+
+def test_html_says_why_a_search_without_an_answer_stopped():
+    page = html(solution(answer=None, steps=(), stopped="tokens"))
+    assert "no answer" in page
+    assert "the budget of tokens ended" in page
+
+
+def test_html_of_a_huge_tree_is_cut_and_says_so():
+    nodes = (node("0", ""), *(node(f"0.{i}", f"step {i}") for i in range(MAX_ROWS + 9)))
+    assert "and 10 more" in html(solution(tree=nodes))
+
+
+def test_html_draws_a_tree_deeper_than_the_call_stack():
+    deep = tuple(node(".".join(["0"] * n), f"step {n}") for n in range(1, 1200))
+    assert "tree of 1199 nodes" in html(solution(tree=deep))
+
+
+def test_html_is_the_same_for_a_solution_read_from_a_file():
+    assert solution_html(json.loads(solution().model_dump_json())) == html(solution())

@@ -72,8 +72,8 @@ class RoomyLayer(DynamicLayer):
     def _hold(self, keys: torch.Tensor, values: torch.Tensor, room: int) -> None:
         used = keys.shape[-2]
         shape = (*keys.shape[:2], used + room)
-        self._key_buffer = keys.new_zeros((*shape, keys.shape[-1]))
-        self._value_buffer = values.new_zeros((*shape, values.shape[-1]))
+        self._key_buffer = keys.new_empty((*shape, keys.shape[-1]))
+        self._value_buffer = values.new_empty((*shape, values.shape[-1]))
         self._key_buffer[:, :, :used] = keys
         self._value_buffer[:, :, :used] = values
         self._show(used)
@@ -96,9 +96,12 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep only these rows."""
-        room = self._key_buffer.shape[-2] - self.keys.shape[-2]
-        self._hold(self.keys[indices], self.values[indices], room)
+        """Make `indices` the rows: any of the old ones, any number of times."""
+        used = self.keys.shape[-2]
+        # Whole buffers: copying contiguous memory is far faster than views.
+        self._key_buffer = self._key_buffer.index_select(0, indices)
+        self._value_buffer = self._value_buffer.index_select(0, indices)
+        self._show(used)
 
 
 def pad_left(
@@ -230,14 +233,14 @@ class _Batch:
         self.cache = DynamicCache(config=self.decoder.model.config)
         output = self.decoder.forward(ids, mask, positions, self.cache)
         chosen = torch.tensor(of_row, device=self.device)
-        if len(index) < len(of_row):
-            self.cache.batch_select_indices(chosen)
-        self.mask = mask[chosen]
-        self.lengths = self.mask.sum(dim=1)
         for place, layer in enumerate(self.cache.layers):
             # Sliding and linear layers keep their own kind of cache.
             if type(layer) is DynamicLayer and layer.is_initialized:
                 self.cache.layers[place] = RoomyLayer(layer.keys, layer.values)
+        if len(index) < len(of_row):
+            self.cache.batch_select_indices(chosen)
+        self.mask = mask[chosen]
+        self.lengths = self.mask.sum(dim=1)
         logits: torch.Tensor = output.logits[:, -1][chosen]
         return logits
 

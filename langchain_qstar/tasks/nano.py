@@ -1,0 +1,39 @@
+"""The task of the bundled model: plain lines, the last one `The answer is N.`"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from langchain_qstar.answers import canonical_number, find_number, same_number
+from langchain_qstar.protocols import Task
+
+_ANSWER_LINE: Final = re.compile(r"^The answer is\b(.*)$", re.MULTILINE)
+
+
+def _messages(question: str) -> tuple[tuple[str, str], ...]:
+    return (("user", question),)
+
+
+def _is_terminal(text: str) -> bool:
+    return _ANSWER_LINE.search(text) is not None
+
+
+def _answer(text: str) -> str | None:
+    line = _ANSWER_LINE.search(text)
+    value = find_number(line.group(1)) if line else None
+    return None if value is None else canonical_number(value)
+
+
+NANO: Final = Task(
+    name="nano",
+    messages=_messages,
+    answer=_answer,
+    is_terminal=_is_terminal,
+    stop=("\n",),
+    step_tokens=64,
+    solution_tokens=384,
+    equivalent=same_number,
+    prefills={"subquestion": "Q:", "re_answer": "A:", "rephrase": "Rephrase:"},
+)
+"""One user message, the question itself; a step is a line."""

@@ -83,7 +83,7 @@ class RoomyLayer(DynamicLayer):
         self.values = self._value_buffer[:, :, :used]
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new tokens and return all keys and values so far."""
         used = self.keys.shape[-2]
@@ -133,9 +133,9 @@ class Decoder:
         self.layers: tuple[int, ...] = ()
         """Indices into `hidden_states` recorded for finished steps; none by default."""
         vocabulary = model.config.get_text_config().vocab_size
-        self._vocabulary = int(vocabulary)
-        self._is_eos = np.zeros(self._vocabulary, dtype=bool)
-        self._is_eos[[token for token in eos if token < self._vocabulary]] = True
+        self.vocabulary = int(vocabulary)
+        self.is_eos = np.zeros(self.vocabulary, dtype=bool)
+        self.is_eos[[token for token in eos if token < self.vocabulary]] = True
         accepted = inspect.signature(model.forward).parameters
         self._positions = "position_ids" in accepted
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
@@ -189,11 +189,11 @@ class _Batch:
 
     def _stop_tables(self) -> np.ndarray[Any, Any]:
         """By row, which tokens call for a look at the text: bool [rows, vocabulary]."""
-        size = self.decoder._vocabulary
+        size = self.decoder.vocabulary
         kinds: dict[tuple[str, ...], int] = {}
         self.kind = np.array([kinds.setdefault(row.stop, len(kinds)) for row in self.rows])
         tables = [self.decoder.codec.may_complete(stop, size) for stop in kinds]
-        return np.stack(tables) | self.decoder._is_eos
+        return np.stack(tables) | self.decoder.is_eos
 
     def _load_settings(self) -> None:
         rows = self.rows
@@ -270,7 +270,7 @@ class _Batch:
         row = self.rows[number]
         ids: list[int] = self.history[number, :generated].tolist()
         codec = self.decoder.codec
-        if self.decoder._is_eos[token]:
+        if self.decoder.is_eos[token]:
             row.finish, row.ids = "eos", ids[:-1]
             row.text = codec.decode(row.ids, row.prompt)
         elif (cut := codec.cut_at_stop(ids, row.stop, row.prompt)) is not None:

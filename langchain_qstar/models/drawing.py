@@ -61,9 +61,7 @@ def _truncate(logits: torch.Tensor, top_p: torch.Tensor, top_k: torch.Tensor) ->
     rank = torch.arange(logits.shape[-1], device=logits.device)
     dropped = (before >= top_p[:, None]) | ((top_k[:, None] > 0) & (rank >= top_k[:, None]))
     dropped[:, 0] = False
-    return torch.empty_like(logits).scatter_(
-        1, order, ranked.masked_fill(dropped, float("-inf"))
-    )
+    return torch.empty_like(logits).scatter_(1, order, ranked.masked_fill(dropped, float("-inf")))
 
 
 def draw(

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,17 +38,13 @@ class Job:
 
     def resolve(self, value: Any) -> None:
         """Hand `value` to the caller, unless it has gone."""
-        try:
+        with suppress(InvalidStateError):
             self.future.set_result(value)
-        except InvalidStateError:
-            pass
 
     def fail(self, error: BaseException) -> None:
         """Raise `error` in the caller, unless it has gone or has its result."""
-        try:
+        with suppress(InvalidStateError):
             self.future.set_exception(error)
-        except InvalidStateError:
-            pass
 
 
 Serve = Callable[[list[Job], Callable[[], bool]], None]
@@ -119,7 +116,7 @@ class Engine:
                 batch = self._take(expected=len(batch))
                 if batch:
                     self._serve_batch(batch)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - callers would wait for ever
             ended = ModelError(f"the thread of model {self.name} died: {error!r}")
             ended.__cause__ = error
         finally:
@@ -128,7 +125,7 @@ class Engine:
     def _serve_batch(self, batch: list[Job]) -> None:
         try:
             self._serve(batch, self._closing.is_set)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again in every caller
             failed = ModelError(f"model {self.name} failed: {error}")
             failed.__cause__ = error
             for job in batch:

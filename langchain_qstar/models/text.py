@@ -71,6 +71,20 @@ class TextCodec:
         )
         return decoded
 
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds; joined, they are the text of `ids`."""
+        whole = self.decode(ids)
+        alone = [self.decode([token]) for token in ids]
+        if "".join(alone) == whole:
+            return alone
+        # Tokens that decode only together: see how the text grows.
+        texts, seen = [], 0
+        for count in range(1, len(ids) + 1):
+            text = whole if count == len(ids) else self.decode(ids[:count]).rstrip("\ufffd")
+            texts.append(text[seen:])
+            seen = max(seen, len(text))
+        return texts
+
     def may_complete(self, stop: tuple[str, ...], size: int) -> np.ndarray[Any, Any]:
         """Which tokens could end one of the `stop` strings: bool [size].
 

@@ -229,16 +229,13 @@ class _Server:
     def _read(self, group: list[list[tuple[int, ...]]]) -> dict[tuple[int, ...], Floats]:
         ids, mask, positions = pad_left([chain[-1] for chain in group], self.decoder.device)
         output = self.decoder.forward(ids, mask, positions, hidden=True)
-        states: dict[tuple[int, ...], Floats] = {}
         rows = [row for row, chain in enumerate(group) for _ in chain]
         ends = [len(path) - len(chain[-1]) - 1 for chain in group for path in chain]
         wanted = torch.cat(
             [output.hidden_states[layer][rows, ends] for layer in self.decoder.layers], dim=-1
         )
         paths = [path for chain in group for path in chain]
-        for path, state in zip(paths, wanted.float().cpu().numpy(), strict=True):
-            states[path] = state
-        return states
+        return dict(zip(paths, wanted.float().cpu().numpy(), strict=True))
 
     @staticmethod
     def _groups(chains: list[list[tuple[int, ...]]]) -> Iterable[list[list[tuple[int, ...]]]]:
@@ -255,9 +252,10 @@ class _Server:
         """Log-probabilities of each (prefix, continuation)'s continuation tokens."""
         scored: list[list[float]] = [[] for _ in paths]
         order = [[(*prefix, *ids)] for prefix, ids in paths if ids]
-        numbers = {id(chain): n for chain, n in zip(
-            order, (n for n, (_, ids) in enumerate(paths) if ids), strict=True
-        )}
+        numbers = {
+            id(chain): n
+            for chain, n in zip(order, (n for n, (_, ids) in enumerate(paths) if ids), strict=True)
+        }
         for group in self._groups(order):
             ids, mask, positions = pad_left([chain[0] for chain in group], self.decoder.device)
             logits = self.decoder.forward(ids, mask, positions, last_only=False).logits
@@ -389,6 +387,13 @@ class TransformersPolicy:
     def count_tokens(self, text: str) -> int:
         """Number of tokens of `text` alone."""
         return len(self._server.codec.encode(text))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds; joined, they are the text of `ids`.
+
+        The first tokens of a character that takes several add nothing.
+        """
+        return self._server.codec.token_texts(ids)
 
     def path_ids(self, state: State) -> tuple[int, ...]:
         """The token ids of a state: its prompt, then every step's own tokens.

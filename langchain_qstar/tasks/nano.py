@@ -1,4 +1,4 @@
-"""The task of the bundled model: plain lines, the last one `The answer is N.`"""
+"""The task of the bundled model: plain lines, of which the last states the answer."""
 
 from __future__ import annotations
 

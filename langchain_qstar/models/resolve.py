@@ -1,0 +1,120 @@
+"""From what users write for `policy=` to a policy. The only place that does so."""
+
+from __future__ import annotations
+
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
+
+from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.protocols import Policy
+
+if TYPE_CHECKING:
+    from langchain_qstar.models.transformers import TransformersPolicy
+
+NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
+"""Where the bundled model lies."""
+
+_KNOWN: Final = (
+    '"nano", "hf:ORG/NAME", a folder, a (model, tokenizer) pair, a LangChain chat model or a Policy'
+)
+_loaded: dict[tuple[str, str | None], TransformersPolicy] = {}
+_wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
+    """The policy that `spec` means.
+
+    Models loaded by name or folder stay loaded and are shared by everyone who
+    names them again, until `unload_policies`.
+
+    Args:
+        spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
+            Hugging Face hub; a folder in its format; a loaded
+            `(model, tokenizer)` pair; a LangChain chat model; or a `Policy`,
+            which is returned as it is.
+        revision: Branch, tag or commit of a hub model.
+
+    Raises:
+        ModelSpecError: `spec` is not understood, or nothing loads from it.
+        MissingExtraError: It needs a package that is not installed.
+    """
+    if isinstance(spec, Policy):
+        return spec
+    if isinstance(spec, (str, Path)):
+        return _named(str(spec), revision)
+    if isinstance(spec, tuple) and len(spec) == 2:
+        return _pair(*spec)
+    from langchain_core.language_models import BaseChatModel
+
+    if isinstance(spec, BaseChatModel):
+        from langchain_qstar.models.chat import ChatModelPolicy
+
+        return ChatModelPolicy(spec)
+    raise ModelSpecError(f"policy={spec!r:.60} is not understood; give {_KNOWN}")
+
+
+def unload_policies() -> None:
+    """Close every model that was loaded by name or folder."""
+    with _lock:
+        policies = list(_loaded.values())
+        _loaded.clear()
+    for policy in policies:
+        policy.close()
+
+
+def _named(spec: str, revision: str | None) -> Policy:
+    source, name = _source(spec)
+    key = (source, revision)
+    with _lock:
+        policy = _loaded.get(key)
+        if policy is None or policy.closed:
+            policy = _transformers().from_pretrained(source, revision=revision, name=name)
+            _loaded[key] = policy
+    return policy
+
+
+def _source(spec: str) -> tuple[str, str]:
+    """Where a named model lies, and what to call it in reports."""
+    kind, _, rest = spec.partition(":")
+    if spec == "nano":
+        if not (NANO_FOLDER / "config.json").is_file():
+            raise ModelSpecError("the bundled model is missing; install langchain-qstar again")
+        return str(NANO_FOLDER), "nano"
+    if kind == "hf":
+        if not rest or rest.startswith("/") or rest.count("/") > 1:
+            raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
+        return rest, spec
+    if kind in {"gguf", "openai"} and rest:
+        raise ModelSpecError(
+            f"policy={spec!r}: {kind}: models are not supported yet; pass a LangChain chat model"
+        )
+    folder = Path(spec).expanduser()
+    if not folder.is_dir():
+        raise ModelSpecError(f"policy={spec!r}: no such folder or name; give {_KNOWN}")
+    if not (folder / "config.json").is_file():
+        raise ModelSpecError(f"policy={spec!r}: the folder holds no config.json of a model")
+    return str(folder.resolve()), folder.resolve().name
+
+
+def _pair(model: Any, tokenizer: Any) -> Policy:
+    key = (id(model), id(tokenizer))
+    with _lock:
+        policy = _wrapped.get(key)
+        # A live entry keeps its model alive, so its id still means that model.
+        if policy is None or policy.closed:
+            policy = _transformers()(model, tokenizer)
+            _wrapped[key] = policy
+    return policy
+
+
+def _transformers() -> type[TransformersPolicy]:
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "transformers")
+    from langchain_qstar.models.transformers import TransformersPolicy
+
+    return TransformersPolicy

@@ -1,0 +1,83 @@
+"""Cutting a sampled solution into the steps that a search would have made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
+
+from langchain_qstar.protocols import Completion, Policy, Step, Task
+
+
+@runtime_checkable
+class TokenTexts(Protocol):
+    """A policy that knows which part of a text each token made."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds; joined, they are the text of `ids`."""
+        ...
+
+
+def split_steps(
+    completion: Completion, task: Task, policy: Policy | None = None
+) -> tuple[Step, ...]:
+    """The steps of a whole solution, up to and including the one that ends it.
+
+    Blank lines belong to the step before them. A step keeps its token ids and
+    log-probabilities when `policy` can tell which token made which text and no
+    token reaches across the step's ends; otherwise it has none.
+
+    Args:
+        completion: A sampled solution.
+        task: Its stop strings end steps; its `is_terminal` ends the solution.
+        policy: The policy that sampled it.
+    """
+    steps: list[Step] = []
+    so_far = ""
+    bounds = _token_bounds(completion, policy)
+    for text in _pieces(completion.text, task.stop):
+        start, so_far = len(so_far), so_far + text
+        steps.append(_step(text, start, completion, bounds))
+        if task.is_terminal(so_far):
+            break
+    return tuple(steps)
+
+
+def _pieces(text: str, stop: tuple[str, ...]) -> list[str]:
+    marks = "|".join(re.escape(mark) for mark in stop if mark)
+    if not text or not marks:
+        return [text] if text else []
+    cuts = [0, *(match.end() for match in re.finditer(marks, text)), len(text)]
+    pieces = [text[a:b] for a, b in pairwise(cuts) if a < b]
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and not piece.strip():
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
+
+
+def _token_bounds(completion: Completion, policy: Policy | None) -> list[int] | None:
+    """Where in the text each token starts, and where the last one ends."""
+    if completion.token_ids is None or not isinstance(policy, TokenTexts):
+        return None
+    bounds = [0]
+    for text in policy.token_texts(completion.token_ids):
+        bounds.append(bounds[-1] + len(text))
+    return bounds if bounds[-1] == len(completion.text) else None
+
+
+def _step(text: str, start: int, completion: Completion, bounds: list[int] | None) -> Step:
+    end = start + len(text)
+    if bounds is None or completion.token_ids is None or not {start, end} <= set(bounds):
+        return Step(text)
+    # A token may add no text of its own (part of a character): it belongs to
+    # the step whose text it goes before, so the first token at a place counts.
+    first, last = bounds.index(start), bounds.index(end)
+    return Step(
+        text,
+        token_ids=completion.token_ids[first:last],
+        logprobs=completion.logprobs[first:last],
+    )

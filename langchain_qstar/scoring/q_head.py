@@ -1,0 +1,170 @@
+"""A Q-value head on the policy's own hidden states.
+
+Q(state, step) = sigmoid(MLP(hidden states after the step, numeric features) / T):
+a value model that costs no forward pass of its own, because decoding has made
+the hidden states already. Files of a head, in one folder:
+
+- `q_head.safetensors`: `mean`, `std` [d_in]; `w1` [hidden, d_in], `b1` [hidden];
+  `w2` [1, hidden], `b2` [1]; `temperature` [1], fitted for calibration.
+- `q_head.json`: `layers` (hidden layers read), `hidden_size` (of one layer),
+  `numeric` (names of numeric features, in order), `model_sha256` (of the
+  policy's `model.safetensors`, which the head belongs to).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.protocols import Policy, ScoreRequest, Scores, State
+from langchain_qstar.scoring.features import NUMERIC_FEATURES, step_features
+
+try:
+    import torch
+    from safetensors.torch import load_file
+except ImportError as error:
+    raise MissingExtraError(error.name or "torch", "transformers") from error
+
+Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
+
+WEIGHTS_FILE: Final = "q_head.safetensors"
+CONFIG_FILE: Final = "q_head.json"
+_TENSORS: Final = ("mean", "std", "w1", "b1", "w2", "b2", "temperature")
+
+
+@runtime_checkable
+class HiddenStatePolicy(Protocol):
+    """A policy that gives the hidden states of trajectories (`TransformersPolicy`)."""
+
+    feature_layers: Sequence[int]
+
+    def features(self, states: Sequence[State]) -> Floats:
+        """Hidden states at the end of each state: float32 [n, layers * size]."""
+        ...
+
+    async def afeatures(self, states: Sequence[State]) -> Floats:
+        """As `features`, without blocking the event loop."""
+        ...
+
+
+class Head:
+    """The head's arithmetic alone: features in, probabilities out."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Load the two files of `folder`.
+
+        Raises:
+            ModelSpecError: A file is missing or does not hold a head, or the
+                head was made for other weights than those beside it.
+        """
+        folder = Path(folder)
+        try:
+            self.config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+            tensors = load_file(str(folder / WEIGHTS_FILE))
+            self._tensors = {name: tensors[name].float() for name in _TENSORS}
+            self.layers = tuple(int(layer) for layer in self.config["layers"])
+            self.numeric = tuple(self.config["numeric"])
+            self.width = len(self.layers) * int(self.config["hidden_size"]) + len(self.numeric)
+        except Exception as error:
+            # safetensors raises its own types for broken files.
+            raise ModelSpecError(f"cannot load a Q head from {folder}: {error!r}") from error
+        self._check(folder)
+
+    def _check(self, folder: Path) -> None:
+        unknown = set(self.numeric) - set(NUMERIC_FEATURES)
+        if unknown:
+            raise ModelSpecError(f"the Q head in {folder} reads unknown features {sorted(unknown)}")
+        if self._tensors["w1"].shape[1] != self.width:
+            raise ModelSpecError(
+                f"the Q head in {folder} takes {self._tensors['w1'].shape[1]} inputs, "
+                f"its {CONFIG_FILE} describes {self.width}"
+            )
+        weights = folder / "model.safetensors"
+        expected = self.config.get("model_sha256")
+        if expected and weights.is_file():
+            found = hashlib.sha256(weights.read_bytes()).hexdigest()
+            if found != expected:
+                raise ModelSpecError(
+                    f"the Q head in {folder} was made for other weights; train it again"
+                )
+
+    def inputs(self, hidden: Floats, pairs: Sequence[tuple[State, Any]]) -> Floats:
+        """Hidden states and numeric features side by side: float32 [n, width]."""
+        columns = [NUMERIC_FEATURES.index(name) for name in self.numeric]
+        numeric = np.array(
+            [np.asarray(step_features(state, step))[columns] for state, step in pairs],
+            dtype=np.float32,
+        ).reshape(len(pairs), len(columns))
+        return np.concatenate([hidden, numeric], axis=1)
+
+    def probabilities(self, inputs: Floats) -> list[float]:
+        """Calibrated values in [0, 1], one per row of `inputs` [n, width]."""
+        t = self._tensors
+        with torch.inference_mode():
+            x = (torch.from_numpy(inputs) - t["mean"]) / t["std"]
+            inner = torch.nn.functional.gelu(x @ t["w1"].T + t["b1"])
+            logits = inner @ t["w2"].reshape(1, -1).T + t["b2"]
+            values: list[float] = torch.sigmoid(logits[:, 0] / t["temperature"]).tolist()
+        return values
+
+
+class HeadScorer:
+    """A `StepScorer` that applies a `Head` to the policy's hidden states."""
+
+    def __init__(self, policy: Policy, folder: Path | str, name: str = "q-head") -> None:
+        """Load the head of `folder` and have the policy record its layers.
+
+        Raises:
+            ModelSpecError: The head cannot be loaded, or the policy gives no
+                hidden states, or states of another size.
+        """
+        if not isinstance(policy, HiddenStatePolicy):
+            raise ModelSpecError(
+                "a Q head needs the local model it was trained on; "
+                f"{type(policy).__name__} gives no hidden states"
+            )
+        self.head = Head(folder)
+        self._policy = policy
+        self._name = name
+        policy.feature_layers = self.head.layers
+
+    @property
+    def name(self) -> str:
+        """A short name for reports."""
+        return self._name
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """Score all candidates of all requests as one batch; nothing is generated.
+
+        Raises:
+            ModelError: The policy failed.
+        """
+        states = _states_after(requests)
+        return self._scores(requests, self._policy.features(states) if states else None)
+
+    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """As `score`, without blocking the event loop."""
+        states = _states_after(requests)
+        return self._scores(requests, await self._policy.afeatures(states) if states else None)
+
+    def _scores(self, requests: Sequence[ScoreRequest], hidden: Floats | None) -> list[Scores]:
+        if hidden is None:
+            return [Scores(()) for _ in requests]
+        pairs = [(request.state, step) for request in requests for step in request.steps]
+        inputs = self.head.inputs(hidden, pairs)
+        if inputs.shape[1] != self.head.width:
+            raise ModelSpecError(
+                f"the Q head takes {self.head.width} inputs, this policy gives {inputs.shape[1]}"
+            )
+        values = iter(self.head.probabilities(inputs))
+        return [Scores(tuple(next(values) for _ in request.steps)) for request in requests]
+
+
+def _states_after(requests: Sequence[ScoreRequest]) -> list[State]:
+    return [request.state.then(step) for request in requests for step in request.steps]

@@ -1,0 +1,363 @@
+"""The families of stories about nested containers, rows, and ages."""
+
+from __future__ import annotations
+
+from langchain_qstar.problems.lexicon import CONTAINERS, DAYS, people, plural, thing
+from langchain_qstar.problems.story import Ref, RejectedError, Story
+
+_GRIDS = (
+    ("hall", "row", "chair"),
+    ("theater", "row", "seat"),
+    ("garden", "row", "flower"),
+    ("field", "row", "tree"),
+    ("library", "shelf", "book"),
+    ("shop", "shelf", "bottle"),
+    ("school", "class", "student"),
+    ("house", "room", "lamp"),
+    ("hotel", "floor", "room"),
+    ("parking lot", "row", "car"),
+    ("train", "wagon", "seat"),
+    ("factory", "table", "machine"),
+    ("box", "layer", "cookie"),
+    ("album", "page", "photo"),
+    ("farm", "pen", "goat"),
+    ("bakery", "tray", "muffin"),
+)
+_TIMES = {2: "twice", 3: "three times", 4: "four times"}
+
+
+class Layout:
+    """Places with rows of things; things come, go, and are compared between places."""
+
+    def __init__(self, story: Story, size: int) -> None:
+        self.story, self.rng = story, story.rng
+        self.place, self.row, self.item = self.rng.choice(_GRIDS)
+        if self.rng.random() < 0.2:
+            self.item = thing(self.rng, novel=story.novel)
+        self.items = plural(self.item)
+        self.now: dict[str, int] = {}
+        self.wanted = max(1, min(4, size // 3 + self.rng.choice((0, 1))))
+        ordinals = ("first", "second", "third", "fourth")
+        self.names = (
+            [f"the {self.place}"] if self.wanted == 1 else [f"the {o} {self.place}" for o in ordinals[: self.wanted]]
+        )
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        return (f"{name} has {{eq}} {self.items}.", f"There are {{eq}} {self.items} in {name}.")
+
+    def asks(self, name: str, tail: str = "") -> tuple[str, ...]:
+        return (
+            f"How many {self.items} are [in {name}|there in {name}]{tail}?",
+            f"How many {self.items} does {name} have{tail}?",
+        )
+
+    def grid(self, name: str) -> None:
+        """rows x items, sometimes with boxes inside rows (two multiplications)."""
+        rng, story = self.rng, self.story
+        rows, each, items, row = rng.randint(2, 15), rng.randint(2, 20), self.items, self.row
+        many = plural(row) if row != "shelf" else "shelves"
+        if rng.random() < 0.3:
+            boxes = plural(rng.choice(CONTAINERS))
+            box = boxes[:-2] if boxes.endswith("xes") else boxes[:-1]
+            per = rng.randint(2, 8)
+            total_boxes = story.derive(
+                "*",
+                [rows, per],
+                (f"{name} has {{eq}} {boxes}.", f"There are {{eq}} {boxes} in {name}."),
+                (f"How many {boxes} are in {name}?",),
+            )
+            index = story.derive("*", [Ref(total_boxes), each], self.lines(name), self.asks(name))
+            story.tell(
+                (total_boxes, index),
+                f"{name} has {rows} {many}. Each {row} has {per} {boxes}. Each {box} [holds|has] {each} {items}.",
+                f"In {name} there are {rows} {many} with {per} {boxes} each. Every {box} [holds|has|contains] {each} {items}.",
+            )
+        else:
+            index = story.derive("*", [rows, each], self.lines(name), self.asks(name))
+            story.tell(
+                index,
+                f"{name} has {rows} {many} of {each} {items}[| each].",
+                f"{name} has {rows} {many}. [Each|Every] {row} has {each} {items}.",
+                f"There are {rows} {many} in {name}. [Each|Every] {row} has {each} {items}.",
+                f"There are {rows} {many} of {items} in {name} with {each} {items} in each {row}.",
+            )
+        self.now[name] = index
+
+    def compare(self, name: str) -> None:
+        """A further place, by relation to an earlier one."""
+        rng, story = self.rng, self.story
+        other = rng.choice(list(self.now))
+        i, items = self.now[other], self.items
+        if rng.random() < 0.65:
+            k, more = rng.randint(2, 60), rng.random() < 0.5
+            index = story.derive("+" if more else "-", [Ref(i), k], self.lines(name), self.asks(name))
+            word = "more" if more else "fewer"
+            story.tell(
+                index,
+                f"{name} has {k} {word} {items} than {other}.",
+                f"There are {k} {word} {items} in {name} than in {other}.",
+            )
+        else:
+            k = rng.choice((2, 2, 3, 4))
+            index = story.derive("*", [Ref(i), k], self.lines(name), self.asks(name))
+            story.tell(
+                index,
+                f"{name} has {_TIMES[k]} as many {items} as {other}.",
+                f"There are {_TIMES[k]} as many {items} in {name} as in {other}.",
+            )
+        self.now[name] = index
+
+    def change(self) -> None:
+        """Things are added to or taken from a place, or a part of the total is in use."""
+        rng, story, items = self.rng, self.story, self.items
+        name = rng.choice(list(self.now))
+        i = self.now[name]
+        k, more = rng.randint(1, 60), rng.random() < 0.4
+        left = (f"{{eq}} {items} are left in {name}.", f"That leaves {{eq}} {items} in {name}.")
+        index = story.derive(
+            "+" if more else "-",
+            [Ref(i), k],
+            self.lines(name) if more else (*left, f"Now {name} has {{eq}} {items}."),
+            self.asks(name, " now") if more else (f"How many {items} are left in {name}?", *self.asks(name, " now"))
+            + ((f"How many {items} are left?",) if len(self.names) == 1 else ()),
+        )
+        where = f"in {name}"
+        if more:
+            forms = (f"Then {k} more {items} are [added to|brought to|put in] {name}.", f"{k} more {items} come to {name}.")
+        else:
+            forms = (
+                f"Then {k} of the {items} {where} are [sold|taken away|removed|broken].",
+                f"{k} {items} {where} are [gone|sold|removed|taken].",
+                f"{k} of the {items} {where} leave." if self.item in ("student", "car", "goat") else f"People take {k} {items} from {name}.",
+            )
+        story.tell(index, *forms, event=True)
+        self.now[name] = index
+
+    def conclude(self) -> None:
+        """Total, difference or a share of what is there."""
+        rng, story, items = self.rng, self.story, self.items
+        names = list(self.now)
+        if len(names) > 1 and rng.random() < 0.7:
+            chosen = names if len(names) <= 3 else names[:3]
+            if len(chosen) > 2 and rng.random() < 0.4:
+                chosen = rng.sample(names, 2)
+            what = " and ".join(chosen) if len(chosen) == 2 else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+            story.derive(
+                "+",
+                [Ref(self.now[n]) for n in chosen],
+                (f"Together there are {{eq}} {items}.", f"In total there are {{eq}} {items}."),
+                (
+                    f"How many {items} are in {what} [together|in total|altogether]?",
+                    f"How many {items} do {what} have [together|in total|altogether|in all]?",
+                ),
+            )
+            return
+        if len(names) > 1 and rng.random() < 0.5:
+            a, b = rng.sample(names, 2)
+            if story.value(self.now[a]) < story.value(self.now[b]):
+                a, b = b, a
+            story.derive(
+                "-",
+                [Ref(self.now[a]), Ref(self.now[b])],
+                (f"{a} has {{eq}} more {items} than {b}.", f"The difference is {{eq}} {items}."),
+                (f"How many more {items} does {a} have than {b}?", f"How many more {items} are in {a} than in {b}?"),
+            )
+            return
+        name = rng.choice(names)
+        value = story.value(self.now[name])
+        fits = [k for k in range(2, 13) if value % k == 0 and value // k > 1]
+        if not fits:
+            raise RejectedError
+        m = rng.choice(fits)
+        index = story.derive(
+            "/",
+            [Ref(self.now[name]), m],
+            (f"Each group has {{eq}} {items}.", f"That is {{eq}} {items} for each group."),
+            (f"How many {items} are in each group?", f"How many {items} does each group have?"),
+        )
+        story.tell(
+            index,
+            f"The {items} in {name} are split into {m} equal groups.",
+            f"All {items} in {name} are divided [equally |]into {m} groups.",
+            event=True,
+        )
+
+
+def build_layout(story: Story, size: int) -> None:
+    """Grow a layout story to about `size` operations."""
+    layout = Layout(story, size)
+    story.kind = "layout"
+    rng = story.rng
+    for name in layout.names:
+        try:
+            if layout.now and rng.random() < 0.5:
+                layout.compare(name)
+            else:
+                layout.grid(name)
+        except RejectedError:
+            layout.grid(name)
+    for _ in range(12):
+        if sum(q.op is not None for q in story.quantities) >= size:
+            break
+        mark = len(story.quantities), len(story.facts), dict(layout.now)
+        try:
+            (layout.change if rng.random() < 0.5 else layout.conclude)()
+        except RejectedError:
+            del story.quantities[mark[0] :]
+            del story.facts[mark[1] :]
+            layout.now = mark[2]
+
+
+def build_ages(story: Story, size: int) -> None:
+    """A chain of ages, then a total, a difference or an age some years on."""
+    rng = story.rng
+    story.kind = "ages"
+    persons = people(rng, max(2, min(6, size + rng.choice((0, 1)))), novel=story.novel)
+    first = persons[0]
+    age = rng.randint(3, 40)
+    ages = {first.name: story.given(age, f"How old is {first.name}?")}
+    story.tell(ages[first.name], f"{first.name} is {age} [years old|years old].", f"{first.name} is {age}.")
+    for p in persons[1:]:
+        other = rng.choice(list(ages)[-2:])
+        i = ages[other]
+        lines = (f"{p.name} is {{eq}} years old.", f"{p.name} is {{eq}}.")
+        asks = (f"How old is {p.name}?",)
+        draw = rng.random()
+        try:
+            if draw < 0.7:
+                k, older = rng.randint(1, 25), rng.random() < 0.55
+                ages[p.name] = story.derive("+" if older else "-", [Ref(i), k], lines, asks)
+                word = "older" if older else "younger"
+                story.tell(
+                    ages[p.name],
+                    f"{p.name} is {k} years {word} than {other}.",
+                    f"{other} is {k} years {'younger' if older else 'older'} than {p.name}.",
+                )
+            elif draw < 0.9 or story.value(i) % 2:
+                k = rng.choice((2, 2, 3))
+                ages[p.name] = story.derive("*", [Ref(i), k], lines, asks)
+                story.tell(ages[p.name], f"{p.name} is {_TIMES[k]} as old as {other}.")
+            else:
+                ages[p.name] = story.derive("/", [Ref(i), 2], lines, asks)
+                story.tell(ages[p.name], f"{p.name} is half as old as {other}.")
+        except RejectedError:
+            continue
+    names = list(ages)
+    draw = rng.random()
+    if len(names) > 1 and draw < 0.5:
+        chosen = rng.sample(names, min(len(names), rng.choice((2, 2, 3))))
+        what = " and ".join(chosen) if len(chosen) == 2 else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+        story.derive(
+            "+",
+            [Ref(ages[n]) for n in chosen],
+            ("Together they are {eq} years old.", "The sum is {eq} years."),
+            (f"How old are {what} together?", f"What is the sum of the ages of {what}?"),
+        )
+    elif draw < 0.8:
+        name, k = names[-1], rng.randint(2, 20)
+        index = story.derive(
+            "+", [Ref(ages[name]), k], (f"In {k} years {name} is {{eq}} years old.",), (f"How old will {name} be in {k} years?",)
+        )
+        del index
+
+
+_DAILY = (
+    ("read", "reads", "read", "pages"),
+    ("walk", "walks", "walked", "kilometers"),
+    ("run", "runs", "ran", "miles"),
+    ("sell", "sells", "sold", "tickets"),
+    ("bake", "bakes", "baked", "cakes"),
+    ("pick", "picks", "picked", "apples"),
+    ("earn", "earns", "earned", "dollars"),
+    ("save", "saves", "saved", "dollars"),
+    ("collect", "collects", "collected", "shells"),
+    ("drive", "drives", "drove", "kilometers"),
+    ("write", "writes", "wrote", "letters"),
+    ("make", "makes", "made", "cards"),
+    ("catch", "catches", "caught", "fish"),
+    ("plant", "plants", "planted", "trees"),
+)
+
+
+def build_days(story: Story, size: int) -> None:
+    """One person's amounts on several days, then the total or what is still missing."""
+    rng = story.rng
+    story.kind = "days"
+    (p,) = people(rng, 1, novel=story.novel)
+    base, third, past, unit = rng.choice(_DAILY)
+    days = rng.sample(DAYS, min(7, max(2, size + rng.choice((-1, 0, 0, 1)))))
+    tells, he = rng.choice((third, past)), rng.choice((p.name, p.pronoun.capitalize()))
+    amounts: dict[str, int] = {}
+    for day in days:
+        lines = (f"On {day} {p.name} {third} {{eq}} {unit}.", f"{day}: {{eq}} {unit}.")
+        asks = (f"How many {unit} does {p.name} {base} on {day}?",)
+        other = rng.choice(list(amounts)[-2:]) if amounts else ""
+        try:
+            amounts[day] = _day(story, (lines, asks), (p.name if not amounts else he, tells, unit), day, other, amounts)
+        except RejectedError:
+            continue
+    chosen = list(amounts)
+    total = story.derive(
+        "+",
+        [Ref(amounts[d]) for d in chosen],
+        (f"In total {p.name} {third} {{eq}} {unit}.", f"Together that is {{eq}} {unit}."),
+        (
+            f"How many {unit} [does|did] {p.name} {base} [in total|in all|altogether|on these days]?",
+            f"How many {unit} [does|did] {p.pronoun} {base} [in total|in all|altogether]?",
+            f"How many {unit} is that [in total|altogether]?",
+        ),
+    )
+    if rng.random() < 0.4:
+        goal = story.value(total) + rng.randint(2, 90)
+        rest = story.derive(
+            "-",
+            [goal, Ref(total)],
+            (f"{{eq}} {unit} are left.", f"{p.name} still needs {{eq}} {unit}."),
+            (f"How many {unit} are [left|still missing]?", f"How many more {unit} does {p.name} need?"),
+        )
+        story.tell(
+            rest,
+            f"{p.name} wants to {base} {goal} {unit}[| in all].",
+            f"The goal is {goal} {unit}.",
+            f"{p.name} has to {base} {goal} {unit}.",
+            event=True,
+        )
+
+
+def _day(
+    story: Story,
+    wording: tuple[tuple[str, ...], tuple[str, ...]],
+    said: tuple[str, str, str],
+    day: str,
+    other: str,
+    amounts: dict[str, int],
+) -> int:
+    rng, (lines, asks), (he, tells, unit) = story.rng, wording, said
+    draw = rng.random()
+    if not other or draw < 0.35:
+        n = rng.randint(2, 60)
+        index = story.given(n, *asks)
+        story.tell(index, f"{he} {tells} {n} {unit} on {day}.", f"On {day} {he.lower() if he in ('He', 'She') else he} {tells} {n} {unit}.")
+        return index
+    i = amounts[other]
+    if draw < 0.7:
+        k, more = rng.randint(2, 30), rng.random() < 0.6
+        index = story.derive("+" if more else "-", [Ref(i), k], lines, asks)
+        word = "more" if more else "fewer"
+        story.tell(
+            index,
+            f"{he} {tells} {k} {word} {unit} on {day} than on {other}.",
+            f"{he} {tells} {k} {word} on {day} than on {other}.",
+        )
+    elif draw < 0.92 or story.value(i) % 2:
+        k = rng.choice((2, 2, 3))
+        index = story.derive("*", [Ref(i), k], lines, asks)
+        story.tell(
+            index,
+            f"{he} {tells} {_TIMES[k]} as many {unit} on {day} as on {other}.",
+            f"{he} {tells} {_TIMES[k]} as many on {day} as on {other}.",
+        )
+    else:
+        index = story.derive("/", [Ref(i), 2], lines, asks)
+        story.tell(index, f"{he} {tells} half as many {unit} on {day} as on {other}.")
+    return index

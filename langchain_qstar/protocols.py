@@ -1,0 +1,210 @@
+"""What models, scorers and tasks must look like to be used in a search.
+
+Floor 1: plain data and protocols. Nothing here runs a model, and nothing here
+knows LangGraph. Searches depend on these shapes only, so any object that has
+them can be plugged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
+Finish = Literal["stop", "eos", "length", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of reasoning: the text of an edge of the tree.
+
+    `text` includes its terminator (for nano the newline), so the trajectory is
+    the plain concatenation of step texts. `token_ids` are the ids the policy
+    produced for exactly `text` (None when the text came from elsewhere, or the
+    policy does not expose ids); they are never re-tokenised. `logprobs` holds
+    one natural-log probability per token of `token_ids`, under the untempered
+    model (temperature 1, no truncation), or is empty when unknown.
+    """
+
+    text: str
+    action: Action = "propose_step"
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The MDP state: a question and the steps so far (Q* paper, section 3).
+
+    Never carries a gold answer. `messages` is the rendered prompt as
+    (role, content) pairs, which the task made from `question`.
+    """
+
+    question: str
+    messages: tuple[tuple[str, str], ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The trajectory so far: the step texts joined in order."""
+        return "".join(step.text for step in self.steps)
+
+    def then(self, step: Step) -> State:
+        """The successor state; transitions are deterministic concatenation."""
+        return State(self.question, self.messages, (*self.steps, step))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """Ask a policy to continue one state `len(seeds)` times.
+
+    `stop` strings end a completion and are kept as the end of its text.
+    `prefill` is text put after the state's steps before sampling starts (an
+    action's opening such as `Q:`); it is part of the returned text.
+    """
+
+    state: State
+    seeds: tuple[int, ...]
+    stop: tuple[str, ...] = ("\n",)
+    max_tokens: int = 64
+    temperature: float = 0.8
+    top_p: float = 1.0
+    top_k: int = 0
+    prefill: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled continuation.
+
+    `text` starts with the request's prefill and ends with the stop string that
+    ended it, if one did. `token_ids`/`logprobs` as in `Step`. `generated` is
+    the number of tokens the model generated for it (an end-of-sequence token
+    counts, prefill does not). `prompt_tokens` is the length of what was read,
+    `reused_tokens` the part of that taken from a cache.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] = ()
+    finish: Finish = "stop"
+    generated: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A frozen language model that proposes steps.
+
+    `sample` returns, for each request and in order, one completion per seed in
+    the order of the seeds. The same request with the same seeds gives the same
+    completions whatever else is in the batch (exactly in fp32). A temperature
+    of 0 is greedy. Raises `ModelError` when the model fails and `QuestionError`
+    when the prompt does not fit the window.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short name for reports, such as `nano` or `hf:org/model`."""
+        ...
+
+    @property
+    def window(self) -> int | None:
+        """Context length in tokens, or None when unknown."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of `text` for this model (an estimate if remote)."""
+        ...
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """Sample completions for all requests as one batch."""
+        ...
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """As `sample`, without blocking the event loop; cancellable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Candidate steps of one state, to be scored together."""
+
+    state: State
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of the steps of one `ScoreRequest`, in order, and what they cost.
+
+    `values` lie in [0, 1]. `generated_tokens`, `completions` and `read_tokens`
+    are what the scorer itself spent (a head on cached hidden states spends 0).
+    """
+
+    values: tuple[float, ...]
+    completions: int = 0
+    generated_tokens: int = 0
+    read_tokens: int = 0
+
+
+@runtime_checkable
+class StepScorer(Protocol):
+    """A Q-value model, Q(state, step), or a process reward model, r(state, step).
+
+    Both have the same shape; which of the two a scorer is, is decided by where
+    it is plugged in (`q_model` or `utility`).
+    """
+
+    @property
+    def name(self) -> str:
+        """A short name for reports."""
+        ...
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """Score all requests as one batch."""
+        ...
+
+    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """As `score`, without blocking the event loop."""
+        ...
+
+
+ScoreCallable = Callable[[State, Sequence[str]], Sequence[float]]
+"""The plain form users write: `(state, steps) -> list[float]`, values in [0, 1]."""
+
+
+def _same(a: str, b: str) -> bool:
+    return a == b
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a family of questions is prompted, split, ended, answered and compared.
+
+    All behaviour is plain callables, so that a user's own task is a value.
+    A task never sees a gold answer during search.
+
+    Attributes:
+        name: What `task="..."` selects.
+        messages: Question text -> (role, content) pairs; the last role is `user`.
+        stop: Strings that end one step.
+        step_tokens: Most tokens of one step.
+        solution_tokens: Most tokens of a whole solution (greedy, rollouts).
+        is_terminal: Trajectory text -> True when it is a complete solution.
+        answer: Trajectory text -> its final answer, or None (data, not an error).
+        equivalent: Whether two extracted answers are the same answer.
+        prefills: The opening text of each action this task's model knows.
+    """
+
+    name: str
+    messages: Callable[[str], tuple[tuple[str, str], ...]]
+    answer: Callable[[str], str | None]
+    is_terminal: Callable[[str], bool]
+    stop: tuple[str, ...] = ("\n",)
+    step_tokens: int = 64
+    solution_tokens: int = 512
+    equivalent: Callable[[str, str], bool] = _same
+    prefills: dict[Action, str] = field(default_factory=dict)

@@ -1,0 +1,138 @@
+"""The result of every method: answer, path, tree, votes, cost, and why it stopped.
+
+Floor 1. A `Solution` is a frozen pydantic model: it round-trips through JSON
+unchanged and renders itself in a notebook. It never holds a gold answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Stopped = Literal[
+    "complete",  # the method ended as asked (N trajectories, N samples, one pass)
+    "exhausted",  # nothing left to expand
+    "pops",
+    "tokens",
+    "completions",
+    "seconds",
+    "nodes",
+    "interrupted",
+]
+"""Why a method stopped. All but the first two are ended budgets or a user's stop."""
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(Frozen):
+    """A deterministic verdict on one step."""
+
+    name: str
+    verdict: Literal["passed", "failed", "not_checkable"]
+    reason: str = ""
+
+
+class SolutionStep(Frozen):
+    """One step of the chosen path."""
+
+    text: str
+    action: str = "propose_step"
+    q: float | None = None
+    """Q-value in [0, 1], None when nothing scored it."""
+    visits: int = 0
+    checks: tuple[Check, ...] = ()
+
+
+class TreeNode(Frozen):
+    """One node of the search tree, in order of insertion.
+
+    `id` is `parent.child` (the root is `0`). `g`, `h` and `f` are Q*'s
+    utilities of the node; None where a method does not define them.
+    """
+
+    id: str
+    parent: str | None
+    text: str
+    action: str
+    depth: int
+    terminal: bool = False
+    answer: str | None = None
+    logprob: float | None = None
+    """Sum of natural-log token probabilities of the step."""
+    samples: int = 1
+    """How many sampled candidates were this very text."""
+    q: float | None = None
+    reward: float | None = None
+    g: float | None = None
+    h: float | None = None
+    f: float | None = None
+    visits: int = 0
+    popped: int | None = None
+    """Order in which the node was popped (0 is the root), None if it never was."""
+    checks: tuple[Check, ...] = ()
+
+
+class Vote(Frozen):
+    """One distinct answer among the collected trajectories."""
+
+    answer: str
+    count: int
+    weight: float
+    """Share of the total weight in [0, 1]; equals count/total for plain votes."""
+
+
+class Usage(Frozen):
+    """What a solution cost, summed over every model that took part.
+
+    `completion_tokens` are tokens generated (the measure of equal budgets);
+    `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
+    `calls` are batched model calls.
+    """
+
+    calls: int = 0
+    completions: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reused_tokens: int = 0
+
+
+class Solution(Frozen):
+    """What a search returns. See the attributes; nothing here is a guess.
+
+    `answer` is None when no trajectory ended in an answer that parses.
+    `verified` is true or false when something judged the answer and None when
+    nothing could; `verified_by` names what judged.
+    """
+
+    question: str
+    answer: str | None
+    method: str
+    verified: bool | None = None
+    verified_by: tuple[str, ...] = ()
+    steps: tuple[SolutionStep, ...] = ()
+    tree: tuple[TreeNode, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    unparsed: int = 0
+    """Collected trajectories whose answer did not parse."""
+    usage: Usage = Usage()
+    stopped: Stopped = "complete"
+    seconds: float = 0.0
+    settings: dict[str, Any] = Field(default_factory=dict)
+    policy: str = ""
+    q_model: str | None = None
+    task: str = ""
+    seed: int = 0
+
+    @property
+    def text(self) -> str:
+        """The chosen trajectory as plain text."""
+        return "".join(step.text for step in self.steps)
+
+    def __str__(self) -> str:
+        """The steps, then the answer and why the search stopped."""
+        return f"{self.text.rstrip()}\n-> {self.answer} ({self.stopped})"

@@ -1,0 +1,315 @@
+"""Train the bundled model from scratch: `python -m langchain_qstar.training.nano --out FOLDER`.
+
+One resumable command: it writes a checkpoint every few minutes, and started
+again with the same folder it goes on where it stopped (kill it whenever you
+like). Progress goes to standard error and, a JSON object a line, to
+`training.jsonl`. Documents are drawn from their seed, so a resumed run sees the
+same data in the same order.
+
+What it does not do: read any data set, or load any pretrained weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_qstar.training.documents import make_document
+from langchain_qstar.training.tokenizer import ASSISTANT, END, USER, save_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+QUESTION_WEIGHT = 0.1
+"""Loss weight of the question's tokens; the completion's weigh 1."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines the weights, given library versions and device."""
+
+    hidden: int = 160
+    layers: int = 6
+    heads: int = 5
+    intermediate: int = 448
+    tokens: int = 24_000_000
+    """Training tokens, questions included."""
+    batch_tokens: int = 6_000
+    muon_lr: float = 5e-3
+    adam_lr: float = 2e-3
+    warmup: float = 0.01
+    decay: float = 0.35
+    """Share of the tokens over which the learning rate falls linearly to 2 %."""
+    seed: int = 1
+
+
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A randomly initialised Llama of the recipe's shape."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.intermediate,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.02,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+class Documents:
+    """Batches of tokenised documents, by number: batch n is always the same one.
+
+    Each draw of documents is sorted by length and cut into batches of at most
+    `batch_tokens` padded tokens, in an order that hides the lengths again.
+    """
+
+    _DRAW = 512
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
+        self._tokenizer, self._recipe = tokenizer, recipe
+
+    def batches(self, draw: int) -> list[list[tuple[list[int], int]]]:
+        """The batches of one draw: lists of (token ids, length of the prompt)."""
+        import random
+
+        first = (self._recipe.seed * 1000 + draw) * self._DRAW
+        documents = sorted(
+            (self._encode(seed) for seed in range(first, first + self._DRAW)),
+            key=lambda item: len(item[0]),
+        )
+        batches: list[list[tuple[list[int], int]]] = [[]]
+        for item in documents:
+            if batches[-1] and len(item[0]) * (len(batches[-1]) + 1) > self._recipe.batch_tokens:
+                batches.append([])
+            batches[-1].append(item)
+        random.Random(draw).shuffle(batches)
+        return batches
+
+    def _encode(self, seed: int) -> tuple[list[int], int]:
+        document = make_document(seed)
+        prompt = f"{USER}\n{document.question}\n{ASSISTANT}\n"
+        ids = self._ids(prompt)
+        return ids + self._ids(document.completion + END), len(ids)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def stream(self, draw: int, skip: int) -> Iterator[tuple[int, int, list[tuple[list[int], int]]]]:
+        """(draw, number in the draw, batch) from a position on, tokenised ahead."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[list[list[tuple[list[int], int]]]] = pool.submit(self.batches, draw)
+            while True:
+                batches = ahead.result()
+                ahead = pool.submit(self.batches, draw + 1)
+                for number in range(skip, len(batches)):
+                    yield draw, number, batches[number]
+                draw, skip = draw + 1, 0
+
+
+def learning_rate_factor(done: float, recipe: Recipe) -> float:
+    """Warm-up, plateau, linear fall; `done` is the share of tokens seen, 0 to 1."""
+    if done < recipe.warmup:
+        return done / recipe.warmup + 1e-3
+    start = 1 - recipe.decay
+    return 1.0 if done < start else max(0.02, (1 - done) / recipe.decay)
+
+
+def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str) -> torch.Tensor:
+    import torch
+    import torch.nn.functional as F
+
+    length = max(len(ids) for ids, _ in batch)
+    ids = torch.full((len(batch), length), pad)
+    weights = torch.zeros((len(batch), length))
+    for row, (tokens, start) in enumerate(batch):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        weights[row, 1:start] = QUESTION_WEIGHT
+        weights[row, start : len(tokens)] = 1.0
+    ids, weights = ids.to(device), weights.to(device)
+    with torch.autocast(device.split(":")[0], dtype=torch.bfloat16):
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    loss = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    flat = weights[:, 1:].flatten()
+    return (loss * flat).sum() / flat.sum()
+
+
+def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    import torch
+
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        torch.optim.Muon(
+            matrices, lr=recipe.muon_lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+@dataclass
+class Progress:
+    """Where training is: saved in every checkpoint."""
+
+    tokens: int = 0
+    steps: int = 0
+    draw: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Runs a recipe in a folder, from its checkpoint if there is one."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: str, save_every: float) -> None:
+        import torch
+
+        self.recipe, self.folder, self.device, self.save_every = recipe, folder, device, save_every
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer = self._load_tokenizer()
+        self.model = build_model(recipe, self.tokenizer).to(device)
+        self.optimizers = _optimizers(self.model, recipe)
+        self.progress = Progress()
+        self._checkpoint = folder / "checkpoint.pt"
+        if self._checkpoint.exists():
+            saved = torch.load(self._checkpoint, map_location=device, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            self.progress = Progress(**saved["progress"])
+
+    def _load_tokenizer(self) -> PreTrainedTokenizerFast:
+        from transformers import AutoTokenizer
+
+        if (self.folder / "tokenizer.json").exists():
+            tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(self.folder)
+            return tokenizer
+        return save_tokenizer(self.folder)
+
+    def run(self) -> None:
+        """Train until the recipe's tokens are seen, then write the weights in fp16."""
+        last_save = time.monotonic()
+        started, base = last_save, self.progress.seconds
+        running: float | None = None
+        documents = Documents(self.tokenizer, self.recipe)
+        for draw, number, batch in documents.stream(self.progress.draw, self.progress.batch):
+            loss = self._step(batch)
+            running = loss if running is None else 0.97 * running + 0.03 * loss
+            p = self.progress
+            p.draw, p.batch, p.steps = draw, number + 1, p.steps + 1
+            p.tokens += sum(len(ids) for ids, _ in batch)
+            p.seconds = base + time.monotonic() - started
+            if p.steps % 50 == 0:
+                self._report(running)
+            if time.monotonic() - last_save > self.save_every:
+                self.save()
+                last_save = time.monotonic()
+            if p.tokens >= self.recipe.tokens:
+                break
+        self.save()
+        self.export()
+
+    def _step(self, batch: list[tuple[list[int], int]]) -> float:
+        import torch
+
+        factor = learning_rate_factor(self.progress.tokens / self.recipe.tokens, self.recipe)
+        rates = (self.recipe.muon_lr, self.recipe.adam_lr)
+        for optimizer, rate in zip(self.optimizers, rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        loss = _loss(self.model, batch, int(self.tokenizer.pad_token_id or 0), self.device)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RuntimeError(f"the loss became {value} at step {self.progress.steps}")
+        return value
+
+    def _report(self, loss: float) -> None:
+        p = self.progress
+        row = {**asdict(p), "loss": round(loss, 4), "tokens_per_second": round(p.tokens / p.seconds)}
+        with (self.folder / "training.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        left = (self.recipe.tokens - p.tokens) * p.seconds / max(1, p.tokens)
+        sys.stderr.write(
+            f"\r{p.tokens / 1e6:6.2f}M of {self.recipe.tokens / 1e6:.0f}M tokens  "
+            f"loss {loss:.4f}  {row['tokens_per_second']} tokens/s  {left / 60:.0f} min left "
+        )
+        sys.stderr.flush()
+
+    def save(self) -> None:
+        """Write the checkpoint; a kill while writing leaves the one before."""
+        import torch
+
+        temporary = self._checkpoint.with_suffix(".tmp")
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "optimizers": [o.state_dict() for o in self.optimizers],
+                "progress": asdict(self.progress),
+            },
+            temporary,
+        )
+        os.replace(temporary, self._checkpoint)
+
+    def export(self) -> None:
+        """Write the model in Hugging Face format, fp16, beside the checkpoint."""
+        import copy
+
+        import torch
+
+        model = copy.deepcopy(self.model).to(torch.float16)
+        model.generation_config.eos_token_id = self.tokenizer.eos_token_id
+        model.generation_config.pad_token_id = self.tokenizer.pad_token_id
+        model.save_pretrained(self.folder)
+        (self.folder / "recipe.json").write_text(
+            json.dumps({**asdict(self.recipe), "trained": asdict(self.progress)}, indent=2) + "\n",
+            encoding="utf-8",
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line of the training run."""
+    import torch
+
+    defaults = Recipe()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it exists")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all cores)")
+    parser.add_argument("--save-every", type=float, default=180.0, metavar="SECONDS")
+    for name, value in asdict(defaults).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    options = vars(parser.parse_args(arguments))
+    folder, device = options.pop("out"), options.pop("device")
+    threads, save_every = options.pop("threads"), options.pop("save_every")
+    if threads:
+        torch.set_num_threads(threads)
+    Trainer(Recipe(**options), folder, device, save_every).run()
+
+
+if __name__ == "__main__":
+    main()

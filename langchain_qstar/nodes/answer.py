@@ -1,0 +1,142 @@
+"""answer: choose the trajectory to return; without any, complete the best state once.
+
+Choices 7, 8 and 9: the best collected trajectory; else the best complete one
+among the open states; else one greedy completion of the best popped state. A
+search never raises for want of an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from time import perf_counter
+from typing import Any, cast
+
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, sample
+from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
+from langchain_qstar.nodes.work import record_of, state_of
+from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
+from langchain_qstar.seeds import sample_seed
+from langchain_qstar.settings import QStarSettings
+from langchain_qstar.solution import Solution, Stopped
+from langchain_qstar.state import AnsweredEvent, AnswerView, add_usage, put_nodes
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, child_id, children
+
+
+def make_answer(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
+    """The node that ends a search.
+
+    Args:
+        policy: Who completes a state when nothing complete was found.
+        task: What an answer is and when two are the same.
+        settings: The selection rule, and whether to complete at all.
+
+    Returns:
+        The function of the node.
+    """
+
+    def answer(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
+        nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
+        chosen = find(nodes, stats, view["collected"], task, settings)
+        update: Update = {}
+        if chosen is None:
+            start = perf_counter()
+            state = best_popped(nodes, stats)
+            if request := _completion(nodes, state, policy, task, settings):
+                groups = checked((yield sample(policy, [request])), 1, policy.name)
+                fresh = _attach(nodes, state, groups[0], policy, task, settings)
+                spent = used(groups) | {"seconds": perf_counter() - start}
+                update = {"nodes": fresh, "usage": spent}
+                nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
+            chosen = _last_resort(nodes, stats, view["collected"], state, update.get("nodes", {}))
+        stopped = cast("Stopped", view["stopped"])
+        solution = solution_of(
+            nodes,
+            stats,
+            usage,
+            chosen=chosen,
+            collected=view["collected"],
+            votes=votes(nodes, stats, view["collected"], settings.selection, task.equivalent),
+            stopped=stopped,
+        )
+        write(_event(chosen, solution))
+        return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
+
+    return answer
+
+
+def find(
+    nodes: Nodes, stats: Stats, collected: list[str], task: Task, settings: QStarSettings
+) -> str | None:
+    """The complete trajectory to return, or None when no answer of any parses."""
+    chosen = choose(nodes, stats, collected, settings.selection, task.equivalent)
+    if chosen is not None:
+        return chosen
+    parsed = (each for each in open_terminals(nodes, stats) if nodes[each]["answer"] is not None)
+    return next(parsed, None)
+
+
+def _last_resort(
+    nodes: Nodes, stats: Stats, collected: list[str], state: str, fresh: Nodes
+) -> str:
+    """What to show without an answer: a completion, else a complete text, else the best state."""
+    completed = next(iter(fresh), None)
+    if completed is not None and nodes[completed]["answer"] is not None:
+        return completed
+    complete = best(nodes, stats, collected) or open_terminals(nodes, stats)
+    return next(iter(complete), completed or state)
+
+
+def _completion(
+    nodes: Nodes, state: str, policy: Policy, task: Task, settings: QStarSettings
+) -> SampleRequest | None:
+    """The request for one greedy completion; None when it is not wanted or has no room."""
+    run = nodes[ROOT]["run"]
+    room = task.solution_tokens
+    if policy.window is not None:
+        room = min(room, policy.window - nodes[state]["length"])
+    if not settings.fallback or room < 1:
+        return None
+    return SampleRequest(
+        state=state_of(nodes, state, task.messages(run["question"])),
+        seeds=(sample_seed(run["seed"], state, settings.num_samples),),
+        stop=(),
+        max_tokens=room,
+        temperature=0.0,
+        prefill=task.prefills.get("finish", ""),
+    )
+
+
+def _attach(
+    nodes: Nodes,
+    state: str,
+    completions: list[Completion],
+    policy: Policy,
+    task: Task,
+    settings: QStarSettings,
+) -> dict[str, NodeRecord]:
+    """The completion as one more child of `state`, or nothing when it is empty."""
+    if not completions or not completions[0].text.strip():
+        return {}
+    node_id = child_id(state, sum(1 for _ in children(nodes, state)))
+    record = record_of(
+        completions[0],
+        node_id,
+        nodes,
+        order=len(nodes),
+        action="finish",
+        task=task,
+        window=policy.window,
+        max_depth=settings.max_depth,
+    )
+    return {node_id: record}
+
+
+def _event(chosen: str, solution: Solution) -> AnsweredEvent:
+    return {
+        "type": "answered",
+        "id": chosen,
+        "answer": solution.answer,
+        "stopped": solution.stopped,
+    }

@@ -1,0 +1,62 @@
+"""The open states, `unvisited` of Algorithm 1, as a heap.
+
+Nothing of it is stored: which states are open follows from the tree (scored,
+not popped), and `rebuild` reads it off when a run is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from langchain_qstar.tree import Nodes, Stats, depth
+from langchain_qstar.values import priority
+
+Entry = tuple[float, int, int, str]
+"""`values.priority` of a state, then its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Open states, and every state that was ever seen.
+
+    Attributes:
+        heap: The open states; the next to pop is first.
+        known: State key -> the node that has it.
+    """
+
+    heap: list[Entry]
+    known: dict[str, str]
+
+
+def rebuild(nodes: Nodes, stats: Stats) -> Frontier:
+    """The frontier of a tree. Looks at all of it."""
+    heap = [entry(nodes, stats, each) for each in nodes if is_open(stats, each)]
+    heapify(heap)
+    return Frontier(heap, {record["key"]: each for each, record in nodes.items()})
+
+
+def is_open(stats: Stats, node_id: str) -> bool:
+    """Whether the state was inserted and not popped since."""
+    learnt = stats.get(node_id, {})
+    return "f" in learnt and "popped" not in learnt
+
+
+def entry(nodes: Nodes, stats: Stats, node_id: str) -> Entry:
+    """The heap entry of a state."""
+    f = stats[node_id]["f"]
+    return (*priority(f, depth(node_id), nodes[node_id]["order"]), node_id)
+
+
+def push(frontier: Frontier, entries: Iterable[Entry]) -> Frontier:
+    """A frontier with more open states; the given one stays as it is."""
+    heap = list(frontier.heap)
+    for each in entries:
+        heappush(heap, each)
+    return Frontier(heap, frontier.known)
+
+
+def pop(frontier: Frontier) -> str:
+    """Take the state of highest priority out of this very frontier."""
+    return heappop(frontier.heap)[-1]

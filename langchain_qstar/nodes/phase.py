@@ -1,0 +1,80 @@
+"""How a node runs: its logic is written once, its model calls wait as they must.
+
+A node's function either returns its update, or is a generator that yields a
+`Call` for each batch it wants from a model, is sent the result, and returns the
+update. `Phase` drives it, blocking or not. The function itself never waits, so
+it can be tested without a graph and without a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.config import get_stream_writer
+
+from langchain_qstar.protocols import Policy, StepScorer
+
+Update = dict[str, Any]
+Writer = Callable[[Any], None]
+
+
+class Call(NamedTuple):
+    """One batched call of a model, blocking and not."""
+
+    run: Callable[[Sequence[Any]], Any]
+    arun: Callable[[Sequence[Any]], Awaitable[Any]]
+    requests: Sequence[Any]
+
+
+def sample(policy: Policy, requests: Sequence[Any]) -> Call:
+    """Ask `policy` for continuations."""
+    return Call(policy.sample, policy.asample, requests)
+
+
+def score(scorer: StepScorer, requests: Sequence[Any]) -> Call:
+    """Ask `scorer` for the values of steps."""
+    return Call(scorer.score, scorer.ascore, requests)
+
+
+Beat = Callable[[Any, Writer], Update | Generator[Call, Any, Update]]
+"""The function of a node: (what it reads, where events go) -> its update."""
+
+
+class Phase(Runnable[Mapping[str, Any], Update]):
+    """A graph node around a function; adds no run of its own to traces."""
+
+    def __init__(self, name: str, beat: Beat) -> None:
+        self.name = name
+        self._beat = beat
+
+    def invoke(
+        self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
+    ) -> Update:
+        """Run the node, waiting for each model call."""
+        beat = self._beat(input, get_stream_writer())
+        if not isinstance(beat, Generator):
+            return beat
+        result = None
+        while True:
+            try:
+                call = beat.send(result)
+            except StopIteration as end:
+                return dict(end.value)
+            result = call.run(call.requests)
+
+    async def ainvoke(
+        self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
+    ) -> Update:
+        """Run the node, awaiting each model call."""
+        beat = self._beat(input, get_stream_writer())
+        if not isinstance(beat, Generator):
+            return beat
+        result = None
+        while True:
+            try:
+                call = beat.send(result)
+            except StopIteration as end:
+                return dict(end.value)
+            result = await call.arun(call.requests)

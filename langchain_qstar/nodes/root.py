@@ -1,0 +1,128 @@
+"""root: check the question and write the first value of every channel."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langgraph.types import Overwrite
+
+from langchain_qstar.errors import QuestionError, SettingsError
+from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.settings import BUDGETS, QStarSettings
+from langchain_qstar.state import QStarInput
+from langchain_qstar.tree import ROOT, NodeRecord, state_key
+
+ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
+
+
+def make_root(policy: Policy, task: Task, settings: QStarSettings, names: Mapping[str, Any]) -> Beat:
+    """The node that starts a run.
+
+    It overwrites whatever an earlier run left in the same thread. The root
+    record holds the facts of the run: they are stored once, not with every
+    checkpoint.
+
+    Args:
+        policy: Who will answer; its window bounds the question.
+        task: How the question is prompted.
+        settings: Settings of the machine; the input's budget replaces theirs.
+        names: What the solution tells about the models, by its field names.
+
+    Returns:
+        The function of the node. It raises `QuestionError` for a question that
+        cannot be asked and `SettingsError` for a budget that cannot be kept.
+    """
+
+    def root(view: QStarInput, _: Writer) -> Update:
+        question = view["question"]
+        length = check_question(question, policy, task)
+        seed = view.get("seed", 0)
+        used = settings.replace(**check_budget(view.get("budget", {})))
+        run = {
+            "question": question,
+            "seed": seed,
+            "settings": used.model_dump(mode="json"),
+            **names,
+        }
+        return {
+            "nodes": Overwrite({ROOT: _record(run, length)}),
+            "stats": Overwrite({ROOT: {"f": 0.0}}),
+            "usage": Overwrite({}),
+            "collected": [],
+            "stopped": "",
+            "answer": None,
+        }
+
+    return root
+
+
+def _record(run: dict[str, Any], length: int) -> NodeRecord:
+    return {
+        "id": ROOT,
+        "parent": None,
+        "order": 0,
+        "action": "root",
+        "text": "",
+        "token_ids": [],
+        "logprobs": [],
+        "samples": 1,
+        "length": length,
+        "terminal": False,
+        "truncated": False,
+        "answer": None,
+        "key": state_key(""),
+        "run": run,
+    }
+
+
+def check_question(question: object, policy: Policy, task: Task) -> int:
+    """Whether `question` can be asked, in any human language.
+
+    Args:
+        question: What the user passed.
+        policy: Whose window it must fit, with room for one step.
+        task: How it will be prompted.
+
+    Returns:
+        The tokens of its prompt, without what a chat template adds.
+
+    Raises:
+        QuestionError: It is not text, blank, binary, or too long.
+    """
+    if not isinstance(question, str):
+        raise QuestionError(f"the question must be text, not {type(question).__name__}")
+    if not question.strip():
+        raise QuestionError("the question is empty; write one, such as: What is 2 + 3?")
+    if (place := _binary(question)) is not None:
+        raise QuestionError(
+            f"the question holds the character {question[place]!r} at position {place}; "
+            "pass plain text, not the bytes of a file"
+        )
+    length = sum(policy.count_tokens(content) for _, content in task.messages(question))
+    if policy.window is not None and length + task.step_tokens > policy.window:
+        raise QuestionError(
+            f"the question makes a prompt of {length} tokens, but {policy.name} reads "
+            f"{policy.window} and needs {task.step_tokens} for a step; shorten it"
+        )
+    return length
+
+
+def _binary(text: str) -> int | None:
+    """Position of the first character that no written language has, or None."""
+    for place, character in enumerate(text):
+        category = unicodedata.category(character)
+        control = category == "Cc" and character not in ALLOWED_CONTROLS
+        if control or category == "Cs" or character == "\ufffd":
+            return place
+    return None
+
+
+def check_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `budget` that are given; `SettingsError` for an unknown name."""
+    for name in budget:
+        if name not in BUDGETS:
+            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
+    return {name: value for name, value in budget.items() if value is not None}

@@ -1,0 +1,140 @@
+"""score_with_q: value the new steps, and give the states they lead to their f.
+
+All new steps go to the Q-value model in one batch, and to the process reward
+model in another. A state's f is computed when it enters the frontier: at once
+in edge mode, after its own continuations were scored in lookahead mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+from langchain_qstar.errors import ModelError
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, score
+from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_score
+from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
+from langchain_qstar.settings import QStarSettings
+from langchain_qstar.state import ScoredEvent, WorkView, add_usage, put_stats
+from langchain_qstar.tree import NodeRecord, StatRecord, children, path
+from langchain_qstar.values import heuristic, path_cost, utility
+
+
+def make_score_with_q(
+    q_model: StepScorer | None, reward_model: StepScorer | None, task: Task, settings: QStarSettings
+) -> Beat:
+    """The node that scores.
+
+    Args:
+        q_model: Q(state, step); None makes h = 0 everywhere.
+        reward_model: R_P(state, step); None makes R_P = 0 everywhere.
+        task: How the question is prompted, for scorers that read the prompt.
+        settings: lambda, the aggregator and the mode of h.
+
+    Returns:
+        The function of the node. It raises `ModelError` when a scorer returns
+        a wrong number of values, or one that is not finite.
+    """
+
+    def score_with_q(view: WorkView, write: Writer) -> Generator[Call, Any, Update]:
+        work: Work | None = view.get("work")
+        if work is None:  # resumed: select will hand the work out again
+            return {}
+        groups = to_score(work)
+        requests = _requests(work, groups, task)
+        learnt: dict[str, StatRecord] = {
+            each: {"q": None, "reward": None} for group in groups.values() for each in group
+        }
+        usage: dict[str, float] = {}
+        for scorer, key in ((q_model, "q"), (reward_model, "reward")):
+            if scorer is None or not requests:
+                continue
+            scores = checked((yield score(scorer, requests)), requests, scorer.name)
+            values = [value for each in scores for value in each.values]
+            for stat, value in zip(learnt.values(), values, strict=True):
+                stat[key] = value  # type: ignore[literal-required]
+            usage = add_usage(usage, used(scores))
+        work = work.with_stats(learnt)
+        inserted = {each: _utilities(work, each, settings) for each in to_insert(work)}
+        stats = put_stats({}, [learnt, inserted])
+        work = work.with_stats(inserted)
+        write(_event(work, stats))
+        usage["seconds"] = perf_counter() - work.since
+        return {"stats": stats, "usage": usage, "work": work}
+
+    return score_with_q
+
+
+def _requests(work: Work, groups: dict[str, list[str]], task: Task) -> list[ScoreRequest]:
+    messages = task.messages(work.run["question"])
+    return [
+        ScoreRequest(
+            state_of(work.nodes, parent, messages),
+            tuple(step_of(work.nodes[each]) for each in group),
+        )
+        for parent, group in groups.items()
+    ]
+
+
+def checked(answers: object, requests: Sequence[ScoreRequest], name: str) -> list[Scores]:
+    """The scores a model returned; `ModelError` unless there is a finite one for each step."""
+    scores = list(answers) if isinstance(answers, Sequence) else []
+    counts = [len(each.values) for each in scores]
+    asked = [len(each.steps) for each in requests]
+    if counts != asked:
+        raise ModelError(f"scorer {name} returned {counts} values for {asked} steps")
+    for each in scores:
+        for value in each.values:
+            if not isfinite(value):
+                raise ModelError(f"scorer {name} returned {value}, which is not a finite number")
+    return scores
+
+
+def used(scores: Sequence[Scores]) -> dict[str, float]:
+    """What one batch of scores cost."""
+    return {
+        "calls": 1,
+        "completions": sum(each.completions for each in scores),
+        "prompt_tokens": sum(each.read_tokens for each in scores),
+        "completion_tokens": sum(each.generated_tokens for each in scores),
+    }
+
+
+def _utilities(work: Work, node_id: str, settings: QStarSettings) -> StatRecord:
+    """g, h and f of a state that enters the frontier."""
+    rewards = [work.stats[each["id"]]["reward"] or 0.0 for each in path(work.nodes, node_id)]
+    g = path_cost(settings.aggregator, rewards)
+    h = heuristic(_candidates(work, node_id, settings))
+    return {"g": g, "h": h, "f": utility(g, h, settings.lam)}
+
+
+def _candidates(work: Work, node_id: str, settings: QStarSettings) -> list[float]:
+    """The Q-values of which h is the best.
+
+    A state with no continuation of its own, terminal or truncated, has that of
+    the step that led to it in either mode (choice 1).
+    """
+    record: NodeRecord = work.nodes[node_id]
+    ended = record["terminal"] or record["truncated"]
+    steps = children(work.nodes, node_id)
+    if settings.h_mode == "edge" or ended:
+        steps = iter([node_id])
+    return [work.stats[each]["q"] or 0.0 for each in steps]
+
+
+def _event(work: Work, stats: dict[str, StatRecord]) -> ScoredEvent:
+    return {
+        "type": "scored",
+        "nodes": [
+            {
+                "id": each,
+                "text": work.nodes[each]["text"],
+                "q": stat.get("q"),
+                "reward": stat.get("reward"),
+                "f": stat.get("f"),
+            }
+            for each, stat in stats.items()
+        ],
+    }

@@ -1,0 +1,151 @@
+"""select: pop the open states of highest f, until some must be expanded or the search ends.
+
+Algorithm 1, steps 2 and 3. A popped state that is a complete solution is
+collected and the next is popped at once, since there is nothing to expand; so
+one superstep pops `batch_pops` states to expand, and any complete ones between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild
+from langchain_qstar.nodes.phase import Update, Writer
+from langchain_qstar.nodes.work import new_work, unfinished
+from langchain_qstar.solution import Stopped
+from langchain_qstar.state import SelectedEvent, SelectView
+from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children
+
+
+def select(view: SelectView, write: Writer) -> Update:
+    """Pop states, or say why the search stops; all settings are read from the root.
+
+    A run that was resumed in the middle of an expansion gets the rest of that
+    expansion first, without a pop.
+    """
+    nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
+    frontier, left = _frontier(view)
+    if left:
+        work = new_work(nodes, stats, left, frontier.known, int(usage.get("batches", 0)))
+        return {"frontier": frontier, "work": work}
+    pops = _Pops(list(view["collected"]))
+    _pop(pops, view, frontier)
+    update: Update = {
+        "frontier": frontier,
+        "collected": pops.collected,
+        "stopped": pops.stopped or "",
+        "stats": pops.marks,
+        "usage": {"pops": len(pops.marks)},
+    }
+    if pops.marks:
+        write(_event(nodes, stats, pops, len(frontier.heap)))
+    if not pops.stopped:
+        batches = int(usage.get("batches", 0))
+        work = new_work(nodes, stats, pops.expand, frontier.known, batches)
+        update["work"] = work.with_stats(pops.marks)
+    return update
+
+
+def route(view: SelectView) -> str:
+    """Where select leads: to `answer` once the search has stopped."""
+    return "answer" if view["stopped"] else "propose_step"
+
+
+def _frontier(view: SelectView) -> tuple[Frontier, list[str]]:
+    """The open states, and popped states whose expansion was cut off by a kill."""
+    nodes, stats = view["nodes"], view["stats"]
+    frontier: Frontier | None = view.get("frontier")
+    if frontier is None:
+        return rebuild(nodes, stats), unfinished(nodes, stats)
+    return push(frontier, (entry(nodes, stats, each) for each in _inserted(view))), []
+
+
+def _inserted(view: SelectView) -> Iterator[str]:
+    """The states that the last superstep added to the open ones."""
+    for parent in view["work"].popped:
+        for child in children(view["nodes"], parent):
+            if is_open(view["stats"], child):
+                yield child
+
+
+@dataclass(slots=True)
+class _Pops:
+    """What one superstep pops."""
+
+    collected: list[str]
+    expand: list[str] = field(default_factory=list)
+    marks: dict[str, StatRecord] = field(default_factory=dict)
+    stopped: Stopped | None = None
+
+
+def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
+    nodes, usage = view["nodes"], view["usage"]
+    settings: dict[str, Any] = nodes[ROOT]["run"]["settings"]
+    earlier = int(usage.get("pops", 0))
+    while len(pops.expand) < settings["batch_pops"]:
+        spent = {**usage, "pops": earlier + len(pops.marks), "nodes": len(nodes)}
+        pops.stopped = stop_reason(len(pops.collected), spent, settings)
+        if pops.stopped or not frontier.heap:
+            break
+        node_id = pop(frontier)
+        pops.marks[node_id] = {"popped": earlier + len(pops.marks), "visits": 1}
+        record = nodes[node_id]
+        if record["terminal"]:
+            pops.collected.append(node_id)
+        elif not record["truncated"]:
+            pops.expand.append(node_id)
+    if pops.expand and pops.stopped != "complete":
+        pops.stopped = None  # what was popped is expanded; a spent budget ends the next superstep
+    elif not pops.stopped:
+        pops.stopped = "exhausted"
+
+
+def stop_reason(
+    collected: int, spent: Mapping[str, float], settings: Mapping[str, Any]
+) -> Stopped | None:
+    """Whether the search must stop before the next pop, and why.
+
+    Args:
+        collected: Complete trajectories popped so far.
+        spent: What was used so far: pops, completion_tokens, completions,
+            seconds, nodes. A missing count is 0.
+        settings: `num_trajectories` and the budgets, by their names in
+            `QStarSettings`.
+
+    Returns:
+        The first reason in the order of `Stopped`, or None.
+
+    Source:
+        Choices 8 and 9.
+    """
+    if collected >= settings["num_trajectories"]:
+        return "complete"
+    limits: tuple[tuple[Stopped, str, str], ...] = (
+        ("pops", "pops", "max_pops"),
+        ("tokens", "completion_tokens", "max_tokens"),
+        ("completions", "completions", "max_completions"),
+        ("seconds", "seconds", "max_seconds"),
+        ("nodes", "nodes", "max_nodes"),
+    )
+    for reason, count, limit in limits:
+        if settings[limit] is not None and spent.get(count, 0) >= settings[limit]:
+            return reason
+    return None
+
+
+def _event(nodes: Nodes, stats: Stats, pops: _Pops, left: int) -> SelectedEvent:
+    return {
+        "type": "selected",
+        "nodes": [
+            {
+                "id": each,
+                "text": nodes[each]["text"],
+                "f": stats[each]["f"],
+                "terminal": nodes[each]["terminal"],
+            }
+            for each in pops.marks
+        ],
+        "open": left,
+    }

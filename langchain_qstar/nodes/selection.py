@@ -1,0 +1,114 @@
+"""Which complete trajectory is the result, and how the others voted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from langchain_qstar.nodes.frontier import is_open
+from langchain_qstar.solution import Vote
+from langchain_qstar.tree import ROOT, Nodes, Stats, depth
+from langchain_qstar.values import priority
+
+Rule = Literal["max_f", "majority", "weighted_majority"]
+Equivalent = Callable[[str, str], bool]
+
+
+@dataclass(slots=True)
+class Ballot:
+    """Trajectories whose answers are the same answer, best first."""
+
+    answer: str
+    ids: list[str]
+    weight: float
+
+
+def best(nodes: Nodes, stats: Stats, ids: Iterable[str]) -> list[str]:
+    """`ids` by f, then depth, then insertion, as the frontier would pop them."""
+    return sorted(
+        ids,
+        key=lambda each: priority(stats[each]["f"], depth(each), nodes[each]["order"]),
+    )
+
+
+def choose(
+    nodes: Nodes, stats: Stats, collected: Sequence[str], rule: Rule, equivalent: Equivalent
+) -> str | None:
+    """The collected trajectory to return, or None when no answer of any parses.
+
+    `max_f` takes the highest f, not the first that was popped, because pops are
+    not monotone in f. The other rules take the best of the answer with the most
+    trajectories or the largest sum of f; a tie goes to the answer with the best
+    single trajectory.
+
+    Source: choice 9.
+    """
+    ballots = count(nodes, stats, collected, rule, equivalent)
+    if not ballots:
+        return None
+    if rule == "max_f":
+        return ballots[0].ids[0]
+    return max(ballots, key=lambda ballot: ballot.weight).ids[0]
+
+
+def count(
+    nodes: Nodes, stats: Stats, collected: Sequence[str], rule: Rule, equivalent: Equivalent
+) -> list[Ballot]:
+    """One ballot per distinct answer, in order of their best trajectories.
+
+    A trajectory weighs 1, or its f (not below 0) under `weighted_majority`;
+    when every such weight is 0, each weighs 1 again.
+    """
+    ballots: list[Ballot] = []
+    weights = {each: max(stats[each]["f"], 0.0) for each in collected}
+    if rule != "weighted_majority" or not any(weights.values()):
+        weights = dict.fromkeys(collected, 1.0)
+    for node_id in best(nodes, stats, collected):
+        answer = nodes[node_id]["answer"]
+        if answer is None:
+            continue
+        for ballot in ballots:
+            if equivalent(ballot.answer, answer):
+                ballot.ids.append(node_id)
+                ballot.weight += weights[node_id]
+                break
+        else:
+            ballots.append(Ballot(answer, [node_id], weights[node_id]))
+    return ballots
+
+
+def votes(
+    nodes: Nodes, stats: Stats, collected: Sequence[str], rule: Rule, equivalent: Equivalent
+) -> tuple[Vote, ...]:
+    """The ballots as shares of the whole, the heaviest first."""
+    ballots = count(nodes, stats, collected, rule, equivalent)
+    total = sum(ballot.weight for ballot in ballots)
+    ballots.sort(key=lambda ballot: -ballot.weight)
+    return tuple(
+        Vote(
+            answer=ballot.answer,
+            count=len(ballot.ids),
+            weight=ballot.weight / total if total else 0.0,
+        )
+        for ballot in ballots
+    )
+
+
+def open_terminals(nodes: Nodes, stats: Stats) -> list[str]:
+    """Complete states that were inserted and never popped, best first (choice 8)."""
+    found = [each for each in nodes if nodes[each]["terminal"] and is_open(stats, each)]
+    return best(nodes, stats, found)
+
+
+def best_popped(nodes: Nodes, stats: Stats) -> str:
+    """The popped state that is best to complete: highest f, the root only if alone.
+
+    Source: choice 7.
+    """
+    popped = [
+        each
+        for each, learnt in stats.items()
+        if "popped" in learnt and each != ROOT and not nodes[each]["terminal"]
+    ]
+    return next(iter(best(nodes, stats, popped)), ROOT)

@@ -1,0 +1,96 @@
+"""Q* as a state machine: root -> select -> propose_step -> score_with_q -> select ... -> answer.
+
+Algorithm 1 of the Q* paper (arXiv 2406.14283): the open state of highest
+f = g + lambda * h is popped, K next steps of it are sampled, and the states
+they lead to are opened with their own f, until N complete trajectories were
+popped, a budget is spent, or nothing is open.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from langgraph.graph import END, START, StateGraph
+
+from langchain_qstar.nodes.answer import make_answer
+from langchain_qstar.nodes.phase import Phase
+from langchain_qstar.nodes.propose_step import make_propose_step
+from langchain_qstar.nodes.root import make_root
+from langchain_qstar.nodes.score_with_q import make_score_with_q
+from langchain_qstar.nodes.select import route, select
+from langchain_qstar.protocols import Policy, StepScorer, Task
+from langchain_qstar.settings import QStarSettings
+from langchain_qstar.state import (
+    AnswerView,
+    QStarInput,
+    QStarOutput,
+    QStarState,
+    SelectView,
+    WorkView,
+)
+
+NO_LIMIT: Final = 10**9
+"""A recursion limit that no search reaches."""
+
+
+def create_qstar_graph(
+    policy: Policy,
+    q_model: StepScorer | None = None,
+    utility: StepScorer | None = None,
+    *,
+    task: Task,
+    settings: QStarSettings | None = None,
+) -> StateGraph[QStarState, None, QStarInput, QStarOutput]:
+    """The machine, not compiled, for sub-graphs, servers and Studio.
+
+    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
+    `recursion_limit` (see `superstep_limit`); `QStarChain` does.
+
+    Args:
+        policy: Proposes steps.
+        q_model: Q(state, step) in [0, 1], the source of h. Without one h is 0:
+            open states are then ordered by `utility` alone, and without that
+            too by depth, which is a depth-first search.
+        utility: R_P(state, step), a process reward model, the source of g.
+            None is R_P = 0, the paper's setting for MATH.
+        task: How the question is prompted, split, ended and answered.
+        settings: Settings of the search; defaults are those of `QStarSettings`.
+
+    Returns:
+        A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
+    """
+    settings = settings or QStarSettings()
+    names: dict[str, Any] = {
+        "policy": policy.name,
+        "q_model": None if q_model is None else q_model.name,
+        "task": task.name,
+    }
+    graph = StateGraph(QStarState, input_schema=QStarInput, output_schema=QStarOutput)
+    root = Phase("root", make_root(policy, task, settings, names))
+    propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
+    score_with_q = Phase("score_with_q", make_score_with_q(q_model, utility, task, settings))
+    answer = Phase("answer", make_answer(policy, task, settings))
+    graph.add_node("root", root, input_schema=QStarInput)
+    graph.add_node("select", Phase("select", select), input_schema=SelectView)
+    graph.add_node("propose_step", propose_step, input_schema=WorkView)
+    graph.add_node("score_with_q", score_with_q, input_schema=WorkView)
+    graph.add_node("answer", answer, input_schema=AnswerView)
+    graph.add_edge(START, "root")
+    graph.add_edge("root", "select")
+    graph.add_conditional_edges("select", route, ["propose_step", "answer"])
+    graph.add_edge("propose_step", "score_with_q")
+    graph.add_edge("score_with_q", "select")
+    graph.add_edge("answer", END)
+    return graph
+
+
+def superstep_limit(settings: QStarSettings) -> int:
+    """The `recursion_limit` under which a search with these settings never fails.
+
+    A pop costs at most three supersteps; the rest is root, the last select,
+    answer, and the round that a resumed run spends on handing work out again.
+    """
+    if settings.max_pops is None:
+        return NO_LIMIT
+    return 3 * settings.max_pops + 8

@@ -1,0 +1,25 @@
+"""Randomness as a function of where it is used, never of what ran before.
+
+A search that is stopped and resumed, or whose batches fall differently, must
+draw the same samples. So no generator has a state: the seed of every sample is
+computed from the seed of the run, the node and the number of the sample.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+def sample_seed(run_seed: int, node_id: str, sample: int) -> int:
+    """The seed of one sample.
+
+    Args:
+        run_seed: The seed of the whole run, any integer.
+        node_id: The node whose continuation is sampled.
+        sample: The number of the sample at that node, from 0.
+
+    Returns:
+        An integer in [0, 2**63).
+    """
+    place = f"{run_seed}/{node_id}/{sample}".encode()
+    return int.from_bytes(blake2b(place, digest_size=8).digest()) >> 1

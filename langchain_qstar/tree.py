@@ -1,0 +1,117 @@
+"""The search tree as plain data: one flat dict of records, and pure functions over it.
+
+A tree is `nodes`: node id -> `NodeRecord`, in order of insertion. Ids say where
+a node is: the root is `0`, its children `0.0`, `0.1` ..., and so on. Records
+are never changed once written; what a search learns about a node later (scores,
+the order in which it was popped) is in a second dict, `stats`. Both hold JSON
+types only, so that they survive a checkpoint unchanged.
+
+Nothing here knows how a node is scored or chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Final, NotRequired, TypedDict
+
+ROOT: Final = "0"
+"""The id of the root, which holds the question and no step."""
+
+
+class NodeRecord(TypedDict):
+    """One step of the tree and the state it leads to; written once."""
+
+    id: str
+    parent: str | None
+    order: int
+    """Position in the order of insertion; the root is 0."""
+    action: str
+    text: str
+    """The step's text, with its terminator; empty for the root."""
+    token_ids: list[int] | None
+    logprobs: list[float]
+    """Natural-log probability of each token, or empty when unknown."""
+    samples: int
+    """How many sampled candidates were this very text."""
+    length: int
+    """Tokens from the start of the prompt to the end of this step."""
+    terminal: bool
+    """Whether the state is a complete solution."""
+    truncated: bool
+    """Whether the state is too deep or too long to be continued (choice 12)."""
+    answer: str | None
+    """The final answer of a terminal state; None when it does not parse."""
+    key: str
+    """Digest of the whole text of the state, see `state_key`."""
+    run: NotRequired[dict[str, Any]]
+    """Of the root only: question, seed, settings and names of this run."""
+
+
+class StatRecord(TypedDict, total=False):
+    """What a search learnt about one node. A missing key is not known yet."""
+
+    visits: int
+    q: float | None
+    """Q-value of the step; None when no model scores it."""
+    reward: float | None
+    """Process reward of the step, R_P; None when no model scores it."""
+    g: float
+    h: float
+    f: float
+    popped: int
+    """Place in the order of pops; the root is 0."""
+    expanded: int
+    """Which batch of the policy expanded the node; the first is 0."""
+
+
+Nodes = Mapping[str, NodeRecord]
+Stats = Mapping[str, StatRecord]
+
+
+def child_id(parent: str, number: int) -> str:
+    """The id of child `number` (counted from 0) of `parent`."""
+    return f"{parent}.{number}"
+
+
+def depth(node_id: str) -> int:
+    """Number of steps from the root to the node; 0 for the root."""
+    return node_id.count(".")
+
+
+def lineage(node_id: str) -> list[str]:
+    """The ids from the root down to `node_id`, both included.
+
+    >>> lineage("0.2.1")
+    ['0', '0.2', '0.2.1']
+    """
+    parts = node_id.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def path(nodes: Nodes, node_id: str) -> list[NodeRecord]:
+    """The records of the steps that lead to `node_id`, without the root."""
+    return [nodes[each] for each in lineage(node_id)[1:]]
+
+
+def trajectory(nodes: Nodes, node_id: str) -> str:
+    """The text of the state: its step texts joined in order."""
+    return "".join(record["text"] for record in path(nodes, node_id))
+
+
+def children(nodes: Nodes, node_id: str) -> Iterator[str]:
+    """The ids of the children of `node_id` that are in `nodes`, in order."""
+    number = 0
+    while (each := child_id(node_id, number)) in nodes:
+        yield each
+        number += 1
+
+
+def state_key(text: str) -> str:
+    """A digest that two states share when their texts are the same.
+
+    Trailing white space does not count: a last line with and without its
+    newline is the same state. Leading white space does, for code needs it.
+    Source: algorithms.md, choices 4 and 15.
+    """
+    return blake2b(text.rstrip().encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -55,7 +55,7 @@ class Row:
     hidden: np.ndarray[Any, Any] | None = None
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A cache layer that writes in place instead of copying itself every token.
 
     `keys` and `values` are views of the used part of larger buffers,
@@ -64,7 +64,7 @@ class RoomyLayer(DynamicLayer):
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Start from the prompt's keys and values, [rows, heads, tokens, size]."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
         self._hold(keys, values, _ROOM)
@@ -78,30 +78,29 @@ class RoomyLayer(DynamicLayer):
         self._value_buffer[:, :, :used] = values
         self._show(used)
 
-    def _show(self, used: int) -> None:
-        self.keys = self._key_buffer[:, :, :used]
-        self.values = self._value_buffer[:, :, :used]
+    def _show(self, used: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self._used = used
+        self.keys = keys = self._key_buffer[:, :, :used]
+        self.values = values = self._value_buffer[:, :, :used]
+        return keys, values
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new tokens and return all keys and values so far."""
-        used = self.keys.shape[-2]
-        end = used + key_states.shape[-2]
+        used, end = self._used, self._used + key_states.shape[-2]
         if end > self._key_buffer.shape[-2]:
-            self._hold(self.keys, self.values, max(_ROOM, used // 2, end - used))
+            self._hold(*self._show(used), max(_ROOM, used // 2, end - used))
         self._key_buffer[:, :, used:end] = key_states
         self._value_buffer[:, :, used:end] = value_states
-        self._show(end)
-        return self.keys, self.values
+        return self._show(end)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Make `indices` the rows: any of the old ones, any number of times."""
-        used = self.keys.shape[-2]
         # Whole buffers: copying contiguous memory is far faster than views.
         self._key_buffer = self._key_buffer.index_select(0, indices)
         self._value_buffer = self._value_buffer.index_select(0, indices)
-        self._show(used)
+        self._show(self._used)
 
 
 def pad_left(
@@ -235,8 +234,9 @@ class _Batch:
         chosen = torch.tensor(of_row, device=self.device)
         for place, layer in enumerate(self.cache.layers):
             # Sliding and linear layers keep their own kind of cache.
-            if type(layer) is DynamicLayer and layer.is_initialized:
-                self.cache.layers[place] = RoomyLayer(layer.keys, layer.values)
+            if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
+                continue
+            self.cache.layers[place] = RoomyLayer(layer.keys, layer.values)
         if len(index) < len(of_row):
             self.cache.batch_select_indices(chosen)
         self.mask = mask[chosen]

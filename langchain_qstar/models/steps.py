@@ -59,7 +59,7 @@ def _pieces(text: str, stop: tuple[str, ...]) -> list[str]:
     return joined
 
 
-def _token_bounds(completion: Completion, policy: Policy | None) -> list[int] | None:
+def _token_bounds(completion: Completion, policy: object) -> list[int] | None:
     """Where in the text each token starts, and where the last one ends."""
     if completion.token_ids is None or not isinstance(policy, TokenTexts):
         return None

@@ -363,7 +363,8 @@ class TransformersPolicy:
             # Loaders raise anything from OSError to SafetensorError on bad files.
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise ModelSpecError(f"cannot load a model from {source}: {reason}") from error
-        return cls(model.to(device), tokenizer, name=name or str(source), max_rows=max_rows)
+        placed: Any = model
+        return cls(placed.to(device), tokenizer, name=name or str(source), max_rows=max_rows)
 
     @property
     def name(self) -> str:
@@ -410,11 +411,13 @@ class TransformersPolicy:
             QuestionError: A question does not fit the window.
             ModelError: The model failed, or was closed.
         """
-        return _wait(self._engine.submit(list(requests)))
+        completions: list[list[Completion]] = _wait(self._engine.submit(list(requests)))
+        return completions
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`; cancelling the task frees its rows at the next token."""
-        return await asyncio.wrap_future(self._engine.submit(list(requests)))
+        future: Future[list[list[Completion]]] = self._engine.submit(list(requests))
+        return await asyncio.wrap_future(future)
 
     @property
     def feature_layers(self) -> tuple[int, ...]:
@@ -448,7 +451,8 @@ class TransformersPolicy:
             QuestionError: A question does not fit the window.
             ModelError: The model failed, or was closed.
         """
-        return _wait(self._submit_features(states))
+        hidden: Floats = _wait(self._submit_features(states))
+        return hidden
 
     async def afeatures(self, states: Sequence[State]) -> Floats:
         """As `features`, without blocking the event loop."""

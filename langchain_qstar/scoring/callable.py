@@ -21,7 +21,8 @@ class CallableScorer:
     def __init__(self, function: ScoreCallable, name: str | None = None) -> None:
         """Wrap `function`; its own name is the default name."""
         self._function = function
-        self._name = name or getattr(function, "__name__", type(function).__name__)
+        own: str = getattr(function, "__name__", type(function).__name__)
+        self._name = name or own
 
     @property
     def name(self) -> str:

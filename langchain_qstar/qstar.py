@@ -8,7 +8,7 @@ popped, a budget is spent, or nothing is open.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from langgraph.graph import END, START, StateGraph
 
@@ -61,11 +61,7 @@ def create_qstar_graph(
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
     """
     settings = settings or QStarSettings()
-    names: dict[str, Any] = {
-        "policy": policy.name,
-        "q_model": None if q_model is None else q_model.name,
-        "task": task.name,
-    }
+    names = part_names(policy, q_model, utility, task)
     graph = StateGraph(QStarState, input_schema=QStarInput, output_schema=QStarOutput)
     root = Phase("root", make_root(policy, task, settings, names))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
@@ -83,6 +79,18 @@ def create_qstar_graph(
     graph.add_edge("score_with_q", "select")
     graph.add_edge("answer", END)
     return graph
+
+
+def part_names(
+    policy: Policy, q_model: StepScorer | None, utility: StepScorer | None, task: Task
+) -> dict[str, str | None]:
+    """The names of the parts of a machine, as they are stored with a run."""
+    return {
+        "policy": policy.name,
+        "q_model": None if q_model is None else q_model.name,
+        "utility": None if utility is None else utility.name,
+        "task": task.name,
+    }
 
 
 def superstep_limit(settings: QStarSettings) -> int:

@@ -18,7 +18,9 @@ from langchain_qstar.tree import ROOT, NodeRecord, state_key
 ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
 
 
-def make_root(policy: Policy, task: Task, settings: QStarSettings, names: Mapping[str, Any]) -> Beat:
+def make_root(
+    policy: Policy, task: Task, settings: QStarSettings, names: Mapping[str, str | None]
+) -> Beat:
     """The node that starts a run.
 
     It overwrites whatever an earlier run left in the same thread. The root
@@ -29,7 +31,7 @@ def make_root(policy: Policy, task: Task, settings: QStarSettings, names: Mappin
         policy: Who will answer; its window bounds the question.
         task: How the question is prompted.
         settings: Settings of the machine; the input's budget replaces theirs.
-        names: What the solution tells about the models, by its field names.
+        names: The names of policy, q_model, utility and task.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
@@ -37,16 +39,9 @@ def make_root(policy: Policy, task: Task, settings: QStarSettings, names: Mappin
     """
 
     def root(view: QStarInput, _: Writer) -> Update:
-        question = view["question"]
-        length = check_question(question, policy, task)
-        seed = view.get("seed", 0)
+        length = check_question(view["question"], policy, task)
         used = settings.replace(**check_budget(view.get("budget", {})))
-        run = {
-            "question": question,
-            "seed": seed,
-            "settings": used.model_dump(mode="json"),
-            **names,
-        }
+        run = run_facts(view["question"], view.get("seed", 0), used, names)
         return {
             "nodes": Overwrite({ROOT: _record(run, length)}),
             "stats": Overwrite({ROOT: {"f": 0.0}}),
@@ -57,6 +52,18 @@ def make_root(policy: Policy, task: Task, settings: QStarSettings, names: Mappin
         }
 
     return root
+
+
+def run_facts(
+    question: str, seed: int, settings: QStarSettings, names: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """What makes a run this run: with the same facts it grows the same tree."""
+    return {
+        "question": question,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json"),
+        **names,
+    }
 
 
 def _record(run: dict[str, Any], length: int) -> NodeRecord:

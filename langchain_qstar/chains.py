@@ -9,11 +9,14 @@ if wanted; a message, a list of messages, a dict with `messages` or a prompt
 value, of which the last human message is the question.
 """
 
+# ruff: noqa: A002, ARG002  # `input` and `config` are LangChain's names, used or not
+
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
@@ -23,7 +26,7 @@ from langchain_core.runnables.config import get_config_list, patch_config
 from pydantic import BaseModel, Field
 
 from langchain_qstar.errors import QuestionError, SettingsError
-from langchain_qstar.nodes.root import check_question, run_facts
+from langchain_qstar.nodes.root import run_facts
 from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.qstar import create_qstar_graph, part_names, superstep_limit
 from langchain_qstar.settings import BUDGETS, QStarSettings
@@ -32,6 +35,8 @@ from langchain_qstar.solution import Solution
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.types import Checkpointer, StateSnapshot
+
+    from langchain_qstar.state import QStarInput
 
 Output = Literal["solution", "message", "text"]
 
@@ -121,15 +126,13 @@ class SolverChain(Runnable[Any, Any]):
             SettingsError: An override is unknown or out of range.
             ModelError: A model failed.
         """
-        return self._call_with_config(self._run, input, config, run_type="chain", **overrides)
+        return self._call_with_config(self._run, input, config, **overrides)  # type: ignore[arg-type]
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **overrides: Any
     ) -> Any:
         """As `invoke`, without blocking the event loop."""
-        return await self._acall_with_config(
-            self._arun, input, config, run_type="chain", **overrides
-        )
+        return await self._acall_with_config(self._arun, input, config, **overrides)  # type: ignore[arg-type]
 
     def stream(
         self, input: Any, config: RunnableConfig | None = None, **overrides: Any
@@ -140,9 +143,8 @@ class SolverChain(Runnable[Any, Any]):
             For `QStarChain` the events of `state.SearchEvent`, dicts with a
             `type`; last, for every chain, what `invoke` would return.
         """
-        yield from self._transform_stream_with_config(
-            iter([input]), self._stream, config, run_type="chain", **overrides
-        )
+        items = self._transform_stream_with_config(iter([input]), self._stream, config, **overrides)  # type: ignore[arg-type]
+        yield from items
 
     async def astream(
         self, input: Any, config: RunnableConfig | None = None, **overrides: Any
@@ -152,9 +154,8 @@ class SolverChain(Runnable[Any, Any]):
         async def inputs() -> AsyncIterator[Any]:
             yield input
 
-        async for item in self._atransform_stream_with_config(
-            inputs(), self._astream, config, run_type="chain", **overrides
-        ):
+        items = self._atransform_stream_with_config(inputs(), self._astream, config, **overrides)  # type: ignore[arg-type]
+        async for item in items:
             yield item
 
     def transform(
@@ -232,8 +233,9 @@ class SolverChain(Runnable[Any, Any]):
         for name in given:
             if name not in self.overrides:
                 known = ", ".join(self.overrides)
-                raise SettingsError(f"a call of {self.get_name()} takes no '{name}'; known: {known}")
-        check_question(question, self.policy, self.task)
+                raise SettingsError(
+                    f"a call of {self.get_name()} takes no '{name}'; known: {known}"
+                )
         budget = {key: each for key, each in given.items() if key != "seed" and each is not None}
         seed = given.get("seed")
         return Ask(question, self.seed if seed is None else _checked_seed(seed), budget)
@@ -357,13 +359,13 @@ class QStarChain(SolverChain):
         """Each superstep is stored before the next begins, or a kill would lose some."""
         return {"durability": "sync"} if self.checkpointer else {}
 
-    def _start(self, ask: Ask, config: RunnableConfig) -> dict[str, Any] | None:
+    def _start(self, ask: Ask, config: RunnableConfig) -> QStarInput | None:
         """What the graph starts from: the question, or None to go on where it was killed."""
         if self.checkpointer and self._is_rest_of(self._graph.get_state(config), ask):
             return None
         return {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
 
-    async def _astart(self, ask: Ask, config: RunnableConfig) -> dict[str, Any] | None:
+    async def _astart(self, ask: Ask, config: RunnableConfig) -> QStarInput | None:
         if self.checkpointer and self._is_rest_of(await self._graph.aget_state(config), ask):
             return None
         return {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
@@ -377,21 +379,37 @@ class QStarChain(SolverChain):
         return bool(root["run"] == facts)
 
 
-class GreedyChain(SolverChain):
-    """One solution at temperature 0. For the arguments see `SolverChain`."""
+class _BaselineChain(SolverChain):
+    """A method of `baselines/`, with the options it is called with."""
+
+    overrides = ("seed", "max_tokens")
+    options: Mapping[str, Any] = MappingProxyType({})
+
+    @abstractmethod
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        """The function of the method, blocking and not."""
 
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.greedy import greedy
-
-        return greedy(ask.question, policy=self.policy, task=self.task, seed=ask.seed)
+        return self._method()[0](ask.question, **self._arguments(ask))
 
     async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.greedy import agreedy
+        return await self._method()[1](ask.question, **self._arguments(ask))
 
-        return await agreedy(ask.question, policy=self.policy, task=self.task, seed=ask.seed)
+    def _arguments(self, ask: Ask) -> dict[str, Any]:
+        shared = {"policy": self.policy, "task": self.task, "seed": ask.seed}
+        return {**shared, **self.options, **ask.budget}
 
 
-class SelfConsistencyChain(SolverChain):
+class GreedyChain(_BaselineChain):
+    """One solution at temperature 0. For the arguments see `SolverChain`."""
+
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.greedy import agreedy, greedy
+
+        return greedy, agreedy
+
+
+class SelfConsistencyChain(_BaselineChain):
     """The most frequent answer of `n` sampled solutions.
 
     Args:
@@ -407,22 +425,13 @@ class SelfConsistencyChain(SolverChain):
         super().__init__(policy, **shared)
         self.options = {"n": n, "temperature": temperature}
 
-    def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.self_consistency import self_consistency
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.self_consistency import aself_consistency, self_consistency
 
-        return self_consistency(
-            ask.question, policy=self.policy, task=self.task, seed=ask.seed, **self.options
-        )
-
-    async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.self_consistency import aself_consistency
-
-        return await aself_consistency(
-            ask.question, policy=self.policy, task=self.task, seed=ask.seed, **self.options
-        )
+        return self_consistency, aself_consistency
 
 
-class BestOfNChain(SolverChain):
+class BestOfNChain(_BaselineChain):
     """Of `n` sampled solutions the one a scorer likes best.
 
     Args:
@@ -462,19 +471,10 @@ class BestOfNChain(SolverChain):
             "weighted": weighted,
         }
 
-    def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.best_of_n import best_of_n
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.best_of_n import abest_of_n, best_of_n
 
-        return best_of_n(
-            ask.question, policy=self.policy, task=self.task, seed=ask.seed, **self.options
-        )
-
-    async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        from langchain_qstar.baselines.best_of_n import abest_of_n
-
-        return await abest_of_n(
-            ask.question, policy=self.policy, task=self.task, seed=ask.seed, **self.options
-        )
+        return best_of_n, abest_of_n
 
 
 def _read(value: Any) -> tuple[Any, dict[str, Any]]:

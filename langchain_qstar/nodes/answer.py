@@ -45,7 +45,9 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
             state = best_popped(nodes, stats)
             if request := _completion(nodes, state, policy, task, settings):
                 groups = checked((yield sample(policy, [request])), 1, policy.name)
-                fresh = _attach(nodes, state, groups[0], policy, task, settings)
+                fresh = _attach(
+                    nodes, state, groups[0], policy=policy, task=task, settings=settings
+                )
                 spent = used(groups) | {"seconds": perf_counter() - start}
                 update = {"nodes": fresh, "usage": spent}
                 nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
@@ -77,9 +79,7 @@ def find(
     return next(parsed, None)
 
 
-def _last_resort(
-    nodes: Nodes, stats: Stats, collected: list[str], state: str, fresh: Nodes
-) -> str:
+def _last_resort(nodes: Nodes, stats: Stats, collected: list[str], state: str, fresh: Nodes) -> str:
     """What to show without an answer: a completion, else a complete text, else the best state."""
     completed = next(iter(fresh), None)
     if completed is not None and nodes[completed]["answer"] is not None:
@@ -112,6 +112,7 @@ def _attach(
     nodes: Nodes,
     state: str,
     completions: list[Completion],
+    *,
     policy: Policy,
     task: Task,
     settings: QStarSettings,

@@ -6,6 +6,8 @@ update. `Phase` drives it, blocking or not. The function itself never waits, so
 it can be tested without a graph and without a model.
 """
 
+# ruff: noqa: A002, ARG002  # `input` and `config` are LangChain's names, used or not
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence

@@ -45,9 +45,11 @@ def make_propose_step(policy: Policy, task: Task, settings: QStarSettings) -> Be
         usage: dict[str, float] = {"batches": 0}
         while parents := to_sample(work, lookahead=lookahead):
             batch = work.batches + int(usage["batches"])
-            answers = yield sample(policy, [_request(work, each, task, settings) for each in parents])
+            answers = yield sample(
+                policy, [_request(work, each, task, settings) for each in parents]
+            )
             completions = checked(answers, len(parents), policy.name)
-            fresh = _attach(work, parents, completions, policy, task, settings)
+            fresh = _attach(work, parents, completions, policy=policy, task=task, settings=settings)
             marks: dict[str, StatRecord] = {each: {"expanded": batch} for each in parents}
             write(_event(parents, fresh))
             work = work.with_nodes(fresh).with_stats(marks)
@@ -106,6 +108,7 @@ def _attach(
     work: Work,
     parents: Sequence[str],
     completions: Sequence[Sequence[Completion]],
+    *,
     policy: Policy,
     task: Task,
     settings: QStarSettings,

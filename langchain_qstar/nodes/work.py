@@ -73,9 +73,7 @@ class Work:
 def around(nodes: Nodes, stats: Stats, popped: Iterable[str]) -> tuple[Nodes, Stats]:
     """The part of the tree that work on `popped` needs: paths and descendants."""
     ids = dict.fromkeys(
-        each
-        for node_id in popped
-        for each in (*lineage(node_id), *_descendants(nodes, node_id))
+        each for node_id in popped for each in (*lineage(node_id), *_descendants(nodes, node_id))
     )
     known = {each: stats[each] for each in ids if each in stats}
     return {each: nodes[each] for each in ids}, known

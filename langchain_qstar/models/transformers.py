@@ -25,8 +25,9 @@ import asyncio
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -355,10 +356,11 @@ class TransformersPolicy:
             "trust_remote_code": False,
         }
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **options)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                str(source), dtype=dtype, **options
-            )
+            with _no_progress_bars():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **options)
+                model = transformers.AutoModelForCausalLM.from_pretrained(
+                    str(source), dtype=dtype, **options
+                )
         except Exception as error:
             # Loaders raise anything from OSError to SafetensorError on bad files.
             reason = (str(error).strip() or repr(error)).splitlines()[0]
@@ -494,6 +496,19 @@ class TransformersPolicy:
         ]
         scored = _wait(self._engine.submit(_Call(lambda: server.logprobs(pairs))))
         return [tuple(values) for values in scored]
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Standard error belongs to the search's own progress."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _wait(future: Future[Any]) -> Any:

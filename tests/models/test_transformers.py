@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from langchain_qstar.errors import ModelError, ModelSpecError, QuestionError
+from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.protocols import Policy, State, Step
+
+
+def ids_of(policy, request):
+    return list(policy.path_ids(request.state))
+
+
+def forward_logprobs(llama, prompt, ids):
+    with torch.no_grad():
+        logits = llama(torch.tensor([prompt + list(ids)])).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(list(ids))[:, None])[:, 0].numpy()
+
+
+def engine_threads(name):
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+class TestSampling:
+    def test_it_is_a_policy(self, policy):
+        assert isinstance(policy, Policy)
+        assert (policy.name, policy.window) == ("tiny", 160)
+
+    def test_greedy_tokens_are_those_of_generate(self, policy, llama, ask):
+        requests = [
+            ask(question, temperature=0.0, stop=(), max_tokens=24)
+            for question in ("Who?", "How many apples has Tom?", "x")
+        ]
+        sampled = policy.sample(requests)
+        for request, (completion,) in zip(requests, sampled, strict=True):
+            prompt = ids_of(policy, request)
+            expected = llama.generate(
+                torch.tensor([prompt]), max_new_tokens=24, do_sample=False, pad_token_id=0
+            )[0, len(prompt) :].tolist()
+            assert list(completion.token_ids) == [token for token in expected if token != 0]
+
+    def test_log_probabilities_are_those_of_a_plain_forward_at_temperature_one(
+        self, policy, llama, ask
+    ):
+        requests = [
+            ask("Who?", n=3, temperature=0.7, top_p=0.9, stop=(), max_tokens=20),
+            ask("A much longer question than the other one?", n=2, stop=(), max_tokens=20),
+        ]
+        for request, group in zip(requests, policy.sample(requests), strict=True):
+            for completion in group:
+                expected = forward_logprobs(llama, ids_of(policy, request), completion.token_ids)
+                np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
+
+    def test_a_request_gives_the_same_tokens_alone_and_among_others(self, policy, ask):
+        request = ask("Who?", n=4, stop=("e",), max_tokens=40)
+        others = [
+            ask("y" * length, n=2, first=50, max_tokens=5 + length) for length in range(1, 65)
+        ]
+        alone = policy.sample([request])[0]
+        among = policy.sample([*others[:30], request, *others[30:]])[30]
+        assert [c.token_ids for c in among] == [c.token_ids for c in alone]
+        assert [c.text for c in among] == [c.text for c in alone]
+
+    def test_a_cap_on_rows_changes_nothing(self, policy, llama, make_tokenizer, ask):
+        request = ask(n=7, max_tokens=12, stop=())
+        small = TransformersPolicy(llama, make_tokenizer(), max_rows=3)
+        assert [c.text for c in small.sample([request])[0]] == [
+            c.text for c in policy.sample([request])[0]
+        ]
+        small.close()
+
+    def test_completions_come_in_the_order_of_the_seeds(self, policy, ask):
+        forward = policy.sample([ask(n=5, stop=())])[0]
+        later = policy.sample([ask(n=3, first=2, stop=())])[0]
+        assert [c.text for c in later] == [c.text for c in forward[2:]]
+        assert len({c.text for c in forward}) == 5
+
+    def test_seeds_of_63_bits_differ_in_every_bit(self, policy, ask):
+        from dataclasses import replace
+
+        request = replace(ask(stop=()), seeds=(1, 1 + 2**62, 2**63 - 1))
+        assert len({c.text for c in policy.sample([request])[0]}) == 3
+
+    def test_top_k_of_one_and_a_tiny_nucleus_are_greedy(self, policy, ask):
+        options = {"stop": (), "max_tokens": 10}
+        (greedy,), (first,), (nucleus,) = policy.sample(
+            [
+                ask(temperature=0.0, **options),
+                ask(temperature=1.5, top_k=1, **options),
+                ask(temperature=1.5, top_p=1e-6, **options),
+            ]
+        )
+        assert greedy.token_ids == first.token_ids == nucleus.token_ids
+
+    def test_steps_tokens_are_read_as_they_were_drawn(self, policy, llama, ask):
+        # "q" and "u" are two tokens; a step that says so must not be tokenised again.
+        odd = Step("hello\n", token_ids=(77, 78, 79))
+        request = ask(steps=[odd, Step("plain\n")], max_tokens=4, stop=(), temperature=0.0)
+        path = ids_of(policy, request)
+        assert path[-9:-6] == [77, 78, 79]
+        (completion,) = policy.sample([request])[0]
+        np.testing.assert_allclose(
+            completion.logprobs, forward_logprobs(llama, path, completion.token_ids), atol=1e-4
+        )
+
+    def test_a_prefill_is_part_of_text_and_ids_and_was_not_drawn(self, policy, ask):
+        (completion,) = policy.sample([ask(prefill="Q:", max_tokens=3, stop=())])[0]
+        assert completion.text.startswith("Q:")
+        assert policy.token_texts(completion.token_ids)[:2] == ["Q", ":"]
+        assert completion.logprobs[:2] == (0.0, 0.0)
+        assert (completion.generated, len(completion.token_ids)) == (3, 5)
+
+    def test_a_prompt_is_read_once_for_all_its_seeds(self, policy, ask):
+        first, second, third = policy.sample([ask(n=3)])[0]
+        assert first.prompt_tokens == second.prompt_tokens == len(ids_of(policy, ask()))
+        assert first.reused_tokens == 0
+        assert second.reused_tokens == third.reused_tokens == first.prompt_tokens
+
+    def test_without_a_chat_template_messages_are_joined_as_text(self, llama, make_tokenizer):
+        plain = TransformersPolicy(llama, make_tokenizer(template=None))
+        state = State("b", (("system", "a"), ("user", "b")))
+        assert "".join(plain.token_texts(plain.path_ids(state))) == "a\n\nb\n"
+        plain.close()
+
+
+class TestEnds:
+    def test_a_stop_string_ends_the_text_and_is_kept(self, saying, ask):
+        policy, _ = saying("one\ntwo\n")
+        (completion,) = policy.sample([ask()])[0]
+        assert (completion.text, completion.finish, completion.generated) == ("one\n", "stop", 4)
+        assert "".join(policy.token_texts(completion.token_ids)) == "one\n"
+
+    def test_a_stop_string_may_span_tokens(self, saying, ask):
+        policy, _ = saying("a.b.c. d")
+        (completion,) = policy.sample([ask(stop=("c. d", "zz"))])[0]
+        assert completion.text == "a.b.c. d"
+
+    def test_the_stop_string_that_ends_first_wins(self, saying, ask):
+        policy, _ = saying("ab\n")
+        (completion,) = policy.sample([ask(stop=("b\n", "b"))])[0]
+        assert completion.text == "ab"
+
+    def test_a_stop_inside_a_token_cuts_the_text_there_and_ids_agree(self, saying, ask):
+        policy, model = saying("ab\n\n", merged=("\n\n",))
+        assert len(model.tokens) == 3
+        (completion,) = policy.sample([ask()])[0]
+        assert (completion.text, completion.generated) == ("ab\n", 3)
+        assert policy.token_texts(completion.token_ids) == ["a", "b", "\n"]
+        assert len(completion.logprobs) == 3
+
+    def test_a_stop_inside_the_first_token_leaves_the_rest_of_it_out(self, saying, ask):
+        policy, _ = saying("\nx", merged=("\nx",))
+        (completion,) = policy.sample([ask()])[0]
+        assert policy.token_texts(completion.token_ids) == ["\n"]
+
+    def test_characters_of_several_tokens_are_whole(self, saying, ask):
+        policy, _ = saying("3 € →\n")
+        (completion,) = policy.sample([ask(stop=("→",))])[0]
+        assert completion.text == "3 € →"
+        assert "".join(policy.token_texts(completion.token_ids)) == "3 € →"
+
+    def test_the_end_token_counts_and_is_in_neither_text_nor_ids(self, saying, ask):
+        policy, _ = saying("hi", "<|end|>")
+        (completion,) = policy.sample([ask()])[0]
+        assert (completion.text, completion.finish, completion.generated) == ("hi", "eos", 3)
+        assert len(completion.token_ids) == len(completion.logprobs) == 2
+
+    def test_an_empty_completion_is_a_completion(self, saying, ask):
+        policy, _ = saying("<|end|>")
+        (completion,) = policy.sample([ask()])[0]
+        assert (completion.text, completion.token_ids, completion.generated) == ("", (), 1)
+
+    def test_a_model_that_never_ends_is_cut_by_max_tokens(self, saying, ask):
+        policy, _ = saying("a")
+        (completion,) = policy.sample([ask(max_tokens=9)])[0]
+        assert (completion.text, completion.finish) == ("a" * 9, "length")
+
+    def test_the_window_ends_a_completion(self, saying, ask):
+        policy, _ = saying("a")
+        (completion,) = policy.sample([ask(max_tokens=500)])[0]
+        assert completion.generated == policy.window - len(ids_of(policy, ask()))
+        assert completion.finish == "length"
+
+    def test_a_trajectory_that_fills_the_window_ends_there(self, saying, ask):
+        policy, _ = saying("a")
+        (completion,) = policy.sample([ask(steps=[Step("b" * 64)])])[0]
+        assert (completion.text, completion.finish, completion.generated) == ("", "length", 0)
+
+    def test_a_question_longer_than_the_window_is_refused(self, policy, ask):
+        with pytest.raises(QuestionError, match=r"reads at most 159: shorten"):
+            policy.sample([ask("x" * 200)])
+        assert policy.sample([ask()])[0]
+
+    async def test_a_refused_question_does_not_harm_others_in_the_batch(self, policy, ask):
+        outcomes = await asyncio.gather(
+            policy.asample([ask("x" * 200)]), policy.asample([ask()]), return_exceptions=True
+        )
+        assert isinstance(outcomes[0], QuestionError)
+        assert outcomes[1] == policy.sample([ask()])
+
+    def test_rows_that_end_leave_the_batch(self, saying, ask):
+        policy, model = saying("a")
+        policy.sample([ask(n=8, max_tokens=2), ask(n=1, first=9, max_tokens=6)])
+        assert model.batches == [1, 9, 1, 1, 1, 1]
+
+
+class TestEngineThread:
+    async def test_calls_made_together_share_a_batch(self, saying, ask):
+        policy, model = saying("ab\n")
+        for _ in range(2):  # the engine learns from the first round how many come together
+            model.batches.clear()
+            await asyncio.gather(*(policy.asample([ask("q" * i)]) for i in range(1, 6)))
+        assert model.batches == [5, 5, 5]
+
+    async def test_a_cancelled_task_frees_the_engine(self, saying, ask):
+        policy, model = saying("a")
+        running = threading.Event()
+        go_on = threading.Event()
+
+        def block():
+            running.set()
+            assert go_on.wait(30)
+
+        model.before_forward = block
+        task = asyncio.create_task(policy.asample([ask(max_tokens=50)]))
+        await asyncio.to_thread(running.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        assert (await policy.asample([ask(max_tokens=1)]))[0][0].text == "a"
+        assert len(model.batches) <= 3
+
+    def test_a_failing_model_is_a_model_error_and_the_next_call_works(self, saying, ask):
+        policy, model = saying("a")
+
+        def fail():
+            raise RuntimeError("out of memory")
+
+        model.before_forward = fail
+        with pytest.raises(ModelError, match="model saying failed: out of memory"):
+            policy.sample([ask()])
+        model.before_forward = lambda: None
+        assert policy.sample([ask(max_tokens=1)])[0][0].text == "a"
+
+    def test_when_the_thread_dies_all_calls_fail(self, saying, ask):
+        policy, model = saying("a")
+
+        def die():
+            raise SystemExit
+
+        model.before_forward = die
+        for _ in range(2):
+            with pytest.raises(ModelError, match="died"):
+                policy.sample([ask()])
+
+    def test_the_thread_ends_with_close(self, saying, ask):
+        policy, _ = saying("a")
+        policy.sample([ask(max_tokens=1)])
+        assert engine_threads("saying")
+        policy.close()
+        assert not engine_threads("saying")
+        with pytest.raises(ModelError, match="closed"):
+            policy.sample([ask()])
+
+    def test_the_thread_ends_with_the_object(self, llama, make_tokenizer, ask):
+        policy = TransformersPolicy(llama, make_tokenizer(), name="short-lived")
+        policy.sample([ask(max_tokens=1)])
+        assert engine_threads("short-lived")
+        del policy
+        gc.collect()
+        assert not engine_threads("short-lived")
+
+    def test_no_thread_starts_before_the_first_call(self, llama, make_tokenizer):
+        policy = TransformersPolicy(llama, make_tokenizer(), name="idle")
+        assert not engine_threads("idle")
+        policy.close()
+
+    def test_closing_ends_a_call_that_is_running(self, saying, ask):
+        policy, model = saying("a")
+        running = threading.Event()
+        model.before_forward = running.set
+        model.config.max_position_embeddings = 10**6
+        failures = []
+
+        def call():
+            try:
+                policy.sample([ask(max_tokens=50)])
+            except ModelError as error:
+                failures.append(error)
+
+        model.before_forward = lambda: (running.set(), threading.Event().wait(0.01))
+        thread = threading.Thread(target=call)
+        thread.start()
+        assert running.wait(30)
+        policy.close()
+        thread.join(30)
+        assert "closed" in str(failures[0])
+
+
+class TestFeatures:
+    def states(self, ask):
+        root = ask("How many apples?").state
+        return [root, root.then(Step("a step\n")), root.then(Step("a step\n")).then(Step("x\n"))]
+
+    def expected(self, llama, path, layers=(1, 3)):
+        with torch.no_grad():
+            hidden = llama(torch.tensor([list(path)]), output_hidden_states=True).hidden_states
+        return np.concatenate([hidden[layer][0, -1].numpy() for layer in layers])
+
+    def test_they_are_the_hidden_states_of_a_plain_forward(self, policy, llama, ask):
+        states = [*self.states(ask), ask("x").state]
+        features = policy.features(states)
+        assert features.shape == (4, 64)
+        assert features.dtype == np.float32
+        for state, row in zip(states, features, strict=True):
+            expected = self.expected(llama, policy.path_ids(state))
+            np.testing.assert_allclose(row, expected, atol=1e-5)
+
+    def test_states_along_one_path_are_read_together(self, policy, ask, monkeypatch):
+        shapes = []
+        forward = policy._server.decoder.forward
+
+        def counted(ids, *arguments, **options):
+            shapes.append(tuple(ids.shape))
+            return forward(ids, *arguments, **options)
+
+        monkeypatch.setattr(policy._server.decoder, "forward", counted)
+        states = self.states(ask)
+        policy.features(states)
+        policy.features(states[::-1])
+        assert shapes == [(1, len(policy.path_ids(states[-1])))]
+
+    def test_sampled_steps_bring_theirs_along(self, policy, llama, ask, monkeypatch):
+        policy.feature_layers = (0, 2)
+        request = ask(n=6, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
+        completions = [c for c in policy.sample([request])[0] if c.finish == "stop"]
+        assert completions
+        states = [request.state.then(Step(c.text, token_ids=c.token_ids)) for c in completions]
+
+        def never(*_, **__):
+            raise AssertionError("read again")
+
+        monkeypatch.setattr(policy._server.decoder, "forward", never)
+        for state, row in zip(states, policy.features(states), strict=True):
+            expected = self.expected(llama, policy.path_ids(state), (0, 2))
+            np.testing.assert_allclose(row, expected, atol=1e-5)
+
+    def test_recording_does_not_change_what_is_sampled(self, policy, ask):
+        request = ask(n=8, stop=("e", "a"), max_tokens=30)
+        before = policy.sample([request])
+        policy.feature_layers = (-1,)
+        assert policy.sample([request]) == before
+        assert policy.feature_layers == (3,)
+
+    def test_other_layers_forget_what_was_recorded(self, policy, ask):
+        states = self.states(ask)
+        policy.feature_layers = (1,)
+        first = policy.features(states)
+        policy.feature_layers = (2,)
+        assert not np.allclose(first, policy.features(states))
+
+    def test_unknown_layers_are_refused(self, policy):
+        with pytest.raises(ModelSpecError, match="between 0 and 3"):
+            policy.feature_layers = (4,)
+
+    async def test_async_features_are_the_same(self, policy, ask):
+        states = self.states(ask)
+        np.testing.assert_array_equal(await policy.afeatures(states), policy.features(states))
+
+
+class TestScoringText:
+    def test_given_steps_get_the_log_probabilities_they_were_drawn_with(self, policy, ask):
+        requests = [ask(n=2, stop=(), max_tokens=8), ask("longer, this one", n=1, stop=())]
+        pairs = [
+            (request.state, Step(c.text, token_ids=c.token_ids, logprobs=c.logprobs))
+            for request, group in zip(requests, policy.sample(requests), strict=True)
+            for c in group
+        ]
+        pairs.insert(1, (requests[0].state, Step("")))
+        scored = policy.token_logprobs([s for s, _ in pairs], [step for _, step in pairs])
+        assert scored[1] == ()
+        for (_, step), logprobs in zip(pairs, scored, strict=True):
+            np.testing.assert_allclose(logprobs, step.logprobs, atol=1e-4)
+
+
+class TestLoading:
+    @pytest.fixture
+    def folder(self, tmp_path, llama, make_tokenizer):
+        llama.save_pretrained(tmp_path)
+        make_tokenizer().save_pretrained(tmp_path)
+        return tmp_path
+
+    def test_a_saved_model_gives_the_same_completions(self, folder, policy, ask):
+        loaded = TransformersPolicy.from_pretrained(folder, device="cpu")
+        for one, other in zip(*(p.sample([ask(n=2)])[0] for p in (loaded, policy)), strict=True):
+            assert one.token_ids == other.token_ids
+        assert loaded.count_tokens("four") == 4
+        loaded.close()
+
+    def test_loading_prints_nothing(self, folder, capfd):
+        TransformersPolicy.from_pretrained(folder).close()
+        assert capfd.readouterr() == ("", "")
+
+    def test_corrupt_weights_are_one_line(self, folder):
+        (folder / "model.safetensors").write_bytes(b"not weights")
+        with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
+            TransformersPolicy.from_pretrained(folder)
+        assert "\n" not in str(caught.value)
+
+    def test_a_folder_without_a_model_is_one_line(self, tmp_path):
+        with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
+            TransformersPolicy.from_pretrained(tmp_path)
+        assert "\n" not in str(caught.value)
+
+    def test_a_pair_of_other_things_is_refused(self):
+        with pytest.raises(ModelSpecError, match="pair"):
+            TransformersPolicy("model", "tokenizer")

@@ -19,8 +19,8 @@ from langchain_qstar.solution import Solution, TreeNode, Vote
 
 CHOSEN: Final = "bold green"
 ASIDE: Final = "dim"
-MAX_LEVELS: Final = 64
-"""Deepest level drawn: every level indents, and a terminal has only so many columns."""
+MAX_LEVELS: Final = 16
+"""Levels that indent; a terminal has only so many columns, so deeper nodes are drawn flush."""
 
 
 def print_solution(solution: Solution, console: Console) -> None:
@@ -54,10 +54,11 @@ def search_tree(solution: Solution) -> Tree:
         branch, parent, level = stack.pop()
         waiting = []
         for node in children[parent]:
-            if level > MAX_LEVELS or not (_searched(node) or node.id in path):
+            if node.popped is None and node.id not in path:
                 waiting.append(node)
                 continue
-            stack.append((branch.add(_node(node, chosen=node.id in path)), node.id, level + 1))
+            twig = branch.add(_node(node, chosen=node.id in path))
+            stack.append((twig if level < MAX_LEVELS else branch, node.id, level + 1))
         if waiting:
             branch.add(_waiting(waiting))
     return drawn
@@ -69,10 +70,6 @@ def node_figures(node: TreeNode) -> str:
     figures += [f"q={node.q:.2f}"] if node.q is not None else []
     figures += [f"f={node.f:.2f}"] if node.f is not None else []
     return " ".join(figures)
-
-
-def _searched(node: TreeNode) -> bool:
-    return node.popped is not None
 
 
 def _node(node: TreeNode, *, chosen: bool) -> Text:
@@ -108,8 +105,8 @@ def _cost(solution: Solution) -> Text:
     usage = solution.usage
     return Text(
         f"cost    {usage.completion_tokens} tokens generated, {usage.prompt_tokens} read "
-        f"({usage.reused_tokens} from cache), {usage.completions} completions in "
-        f"{usage.calls} calls, {solution.seconds:.2f} s",
+        f"({usage.reused_tokens} from cache), completions: {usage.completions}, "
+        f"model calls: {usage.calls}, {solution.seconds:.2f} s",
         style=ASIDE,
     )
 

@@ -1,0 +1,311 @@
+"""The command line: `qstar solve`.
+
+Standard output carries the result and nothing else; progress and errors go to
+standard error. Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input
+(one line), 3 a budget ended without an answer, 4 no answer, 130 interrupted.
+
+The parser needs the standard library only, so that `--help` is quick; a command
+imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from langchain_qstar.errors import (
+    InputError,
+    MissingExtraError,
+    QStarError,
+    QuestionError,
+    SettingsError,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.types import Checkpointer
+
+    from langchain_qstar.chains import SolverChain
+    from langchain_qstar.solution import Solution
+
+ANSWERED, FAULT, USAGE, BUDGET_ENDED, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+MAX_QUESTION_BYTES: Final = 1_000_000
+"""More than any model reads; without a limit, endless input would fill the memory."""
+
+PIPE_WIDTH: Final = 120
+"""Columns of a drawing that does not go to a terminal."""
+
+THREAD: Final = "qstar solve"
+"""The thread of a checkpoint file; one file holds one search."""
+
+# What each option is called where it is used; an option that is missing here
+# means nothing to that method, and giving it is an error.
+METHODS: Final[Mapping[str, Mapping[str, str]]] = {
+    "qstar": {
+        "q_model": "q_model",
+        "checkpoint": "checkpoint",
+        "samples": "num_samples",
+        "trajectories": "num_trajectories",
+        "lam": "lam",
+        "temperature": "temperature",
+        "max_pops": "max_pops",
+        "max_nodes": "max_nodes",
+        "max_completions": "max_completions",
+        "max_tokens": "max_tokens",
+        "max_seconds": "max_seconds",
+    },
+    "greedy": {},
+    "self-consistency": {"samples": "n", "temperature": "temperature"},
+    "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
+}
+OPTIONS: Final = tuple(METHODS["qstar"])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is a `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {_printable(message)} (see {self.prog} --help)\n")
+
+
+class _Version(argparse.Action):
+    """Not argparse's own, which wants the version before anybody asks for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from langchain_qstar import __version__
+
+        parser.exit(ANSWERED, f"qstar {__version__}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run`, a function of the parsed arguments."""
+    parser = _Parser(prog="qstar", description="Search over reasoning steps.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    solve = commands.add_parser(
+        "solve",
+        help="answer one question",
+        description="Answer one question. Without options: Q* with the bundled model, offline. "
+        "The result goes to standard output, everything else to standard error.",
+        epilog="Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input, "
+        "3 a budget ended without an answer, 4 no answer, 130 interrupted.",
+    )
+    _add_solve_arguments(solve)
+    solve.set_defaults(run=_solve)
+    return parser
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number that can be compared")
+    return value
+
+
+def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
+    solve.add_argument("question", help="the question, or - to read it from standard input")
+    solve.add_argument("--method", choices=list(METHODS), default="qstar", help="default: qstar")
+    solve.add_argument(
+        "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
+    )
+    solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
+    solve.add_argument("--task", help="nano or gsm8k; default: the one the policy is made for")
+    solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
+    solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
+    solve.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    solve.add_argument(
+        "--checkpoint", metavar="FILE", help="store the search; the same command resumes it"
+    )
+    search = solve.add_argument_group("search")
+    search.add_argument(
+        "-k", "--samples", type=int, help="steps a state (qstar), or solutions (the others)"
+    )
+    search.add_argument("--trajectories", type=int, help="complete solutions to collect")
+    search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
+    search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
+    budgets = solve.add_argument_group("budgets")
+    budgets.add_argument("--max-pops", type=int, help="states popped")
+    budgets.add_argument("--max-nodes", type=int, help="nodes of the tree")
+    budgets.add_argument("--max-completions", type=int, help="completions sampled")
+    budgets.add_argument("--max-tokens", type=int, help="tokens generated")
+    budgets.add_argument("--max-seconds", type=_finite, help="seconds of search")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows `qstar`; by default those of this process.
+
+    Returns:
+        The exit code. Bad usage raises `SystemExit(2)` instead, as argparse does.
+    """
+    args = build_parser().parse_args(arguments)
+    try:
+        code: int = args.run(args)
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED, debug=args.debug)
+    except QStarError as error:
+        return _failed(str(error), error.exit_code, debug=args.debug)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:  # noqa: BLE001  # the last place where it can become one line
+        fault = f"{type(error).__name__}: {error} (a fault of ours; --debug shows where)"
+        return _failed(fault, FAULT, debug=args.debug)
+    return code
+
+
+def _solve(args: argparse.Namespace) -> int:
+    options = _options(args)
+    question = _question(args.question)
+    show = _write_json if args.json else _drawing()
+    with _checkpointer(options.pop("checkpoint", None)) as checkpointer:
+        chain = _chain(args, options, checkpointer)
+        solution = _followed(chain, question, args.seed)
+    show(solution)
+    return _exit_code(solution)
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given, by the names the method has for them."""
+    meant = METHODS[args.method]
+    given = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    for name in given:
+        if name not in meant:
+            flag = name.replace("_", "-")
+            raise SettingsError(f"--{flag} means nothing to --method {args.method}")
+    return {meant[name]: value for name, value in given.items()}
+
+
+def _question(argument: str) -> str:
+    """The question as text, from the argument or from standard input."""
+    if argument == "-":
+        data = sys.stdin.buffer.read(MAX_QUESTION_BYTES + 1)
+        if len(data) > MAX_QUESTION_BYTES:
+            raise QuestionError(f"the question is longer than {MAX_QUESTION_BYTES} bytes")
+    else:
+        data = os.fsencode(argument)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise QuestionError(f"the question is not UTF-8 text (byte {error.start})") from None
+
+
+def _chain(
+    args: argparse.Namespace, options: dict[str, Any], checkpointer: Checkpointer
+) -> SolverChain:
+    from langchain_qstar import chains
+
+    shared = {"policy": args.policy, "task": args.task}
+    if args.method == "qstar":
+        q_model = options.pop("q_model", "default")
+        return chains.QStarChain(
+            q_model=q_model, settings=options, checkpointer=checkpointer, **shared
+        )
+    methods: dict[str, type[SolverChain]] = {
+        "greedy": chains.GreedyChain,
+        "self-consistency": chains.SelfConsistencyChain,
+        "best-of-n": chains.BestOfNChain,
+    }
+    return methods[args.method](**shared, **options)
+
+
+@contextmanager
+def _opened_checkpoints(path: str) -> Iterator[Checkpointer]:
+    import sqlite3
+
+    try:
+        from langgraph.checkpoint.sqlite import SqliteSaver
+    except ImportError:
+        raise MissingExtraError("langgraph-checkpoint-sqlite", "sqlite") from None
+    try:
+        with SqliteSaver.from_conn_string(path) as checkpointer:
+            yield checkpointer
+    except sqlite3.Error as error:
+        raise InputError(f"--checkpoint {path}: {error}") from error
+
+
+def _checkpointer(path: str | None) -> AbstractContextManager[Checkpointer]:
+    return nullcontext() if path is None else _opened_checkpoints(path)
+
+
+def _followed(chain: SolverChain, question: str, seed: int) -> Solution:
+    """The solution; what happens until then is told on standard error."""
+    from langchain_qstar.report.progress import SearchProgress
+
+    progress = SearchProgress(sys.stderr.write)
+    config: RunnableConfig = {"configurable": {"thread_id": THREAD}}
+    last: Any = None
+    for last in chain.stream(question, config, seed=seed):
+        if isinstance(last, dict):
+            progress(last)  # type: ignore[arg-type]  # every event of a stream is such a dict
+    solution: Solution = last
+    return solution
+
+
+def _write_json(solution: Solution) -> None:
+    # JSON between programs is UTF-8 (RFC 8259), whatever the terminal speaks.
+    _reconfigure(encoding="utf-8")
+    sys.stdout.write(solution.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _drawing() -> Callable[[Solution], None]:
+    """How a solution is drawn; asked first, so that a missing library does not cost a search."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise MissingExtraError("rich", "cli") from None
+    from langchain_qstar.report.terminal import print_solution
+
+    _reconfigure(errors="replace")
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return lambda solution: print_solution(solution, console)
+
+
+def _reconfigure(**options: str) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
+
+
+def _exit_code(solution: Solution) -> int:
+    if solution.stopped == "interrupted":
+        return INTERRUPTED
+    if solution.answer is not None:
+        return ANSWERED
+    return NO_ANSWER if solution.stopped in {"complete", "exhausted"} else BUDGET_ENDED
+
+
+def _failed(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"qstar: {_printable(message)}\n")
+    return code
+
+
+def _printable(message: str) -> str:
+    """`message` on one line, with nothing in it that a terminal would act upon."""
+    from langchain_qstar.rendering import plain
+
+    return plain(message)
+
+
+def _reader_left() -> int:
+    """Whoever read our output has gone; nothing that is still buffered may complain about it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return INTERRUPTED

@@ -27,7 +27,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -356,7 +356,7 @@ class TransformersPolicy:
             "trust_remote_code": False,
         }
         try:
-            with _no_progress_bars():
+            with _no_progress_bars() if folder else nullcontext():
                 tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **options)
                 model = transformers.AutoModelForCausalLM.from_pretrained(
                     str(source), dtype=dtype, **options
@@ -501,7 +501,7 @@ class TransformersPolicy:
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Standard error belongs to the search's own progress."""
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

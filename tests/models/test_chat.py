@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from langchain_qstar.errors import ModelError, SettingsError
+from langchain_qstar.models.chat import ChatModelPolicy
+from langchain_qstar.protocols import Policy, Step
+
+
+class Chat(BaseChatModel):
+    """Says `replies` in turn; an exception among them is raised."""
+
+    replies: list
+    asked: list = []
+    options: list = []
+
+    @property
+    def _llm_type(self):
+        return "chat"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.asked.append(messages)
+        self.options.append({"stop": stop, **kwargs})
+        reply = self.replies[(len(self.asked) - 1) % len(self.replies)]
+        if isinstance(reply, Exception):
+            raise reply
+        message = reply if isinstance(reply, AIMessage) else AIMessage(reply)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+@pytest.fixture
+def chat():
+    def make(*replies, **options):
+        model = Chat(replies=list(replies), asked=[], options=[])
+        return ChatModelPolicy(model, max_concurrency=1, **options), model
+
+    return make
+
+
+def test_it_is_a_policy_without_ids(chat, ask):
+    policy, _ = chat("a step")
+    assert isinstance(policy, Policy)
+    (completion,) = policy.sample([ask()])[0]
+    assert (completion.token_ids, completion.logprobs) == (None, ())
+    assert (policy.name, policy.window) == ("Chat", None)
+
+
+def test_the_prompt_shows_the_problem_and_the_steps_so_far_as_they_are(chat, ask):
+    policy, model = chat("a step")
+    policy.sample([ask("What {{steps}}?", steps=[Step("first {{problem}}\n")])])
+    (message,) = model.asked[0]
+    assert "What {{steps}}?" in message.content
+    assert "first {{problem}}" in message.content
+    assert message.type == "human"
+
+
+def test_one_line_is_kept_and_its_stop_string_put_back(chat, ask):
+    policy, model = chat("\n one", "two\nthree", "four\n")
+    texts = [c.text for c in policy.sample([ask(n=3)])[0]]
+    assert texts == ["one\n", "two\n", "four\n"]
+    assert model.options[0]["stop"] == ["\n"]
+
+
+def test_a_reply_cut_by_its_limit_has_no_stop_string(chat, ask):
+    policy, _ = chat(AIMessage("half", response_metadata={"finish_reason": "length"}))
+    (completion,) = policy.sample([ask()])[0]
+    assert (completion.text, completion.finish) == ("half", "length")
+
+
+def test_an_empty_reply_is_an_empty_completion(chat, ask):
+    policy, _ = chat("  \n ")
+    (completion,) = policy.sample([ask()])[0]
+    assert (completion.text, completion.finish) == ("", "eos")
+
+
+def test_without_stop_strings_the_whole_solution_is_kept(chat, ask):
+    policy, model = chat("one\ntwo")
+    (completion,) = policy.sample([ask(stop=())])[0]
+    assert (completion.text, completion.finish) == ("one\ntwo", "eos")
+    assert "remaining steps" in model.asked[0][0].content
+
+
+def test_a_prefill_begins_the_text_once(chat, ask):
+    policy, model = chat("Q: what?", " what?")
+    texts = [c.text for c in policy.sample([ask(n=2, prefill="Q:")])[0]]
+    assert texts == ["Q: what?\n", "Q:what?\n"]
+    assert "Begin your reply with: Q:" in model.asked[0][0].content
+
+
+def test_usage_is_what_the_model_reports(chat, ask):
+    usage = {
+        "input_tokens": 30,
+        "output_tokens": 4,
+        "total_tokens": 34,
+        "input_token_details": {"cache_read": 20},
+    }
+    policy, _ = chat(AIMessage("x", usage_metadata=usage))
+    (completion,) = policy.sample([ask()])[0]
+    assert (completion.prompt_tokens, completion.reused_tokens) == (30, 20)
+    assert completion.generated == 4
+
+
+def test_usage_is_estimated_when_nothing_is_reported(chat, ask):
+    policy, _ = chat("12345678")
+    (completion,) = policy.sample([ask()])[0]
+    assert completion.generated == 3
+    assert completion.prompt_tokens > 20
+
+
+def test_a_failed_call_is_a_completion_without_text(chat, ask):
+    policy, _ = chat("good", RuntimeError("503"))
+    good, bad = policy.sample([ask(n=2)])[0]
+    assert (good.text, bad.text, bad.finish) == ("good\n", "", "error")
+
+
+async def test_when_every_call_fails_the_model_has_failed(chat, ask):
+    policy, _ = chat(RuntimeError("503"))
+    with pytest.raises(ModelError, match="every call of Chat failed: 503"):
+        policy.sample([ask(n=2)])
+    with pytest.raises(ModelError, match="every call of Chat failed: 503"):
+        await policy.asample([ask(n=2)])
+
+
+async def test_async_completions_keep_the_order_of_requests(chat, ask):
+    policy, _ = chat("1", "2", "3", "4")
+    first, second, third = await policy.asample([ask(), ask(stop=()), ask(n=2)])
+    # Requests with the same options go out as one batch: the third joins the first.
+    assert [c.text for c in (*first, *third, *second)] == ["1\n", "2\n", "3\n", "4"]
+
+
+def test_settings_are_passed_only_when_asked_for(chat, ask):
+    silent, model = chat("x")
+    silent.sample([ask(temperature=0.3)])
+    assert model.options == [{"stop": ["\n"]}]
+    passing, model = chat("x", passes={"temperature", "max_tokens"})
+    passing.sample([ask(temperature=0.3, max_tokens=9)])
+    assert model.options == [{"stop": ["\n"], "temperature": 0.3, "max_tokens": 9}]
+    with pytest.raises(SettingsError, match="seed"):
+        chat("x", passes={"seed"})
+
+
+def test_no_requests_are_no_calls(chat):
+    policy, model = chat("x")
+    assert policy.sample([]) == []
+    assert model.asked == []

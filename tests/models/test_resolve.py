@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+
+from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.models import ChatModelPolicy, ScriptedPolicy, resolve, resolve_policy
+from langchain_qstar.models.resolve import unload_policies
+
+
+@pytest.fixture
+def folder(tmp_path, llama, make_tokenizer):
+    llama.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    yield tmp_path
+    unload_policies()
+
+
+def test_a_policy_is_itself():
+    policy = ScriptedPolicy({})
+    assert resolve_policy(policy) is policy
+
+
+def test_a_chat_model_is_wrapped():
+    assert isinstance(resolve_policy(FakeListChatModel(responses=["x"])), ChatModelPolicy)
+
+
+def test_a_folder_is_loaded_once_and_shared(folder):
+    policy = resolve_policy(str(folder))
+    assert resolve_policy(folder) is policy
+    assert policy.name == folder.name
+
+
+def test_a_closed_model_is_loaded_again(folder):
+    policy = resolve_policy(folder)
+    policy.close()
+    assert resolve_policy(folder) is not policy
+
+
+def test_unloading_closes_models(folder):
+    policy = resolve_policy(folder)
+    unload_policies()
+    assert policy.closed
+
+
+def test_a_pair_is_wrapped_once(llama, make_tokenizer):
+    tokenizer = make_tokenizer()
+    policy = resolve_policy((llama, tokenizer))
+    assert resolve_policy((llama, tokenizer)) is policy
+    policy.close()
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("no-such-folder", "no such folder or name"),
+        ("hf:", "write hf:ORG/NAME"),
+        ("hf:a/b/c", "write hf:ORG/NAME"),
+        ("gguf:model.gguf", "not supported yet"),
+        ("openai:name@url", "not supported yet"),
+        (7, "not understood"),
+        (None, "not understood"),
+    ],
+)
+def test_what_is_not_a_model_is_one_line(spec, says):
+    with pytest.raises(ModelSpecError, match=says) as caught:
+        resolve_policy(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_config_is_no_model(tmp_path):
+    with pytest.raises(ModelSpecError, match=r"no config\.json"):
+        resolve_policy(tmp_path)
+
+
+def test_a_hub_model_that_is_not_there_is_one_line():
+    with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
+        resolve_policy("hf:nobody/nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_bundled_model_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(resolve, "NANO_FOLDER", tmp_path)
+    with pytest.raises(ModelSpecError, match="bundled model is missing"):
+        resolve_policy("nano")
+
+
+def test_a_missing_extra_names_the_command(monkeypatch, folder):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "langchain_qstar.models.transformers")
+    with pytest.raises(MissingExtraError, match=r"pip install 'langchain-qstar\[transformers\]'"):
+        resolve_policy(folder)

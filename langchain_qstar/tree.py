@@ -91,7 +91,13 @@ def lineage(node_id: str) -> list[str]:
 
 def path(nodes: Nodes, node_id: str) -> list[NodeRecord]:
     """The records of the steps that lead to `node_id`, without the root."""
-    return [nodes[each] for each in lineage(node_id)[1:]]
+    records = []
+    record = nodes[node_id]
+    while (parent := record["parent"]) is not None:
+        records.append(record)
+        record = nodes[parent]
+    records.reverse()
+    return records
 
 
 def trajectory(nodes: Nodes, node_id: str) -> str:

@@ -26,7 +26,7 @@ from langchain_qstar.protocols import (
 Script = Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]]
 """Trajectory text so far -> the continuations the policy may give there."""
 
-_TOKEN: Final = re.compile(r"\s*\S+|\s+")
+_TOKEN: Final = re.compile(r"\S+\s*|\s+")
 
 
 class ScriptedPolicy:
@@ -35,7 +35,7 @@ class ScriptedPolicy:
     At each state the first sample takes the first continuation, the second the
     second, and so on, from the start again when there are more samples than
     continuations. A state the script does not know gets the empty text, as from
-    a model that has nothing to say. A word with the white space before it is
+    a model that has nothing to say. A word with the white space after it is
     one token.
 
     >>> policy = ScriptedPolicy({"": ["2*3=6\n", "2+3=5\n"]})

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 
-from langchain_qstar.protocols import Policy, StepScorer
+from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
 
 Update = dict[str, Any]
 Writer = Callable[[Any], None]
@@ -25,19 +25,18 @@ Writer = Callable[[Any], None]
 class Call(NamedTuple):
     """One batched call of a model, blocking and not."""
 
-    run: Callable[[Sequence[Any]], Any]
-    arun: Callable[[Sequence[Any]], Awaitable[Any]]
-    requests: Sequence[Any]
+    run: Callable[[], Any]
+    arun: Callable[[], Awaitable[Any]]
 
 
-def sample(policy: Policy, requests: Sequence[Any]) -> Call:
+def sample(policy: Policy, requests: Sequence[SampleRequest]) -> Call:
     """Ask `policy` for continuations."""
-    return Call(policy.sample, policy.asample, requests)
+    return Call(lambda: policy.sample(requests), lambda: policy.asample(requests))
 
 
-def score(scorer: StepScorer, requests: Sequence[Any]) -> Call:
+def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
     """Ask `scorer` for the values of steps."""
-    return Call(scorer.score, scorer.ascore, requests)
+    return Call(lambda: scorer.score(requests), lambda: scorer.ascore(requests))
 
 
 Beat = Callable[[Any, Writer], Update | Generator[Call, Any, Update]]
@@ -64,7 +63,7 @@ class Phase(Runnable[Mapping[str, Any], Update]):
                 call = beat.send(result)
             except StopIteration as end:
                 return dict(end.value)
-            result = call.run(call.requests)
+            result = call.run()
 
     async def ainvoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
@@ -79,4 +78,4 @@ class Phase(Runnable[Mapping[str, Any], Update]):
                 call = beat.send(result)
             except StopIteration as end:
                 return dict(end.value)
-            result = await call.arun(call.requests)
+            result = await call.arun()

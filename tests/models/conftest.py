@@ -24,16 +24,15 @@ def make_tokenizer():
     def make(*merged: str, template: str | None = TEMPLATE):
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        pairs = [tuple(level.pre_tokenize_str(text)[0][0]) for text in merged]
+        spelled = [level.pre_tokenize_str(text)[0][0] for text in merged]
+        pairs = [(text[0], text[1]) for text in spelled]
         tokens = [*SPECIAL, *alphabet, *("".join(pair) for pair in pairs)]
-        tokenizer = Tokenizer(
-            token_models.BPE({token: n for n, token in enumerate(tokens)}, pairs)
-        )
+        tokenizer = Tokenizer(token_models.BPE({token: n for n, token in enumerate(tokens)}, pairs))
         tokenizer.pre_tokenizer = level
         tokenizer.decoder = decoders.ByteLevel()
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
-            eos_token="<|end|>",
+            eos_token=SPECIAL[0],
             additional_special_tokens=list(SPECIAL[1:]),
             chat_template=template,
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -13,9 +15,9 @@ from langchain_qstar.protocols import Policy, Step
 class Chat(BaseChatModel):
     """Says `replies` in turn; an exception among them is raised."""
 
-    replies: list
-    asked: list = []
-    options: list = []
+    replies: list[Any]
+    asked: list[Any]
+    options: list[Any]
 
     @property
     def _llm_type(self):

@@ -42,7 +42,7 @@ def test_what_is_queued_is_served_together():
 
 def test_cancelled_jobs_are_not_served():
     first, go_on = threading.Event(), threading.Event()
-    served = []
+    served: list[str] = []
 
     def serve(jobs, closing):
         first.set()

@@ -8,6 +8,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.models import ChatModelPolicy, ScriptedPolicy, resolve, resolve_policy
 from langchain_qstar.models.resolve import unload_policies
+from langchain_qstar.models.transformers import TransformersPolicy
 
 
 @pytest.fixture
@@ -16,6 +17,12 @@ def folder(tmp_path, llama, make_tokenizer):
     make_tokenizer().save_pretrained(tmp_path)
     yield tmp_path
     unload_policies()
+
+
+def loaded(spec):
+    policy = resolve_policy(spec)
+    assert isinstance(policy, TransformersPolicy)
+    return policy
 
 
 def test_a_policy_is_itself():
@@ -34,21 +41,22 @@ def test_a_folder_is_loaded_once_and_shared(folder):
 
 
 def test_a_closed_model_is_loaded_again(folder):
-    policy = resolve_policy(folder)
+    policy = loaded(folder)
     policy.close()
     assert resolve_policy(folder) is not policy
 
 
 def test_unloading_closes_models(folder):
-    policy = resolve_policy(folder)
+    policy = loaded(folder)
     unload_policies()
     assert policy.closed
 
 
 def test_a_pair_is_wrapped_once(llama, make_tokenizer):
     tokenizer = make_tokenizer()
-    policy = resolve_policy((llama, tokenizer))
-    assert resolve_policy((llama, tokenizer)) is policy
+    policy = loaded((llama, tokenizer))
+    shared = resolve_policy((llama, tokenizer)) is policy
+    assert shared
     policy.close()
 
 

@@ -9,6 +9,10 @@ from langchain_qstar.protocols import Completion
 from langchain_qstar.tasks import NANO
 
 
+def tokens_of(*steps):
+    return tuple(token for step in steps for token in step.token_ids)
+
+
 def test_lines_become_steps_and_join_to_the_text():
     steps = split_steps(Completion("a\nb\nThe answer is 3.\n"), NANO)
     assert [step.text for step in steps] == ["a\n", "b\n", "The answer is 3.\n"]
@@ -36,7 +40,7 @@ def test_steps_keep_the_tokens_and_log_probabilities_of_their_text(saying, ask):
     policy, _ = saying("ab\nThe answer is 5.", "<|end|>")
     (completion,) = policy.sample([ask(stop=(), max_tokens=40)])[0]
     first, last = split_steps(completion, NANO, policy)
-    assert (*first.token_ids, *last.token_ids) == completion.token_ids
+    assert tokens_of(first, last) == completion.token_ids
     assert (*first.logprobs, *last.logprobs) == completion.logprobs
     for step in (first, last):
         assert "".join(policy.token_texts(step.token_ids)) == step.text
@@ -58,4 +62,4 @@ def test_characters_of_several_tokens_stay_in_their_step(saying, ask, text):
     (completion,) = policy.sample([ask(stop=(), max_tokens=len(model.tokens))])[0]
     steps = split_steps(completion, NANO, policy)
     assert [s.text for s in steps] == text.splitlines(keepends=True)
-    assert sum((s.token_ids for s in steps), ()) == completion.token_ids
+    assert tokens_of(*steps) == completion.token_ids

@@ -285,7 +285,6 @@ class TestEngineThread:
     def test_closing_ends_a_call_that_is_running(self, saying, ask):
         policy, model = saying("a")
         running = threading.Event()
-        model.before_forward = running.set
         model.config.max_position_embeddings = 10**6
         failures = []
 
@@ -295,7 +294,11 @@ class TestEngineThread:
             except ModelError as error:
                 failures.append(error)
 
-        model.before_forward = lambda: (running.set(), threading.Event().wait(0.01))
+        def dawdle():
+            running.set()
+            threading.Event().wait(0.01)
+
+        model.before_forward = dawdle
         thread = threading.Thread(target=call)
         thread.start()
         assert running.wait(30)

@@ -14,7 +14,7 @@ async def test_the_value_is_the_geometric_mean_of_token_probabilities():
     request = ScoreRequest(State("q"), steps)
     (scores,) = scorer.score([request])
     assert isinstance(scorer, StepScorer)
-    assert scores.values == (pytest.approx(0.25), 0.0)
+    assert list(scores.values) == pytest.approx([0.25, 0.0])
     assert (scores.completions, scores.generated_tokens, scores.read_tokens) == (0, 0, 0)
     assert await scorer.ascore([request]) == [scores]
 

@@ -20,7 +20,7 @@ NUMERIC = ["steps", "step_mean_logprob"]
 class Hidden(ScriptedPolicy):
     """Gives the length of a state's text and its square as hidden states."""
 
-    feature_layers = ()
+    feature_layers: tuple[int, ...] = ()
 
     def features(self, states):
         return np.array([[len(s.text), len(s.text) ** 2] for s in states], dtype=np.float32)

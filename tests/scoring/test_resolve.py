@@ -44,7 +44,7 @@ def test_a_folder_without_a_head_is_refused(tmp_path):
 
 def test_what_is_not_a_scorer_is_refused():
     with pytest.raises(ModelSpecError, match="not understood"):
-        resolve_scorer(7, POLICY)
+        resolve_scorer(7, POLICY)  # type: ignore[arg-type]
 
 
 def test_the_default_is_log_probability_where_no_head_ships(monkeypatch, tmp_path):

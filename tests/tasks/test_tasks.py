@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from langchain_qstar.errors import SettingsError
+from langchain_qstar.tasks import GSM8K, NANO, TASKS, get_task
+
+
+def test_a_name_or_a_task_gives_the_task():
+    assert get_task("nano") is NANO
+    assert get_task("gsm8k") is GSM8K
+    assert get_task(NANO) is NANO
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(SettingsError, match="choose one of: nano, gsm8k"):
+        get_task("chess")
+
+
+def test_nano_is_asked_the_question_itself():
+    assert NANO.messages("How many {{question}}?") == (("user", "How many {{question}}?"),)
+
+
+def test_gsm8k_is_asked_with_an_instruction():
+    ((role, content),) = GSM8K.messages("How many {{question}}?")
+    assert role == "user"
+    assert content.endswith("Problem: How many {{question}}?")
+    assert "The answer is N." in content
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize(
+    ("text", "terminal", "answer"),
+    [
+        ("Tom has 4*6=24.\nThe answer is 1,024.50 dollars.\n", True, "1024.5"),
+        ("The answer is 30.0", True, "30"),
+        ("The answer is $-7.\n", True, "-7"),
+        ("The answer is unknown.\n", True, None),
+        ("Tom has 4*6=24.\n", False, None),
+        ("The answers are 3.\n", False, None),
+        ("", False, None),
+    ],
+)
+def test_a_solution_ends_with_its_answer_line(task, text, terminal, answer):
+    assert task.is_terminal(text) is terminal
+    assert task.answer(text) == answer
+
+
+def test_nano_reads_the_line_that_ended_the_solution():
+    assert NANO.answer("The answer is 3.\nThe answer is 4.\n") == "3"
+
+
+def test_nano_does_not_end_in_the_middle_of_a_line():
+    assert not NANO.is_terminal("I think The answer is 3.\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["**The answer is 5.**", "So the final answer is 5", "Answer: 5", "#### 5", r"\boxed{5}"],
+)
+def test_gsm8k_accepts_the_forms_models_use(line):
+    assert GSM8K.is_terminal("2+3=5\n" + line)
+    assert GSM8K.answer("2+3=5\n" + line) == "5"
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_answers_are_compared_by_value(task):
+    assert task.equivalent("30", "30.0")
+    assert not task.equivalent("30", "31")
+
+
+def test_nano_knows_the_openings_of_its_actions():
+    assert NANO.prefills == {"subquestion": "Q:", "re_answer": "A:", "rephrase": "Rephrase:"}

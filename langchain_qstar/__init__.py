@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         QuestionError,
         SettingsError,
     )
+    from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.resolve import resolve_policy
+    from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
         Policy,
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.scoring.log_probability import LogProbabilityScorer
+    from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.settings import QStarSettings
     from langchain_qstar.solution import (
         Check,
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
         Usage,
         Vote,
     )
+    from langchain_qstar.tasks import get_task
 
     __version__: str
 
@@ -62,6 +69,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "QuestionError",
         "SettingsError",
     ),
+    "models.chat": ("ChatModelPolicy",),
+    "models.resolve": ("resolve_policy",),
+    "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
         "Policy",
@@ -74,17 +85,22 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "scoring.log_probability": ("LogProbabilityScorer",),
+    "scoring.resolve": ("resolve_scorer",),
     "settings": ("QStarSettings",),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
+    "tasks": ("get_task",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BestOfNChain",
+    "ChatModelPolicy",
     "Check",
     "Completion",
     "GreedyChain",
     "InputError",
+    "LogProbabilityScorer",
     "MissingExtraError",
     "ModelError",
     "ModelSpecError",
@@ -97,6 +113,8 @@ __all__ = [
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedPolicy",
+    "ScriptedScorer",
     "SelfConsistencyChain",
     "SettingsError",
     "Solution",
@@ -105,11 +123,15 @@ __all__ = [
     "Step",
     "StepScorer",
     "Task",
+    "TransformersPolicy",
     "TreeNode",
     "Usage",
     "Vote",
     "__version__",
     "create_qstar_graph",
+    "get_task",
+    "resolve_policy",
+    "resolve_scorer",
 ]
 
 

@@ -84,7 +84,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from langchain_qstar import __version__
 
-        parser.exit(ANSWERED, f"qstar {__version__}\n")
+        sys.stdout.write(f"qstar {__version__}\n")
+        parser.exit(ANSWERED)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -315,6 +315,13 @@ def test_control_c_in_a_terminal_ends_the_command():
         assert process.wait() == cli.INTERRUPTED
 
 
+def test_the_version_goes_to_standard_output(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("qstar 0.")
+
+
 def test_help_lists_every_option(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["solve", "--help"])

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+# What each program must print: enough to know that it did what it shows.
+SAYS = {
+    "own_scorer": "->",
+    "own_task": "double",
+    "quickstart": "answer:",
+    "resume": "second run: 19\nasked again about the question itself: False",
+    "streaming": "popped: the question",
+    "subgraph": "It is ",
+}
+WITHOUT_NANO = {"own_task", "resume"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in WITHOUT_NANO else pytest.mark.nano)
+        for name in sorted(SAYS)
+    ],
+)
+def test_the_example_runs_and_shows_what_it_is_for(name, capsys):
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    assert SAYS[name] in capsys.readouterr().out
+
+
+def test_every_example_is_run():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SAYS)

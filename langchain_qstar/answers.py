@@ -26,8 +26,7 @@ _MARKER: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _TRANSLATION: Final = str.maketrans(
-    {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
-    | dict.fromkeys("$€£¥₹", "")
+    {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "} | dict.fromkeys("$€£¥₹", "")
 )
 _LATEX: Final = (
     (re.compile(r"\\(?:text|mathrm|mathbf|boxed|textbf)\s*\{([^{}]*)\}?"), r"\1"),

@@ -351,10 +351,8 @@ class _Gold(str):
 def test_24_no_gold_answer_can_reach_an_inference_node():
     graph = create_qstar_graph(T1.policy, ScriptedScorer(T1.values), task=TASK).compile()
     seen: list[str] = []
-    for update in graph.stream(
-        {"question": "q", "gold": _Gold("b1"), "answer": _Gold("b1")},  # type: ignore[typeddict-unknown-key]
-        stream_mode="tasks",
-    ):
+    start: Any = {"question": "q", "gold": _Gold("b1"), "answer": _Gold("b1")}
+    for update in graph.stream(start, stream_mode="tasks"):
         seen += update.get("input", {})
     assert "gold" not in seen
     assert "answer" not in seen

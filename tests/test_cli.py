@@ -270,7 +270,7 @@ def test_output_that_the_terminal_cannot_show_does_not_break_the_drawing(model, 
     monkeypatch.setattr(sys, "stdout", page)
     assert solve("Сколько?") == cli.ANSWERED
     page.flush()
-    assert b"answer  24" in page.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"answer  24" in page.buffer.getvalue()
 
 
 def test_json_is_utf8_whatever_the_terminal_speaks(model, monkeypatch):
@@ -278,7 +278,7 @@ def test_json_is_utf8_whatever_the_terminal_speaks(model, monkeypatch):
     page = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr(sys, "stdout", page)
     assert solve("Сколько?", "--json") == cli.ANSWERED
-    assert json.loads(page.buffer.getvalue())["question"] == "Сколько?"  # type: ignore[attr-defined]
+    assert json.loads(page.buffer.getvalue())["question"] == "Сколько?"
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback():

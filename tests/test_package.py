@@ -16,10 +16,15 @@ import langchain_qstar
 HEAVY = {"torch", "transformers", "langgraph", "langchain_core", "pydantic", "rich", "numpy"}
 
 
-def modules_after(code: str) -> set[str]:
-    script = f"import sys, json; {code}; print(json.dumps(sorted(sys.modules)))"
+def in_a_fresh_python(code: str, value: str) -> set[str]:
+    """The value of an expression, a collection of texts, after `code` in a new process."""
+    script = f"import sys, json; {code}; print(json.dumps(sorted({value})))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def modules_after(code: str) -> set[str]:
+    return in_a_fresh_python(code, "sys.modules")
 
 
 def test_importing_the_package_imports_nothing_but_itself():
@@ -60,7 +65,13 @@ def test_an_unknown_name_is_an_attribute_error_as_everywhere():
 
 
 def test_dir_lists_what_has_not_been_loaded_yet():
-    assert set(langchain_qstar.__all__) <= set(dir(langchain_qstar))
+    listed = in_a_fresh_python("import langchain_qstar", "dir(langchain_qstar)")
+    assert set(langchain_qstar.__all__) <= listed
+
+
+def test_a_name_is_looked_up_once():
+    code = "import langchain_qstar; langchain_qstar.Solution"
+    assert "Solution" in in_a_fresh_python(code, "vars(langchain_qstar)")
 
 
 def test_the_version_is_the_installed_one():

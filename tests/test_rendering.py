@@ -72,7 +72,13 @@ def test_plain_text_leaves_other_languages_alone():
 
 
 def test_the_path_is_found_by_the_texts_of_its_steps():
-    nodes = [("0", None, ""), ("0.0", "0", "a"), ("0.1", "0", "b"), ("0.1.0", "0.1", "a")]
+    nodes: list[tuple[str, str | None, str]] = [
+        ("0", None, ""),
+        ("0.0", "0", "a"),
+        ("0.0.0", "0.0", "a"),
+        ("0.1", "0", "b"),
+        ("0.1.0", "0.1", "a"),
+    ]
     assert path_ids(nodes, ["b", "a"]) == ("0", "0.1", "0.1.0")
 
 
@@ -85,7 +91,7 @@ def test_html_escapes_what_the_model_wrote():
         solution(
             question=HOSTILE.replace("\ud800", ""),
             answer="<img src=x onerror=alert(1)>",
-            steps=(SolutionStep(text="<b>1</b>\n"),),
+            steps=(SolutionStep(text="<script>1</script>\n"),),
             tree=(node("0", ""), node("0.0", "<iframe>", answer="<p>")),
             votes=(Vote(answer="<i>", count=1, weight=1.0),),
         )

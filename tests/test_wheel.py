@@ -50,7 +50,7 @@ def fresh_python(wheel, tmp_path_factory) -> Path:
     """An environment that holds the wheel, and sees our dependencies but not our checkout."""
     home = tmp_path_factory.mktemp("fresh")
     venv.create(home, with_pip=True, symlinks=True)
-    python = home / "bin" / "python"
+    python: Path = home / "bin" / "python"
     run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=home)
     # A path file adds the directory and, unlike a site directory, does not follow the path
     # files in it: the editable install of the checkout stays out.
@@ -61,19 +61,11 @@ def fresh_python(wheel, tmp_path_factory) -> Path:
 
 
 def test_the_wheel_holds_everything_the_package_reads(files):
-    source = {
-        f"langchain_qstar/{path.relative_to(ROOT / folder).as_posix()}"
-        for folder in ("langchain_qstar",)
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    prompts = {
-        f"langchain_qstar/{path.relative_to(ROOT).as_posix()}"
-        for path in (ROOT / "prompts").rglob("*")
-        if path.is_file()
-    }
-    assert prompts
-    assert source | prompts <= files
+    read = [*(ROOT / "langchain_qstar").rglob("*"), *(ROOT / "prompts").rglob("*")]
+    source = {p.relative_to(ROOT) for p in read if p.is_file() and "__pycache__" not in p.parts}
+    inside = {p if p.parts[0] == "langchain_qstar" else "langchain_qstar" / p for p in source}
+    assert {path.as_posix() for path in inside} <= files
+    assert "langchain_qstar/prompts/opening.txt" in files
 
 
 def test_the_wheel_installs_nothing_beside_the_package(files):

@@ -98,6 +98,7 @@ class TestSelfConsistency:
         self_consistency("What?", policy=free, task=NANO, n=6)
         self_consistency("What?", policy=tight, task=NANO, n=6, max_tokens=800)
         assert len(tight.calls) > 1
+        assert {request.max_tokens for (request,) in tight.calls} == {NANO.solution_tokens}
         drawn = [seed for (request,) in tight.calls for seed in request.seeds]
         assert tuple(drawn) == free.calls[0][0].seeds
 

@@ -89,6 +89,11 @@ def test_the_nucleus_holds_the_token_that_reaches_top_p():
     assert set(tokens.tolist()) == {0, 1}
 
 
+def test_an_empty_nucleus_still_holds_the_most_probable_token():
+    tokens, _ = draws([1.0, 0.0], 50, 1.0, top_p=0.0, top_k=0)
+    assert set(tokens.tolist()) == {0}
+
+
 def test_a_token_of_probability_zero_is_never_drawn():
     tokens, _ = draws([float("-inf"), 0.0, float("-inf"), 0.0, float("-inf")], 5000)
     assert set(tokens.tolist()) == {1, 3}

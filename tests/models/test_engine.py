@@ -40,6 +40,25 @@ def test_what_is_queued_is_served_together():
     assert batches == [1, 7]
 
 
+def test_a_batch_waits_for_as_many_callers_as_the_last_one_answered(monkeypatch):
+    monkeypatch.setattr("langchain_qstar.models.engine.GRACE_SECONDS", 30)
+    engine = Engine("patient", double)
+    first, late = Job(1), Job(2)
+    engine._inbox.put(first)
+    timer = threading.Timer(0.01, engine._inbox.put, [late])
+    timer.start()
+    assert engine._take(expected=2) == [first, late]
+    timer.join()
+
+
+def test_a_single_caller_never_waits(monkeypatch):
+    monkeypatch.setattr("langchain_qstar.models.engine.GRACE_SECONDS", 10**6)
+    engine = Engine("single", double)
+    job = Job(1)
+    engine._inbox.put(job)
+    assert engine._take(expected=1) == [job]
+
+
 def test_cancelled_jobs_are_not_served():
     first, go_on = threading.Event(), threading.Event()
     served: list[str] = []

@@ -342,7 +342,7 @@ class TestFeatures:
 
     def test_sampled_steps_bring_theirs_along(self, policy, llama, ask, monkeypatch):
         policy.feature_layers = (0, 2)
-        request = ask(n=6, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
+        request = ask(n=24, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
         completions = [c for c in policy.sample([request])[0] if c.finish == "stop"]
         assert completions
         states = [request.state.then(Step(c.text, token_ids=c.token_ids)) for c in completions]

@@ -17,7 +17,7 @@ from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
 from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
-from langchain_qstar.nodes.select import route, select
+from langchain_qstar.nodes.select import select
 from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state import (
@@ -68,13 +68,17 @@ def create_qstar_graph(
     score_with_q = Phase("score_with_q", make_score_with_q(q_model, utility, task, settings))
     answer = Phase("answer", make_answer(policy, task, settings))
     graph.add_node("root", root, input_schema=QStarInput)
-    graph.add_node("select", Phase("select", select), input_schema=SelectView)
+    graph.add_node(
+        "select",
+        Phase("select", select),
+        input_schema=SelectView,
+        destinations=("propose_step", "answer"),
+    )
     graph.add_node("propose_step", propose_step, input_schema=WorkView)
     graph.add_node("score_with_q", score_with_q, input_schema=WorkView)
     graph.add_node("answer", answer, input_schema=AnswerView)
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
-    graph.add_conditional_edges("select", route, ["propose_step", "answer"])
     graph.add_edge("propose_step", "score_with_q")
     graph.add_edge("score_with_q", "select")
     graph.add_edge("answer", END)

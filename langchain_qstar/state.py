@@ -22,12 +22,16 @@ from langgraph.channels.delta import DeltaChannel
 
 from langchain_qstar.tree import NodeRecord, StatRecord
 
-SNAPSHOT_UPDATES: Final = 1000
-"""Writes to a tree channel between two full copies in the checkpoints.
+SNAPSHOT_EXPANSIONS: Final = 1000
+"""Expansions between two full copies of the tree in the checkpoints.
 
 A copy costs as many bytes as the tree has; a resumed run without one replays
 the writes, 0.03 ms each. At 1000 the copies stay below the bytes of the writes
 themselves until a tree has some 2,000 expansions."""
+
+STATS_WRITES: Final = 3
+"""Writes to `stats` in one expansion, by select, propose_step and score_with_q;
+`nodes` gets one."""
 
 ADDITIVE: Final = frozenset({"visits"})
 """Keys of a `StatRecord` that add up; every other one is written once."""
@@ -67,10 +71,11 @@ def add_usage(usage: dict[str, float], spent: dict[str, float]) -> dict[str, flo
 
 
 NodesChannel = Annotated[
-    dict[str, NodeRecord], DeltaChannel(put_nodes, snapshot_frequency=SNAPSHOT_UPDATES)
+    dict[str, NodeRecord], DeltaChannel(put_nodes, snapshot_frequency=SNAPSHOT_EXPANSIONS)
 ]
 StatsChannel = Annotated[
-    dict[str, StatRecord], DeltaChannel(put_stats, snapshot_frequency=SNAPSHOT_UPDATES)
+    dict[str, StatRecord],
+    DeltaChannel(put_stats, snapshot_frequency=STATS_WRITES * SNAPSHOT_EXPANSIONS),
 ]
 UsageChannel = Annotated[dict[str, float], BinaryOperatorAggregate(dict, add_usage)]
 """calls, completions, prompt_tokens, completion_tokens, reused_tokens, pops, seconds."""
@@ -120,7 +125,6 @@ class SelectView(TypedDict):
     stats: StatsChannel
     usage: UsageChannel
     collected: list[str]
-    stopped: str
     work: NotRequired[Untracked]
     frontier: NotRequired[Untracked]
 

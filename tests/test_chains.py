@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -18,6 +18,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 
 from langchain_qstar.chains import (
     BestOfNChain,
@@ -293,6 +294,27 @@ async def test_abatch_works_on_sixteen_questions_together():
 
     qstar = QStarChain(Meeting({"": ["x1\n"]}), None, task=TASK, settings={"num_trajectories": 1})
     assert len(await qstar.abatch([f"question {number}" for number in range(16)])) == 16
+
+
+async def test_sixty_four_questions_at_once_do_not_disturb_each_other():
+    questions = [f"question {number}" for number in range(64)]
+    qstar = deep_chain()
+    expected = [tree_of(qstar.invoke(question)) for question in questions[:2]]
+    for solutions in (
+        await asyncio.to_thread(qstar.batch, questions, {"max_concurrency": 64}),
+        await qstar.abatch(questions, {"max_concurrency": 64}),
+    ):
+        assert [solution.question for solution in solutions] == questions
+        assert [tree_of(solution) for solution in solutions[:2]] == expected
+        assert (
+            len(
+                {
+                    tree_of(each).model_copy(update={"question": ""}).model_dump_json()
+                    for each in solutions
+                }
+            )
+            == 1
+        )
 
 
 def test_max_concurrency_of_the_caller_holds():
@@ -578,6 +600,32 @@ async def test_an_async_search_resumes_too(tmp_path: Path):
             await qstar.ainvoke("q", THREAD)
         items = [item async for item in qstar.astream("q", THREAD)]
     assert _grown(items[-1]) == _grown(whole)
+    sampled = [request.state.text for batch in policy.calls for request in batch]
+    assert len(sampled) - len(set(sampled)) == 1
+
+
+def test_inside_another_graph_it_resumes_with_that_graph():
+    policy = Mortal(wide, 3)
+    inner = QStarChain(policy, MortalScorer(-1), task=TASK)
+
+    def solve(state: Any) -> Any:
+        return {"answer": inner.invoke(state["question"]).answer}
+
+    class Outer(TypedDict, total=False):
+        question: str
+        answer: str | None
+
+    builder = StateGraph(Outer)
+    builder.add_node("solve", solve)
+    builder.add_edge(START, "solve")
+    outer = builder.compile(checkpointer=InMemorySaver())
+    with pytest.raises(Killed):
+        outer.invoke({"question": "q"}, THREAD)
+    result = outer.invoke(None, THREAD)
+    assert (
+        result["answer"]
+        == QStarChain(ScriptedPolicy(wide), MortalScorer(-1), task=TASK).invoke("q").answer
+    )
     sampled = [request.state.text for batch in policy.calls for request in batch]
     assert len(sampled) - len(set(sampled)) == 1
 

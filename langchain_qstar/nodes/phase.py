@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
+from langgraph.types import Command
 
 from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
 
 Update = dict[str, Any]
+Output = Update | Command[Any]
 Writer = Callable[[Any], None]
 
 
@@ -39,11 +41,11 @@ def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
     return Call(lambda: scorer.score(requests), lambda: scorer.ascore(requests))
 
 
-Beat = Callable[[Any, Writer], Update | Generator[Call, Any, Update]]
+Beat = Callable[[Any, Writer], Output | Generator[Call, Any, Update]]
 """The function of a node: (what it reads, where events go) -> its update."""
 
 
-class Phase(Runnable[Mapping[str, Any], Update]):
+class Phase(Runnable[Mapping[str, Any], Output]):
     """A graph node around a function; adds no run of its own to traces."""
 
     def __init__(self, name: str, beat: Beat) -> None:
@@ -52,7 +54,7 @@ class Phase(Runnable[Mapping[str, Any], Update]):
 
     def invoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
-    ) -> Update:
+    ) -> Output:
         """Run the node, waiting for each model call."""
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):
@@ -67,7 +69,7 @@ class Phase(Runnable[Mapping[str, Any], Update]):
 
     async def ainvoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
-    ) -> Update:
+    ) -> Output:
         """Run the node, awaiting each model call."""
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):

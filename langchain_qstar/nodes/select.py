@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from langgraph.types import Command
 
 from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild
-from langchain_qstar.nodes.phase import Update, Writer
+from langchain_qstar.nodes.phase import Writer
 from langchain_qstar.nodes.work import new_work, unfinished
 from langchain_qstar.solution import Stopped
 from langchain_qstar.state import SelectedEvent, SelectView
 from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children
 
+Next = Command[Literal["propose_step", "answer"]]
+"""An update, and which node is next."""
 
-def select(view: SelectView, write: Writer) -> Update:
+
+def select(view: SelectView, write: Writer) -> Next:
     """Pop states, or say why the search stops; all settings are read from the root.
 
     A run that was resumed in the middle of an expansion gets the rest of that
@@ -29,28 +34,23 @@ def select(view: SelectView, write: Writer) -> Update:
     frontier, left = _frontier(view)
     if left:
         work = new_work(nodes, stats, left, frontier.known, int(usage.get("batches", 0)))
-        return {"frontier": frontier, "work": work}
+        return Command(update={"frontier": frontier, "work": work}, goto="propose_step")
     pops = _Pops(list(view["collected"]))
     _pop(pops, view, frontier)
-    update: Update = {
+    update: dict[str, Any] = {
         "frontier": frontier,
-        "collected": pops.collected,
-        "stopped": pops.stopped or "",
         "stats": pops.marks,
         "usage": {"pops": len(pops.marks)},
     }
+    # A checkpoint keeps every write, so what did not change is not written.
+    if len(pops.collected) > len(view["collected"]):
+        update["collected"] = pops.collected
     if pops.marks:
         write(_event(nodes, stats, pops, len(frontier.heap)))
-    if not pops.stopped:
-        batches = int(usage.get("batches", 0))
-        work = new_work(nodes, stats, pops.expand, frontier.known, batches)
-        update["work"] = work.with_stats(pops.marks)
-    return update
-
-
-def route(view: SelectView) -> str:
-    """Where select leads: to `answer` once the search has stopped."""
-    return "answer" if view["stopped"] else "propose_step"
+    if pops.stopped:
+        return Command(update=update | {"stopped": pops.stopped}, goto="answer")
+    work = new_work(nodes, stats, pops.expand, frontier.known, int(usage.get("batches", 0)))
+    return Command(update=update | {"work": work.with_stats(pops.marks)}, goto="propose_step")
 
 
 def _frontier(view: SelectView) -> tuple[Frontier, list[str]]:

@@ -1,0 +1,221 @@
+"""What LangGraph and the search cost by themselves, with a model that takes no time.
+
+    python benchmarks/graph.py --quick
+    python benchmarks/graph.py --full --record
+
+Figures, printed last:
+
+ms_per_superstep         one superstep without a checkpointer, over a whole search of 5,000 nodes
+ms_per_expansion         three of them: select, propose_step, score_with_q
+ms_per_superstep_sqlite  the same with SqliteSaver (WAL, synchronous=NORMAL), each one stored
+flatness                 an expansion at 5,000 nodes over one at 50
+mb_2500_nodes            size of that database after 2,500 nodes of 1 kB (K = 6, edge mode,
+                         one pop a superstep), in units of 10^6 bytes
+import_seconds_added     `import langchain_qstar` after `import langgraph.graph`
+chain_seconds_added      `from langchain_qstar import QStarChain` after it
+help_seconds             `qstar --help`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from langchain_qstar.protocols import Completion, SampleRequest, ScoreRequest, Scores, Task
+from langchain_qstar.qstar import NO_LIMIT, create_qstar_graph
+from langchain_qstar.settings import QStarSettings
+
+RESULTS: Final = Path(__file__).parent / "results" / "graph.json"
+SUPERSTEPS: Final = 3
+"""Of one expansion."""
+
+PADDING: Final = 650
+"""Characters that make the stored record of a node 1 kB."""
+
+TASK: Final = Task(
+    name="endless",
+    messages=lambda question: (("user", question),),
+    answer=lambda _: None,
+    is_terminal=lambda _: False,
+)
+
+
+class EmptyModel:
+    """A policy and scorer that answer at once, and note when they were asked.
+
+    Texts and values are functions of the sample's seed, so every run grows the
+    same tree, in which some states are continued and most are not.
+    """
+
+    name = "empty"
+    window = None
+
+    def __init__(self, size: int) -> None:
+        self._padding = "." * size
+        self.asked: list[float] = []
+
+    def count_tokens(self, text: str) -> int:
+        """One token a character."""
+        return len(text)
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """K different lines for each request."""
+        self.asked.append(time.perf_counter())
+        return [[self._line(seed) for seed in request.seeds] for request in requests]
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """As `sample`."""
+        return self.sample(requests)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """A value in [0, 1] for each step, smaller the deeper it is.
+
+        So the tree grows wide and its paths stay short: what is measured is the
+        cost of a large tree, not of long paths.
+        """
+        return [
+            Scores(
+                tuple(int(step.text[:6]) / 1e6 / (1 + len(each.state.steps)) for step in each.steps)
+            )
+            for each in requests
+        ]
+
+    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """As `score`."""
+        return self.score(requests)
+
+    def _line(self, seed: int) -> Completion:
+        text = f"{seed % 10**6:06d} {seed:x}{self._padding}\n"
+        return Completion(text, token_ids=(1, 2, 3), logprobs=(-0.1,) * 3, generated=3)
+
+
+def search(nodes: int, size: int = 0, saver: Any = None) -> list[float]:
+    """Seconds of each expansion of one search that grows a tree of `nodes` nodes."""
+    model = EmptyModel(size)
+    settings = QStarSettings(max_pops=None, max_nodes=nodes, max_depth=30, fallback=False)
+    graph = create_qstar_graph(model, model, task=TASK, settings=settings)
+    compiled = graph.compile(checkpointer=saver)
+    config: Any = {"recursion_limit": NO_LIMIT, "configurable": {"thread_id": "one"}}
+    how: Any = {"durability": "sync"} if saver else {}
+    compiled.invoke({"question": "none"}, config, **how)
+    return [after - before for before, after in zip(model.asked, model.asked[1:], strict=False)]
+
+
+def in_memory(repeats: int) -> dict[str, float]:
+    """Cost of a superstep without a checkpointer, in a growing tree."""
+    search(350)  # the first is slower: imports, caches
+    large = [search(5000) for _ in range(repeats)]
+    small = [each for _ in range(5 * repeats) for each in search(350)[8:]]
+    expansion = median(each for run in large for each in run)
+    at_5000 = median(each for run in large for each in run[-50:])
+    return {
+        "ms_per_superstep": 1000 * expansion / SUPERSTEPS,
+        "ms_per_expansion": 1000 * expansion,
+        "flatness": at_5000 / median(small),
+    }
+
+
+def in_sqlite(repeats: int) -> dict[str, float]:
+    """Cost of a stored superstep, and what is stored."""
+    expansions: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(repeats):
+            file = Path(folder) / f"{number}.sqlite"
+            with closing(sqlite3.connect(file, check_same_thread=False)) as connection:
+                saver = SqliteSaver(connection)
+                saver.setup()
+                connection.execute("PRAGMA synchronous=NORMAL")
+                expansions += search(2500, PADDING, saver)
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            megabytes = file.stat().st_size / 1e6
+    return {
+        "ms_per_superstep_sqlite": 1000 * median(expansions) / SUPERSTEPS,
+        "mb_2500_nodes": megabytes,
+    }
+
+
+def seconds_added(code: str) -> float:
+    """Seconds that `code` takes in a fresh interpreter that has imported LangGraph."""
+    timed = (
+        "import langgraph.graph, time; start = time.perf_counter();"
+        f"{code}; print(time.perf_counter() - start)"
+    )
+    argv = [sys.executable, "-c", timed]
+    return float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+
+
+def seconds(code: str) -> float:
+    """Seconds of a fresh interpreter that runs `code`, its start included."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    return time.perf_counter() - start
+
+
+def start_up(repeats: int) -> dict[str, float]:
+    """What starting costs: the fastest of several, for other work can only add to it."""
+    usage = "from langchain_qstar.cli import main; main(['--help'])"
+    chain = "from langchain_qstar import QStarChain"
+    seconds_added(chain)  # byte code
+    seconds(usage)
+    return {
+        "import_seconds_added": min(
+            seconds_added("import langchain_qstar") for _ in range(repeats)
+        ),
+        "chain_seconds_added": min(seconds_added(chain) for _ in range(repeats)),
+        "help_seconds": min(seconds(usage) for _ in range(repeats)),
+    }
+
+
+def record(figures: dict[str, float], repeats: int) -> None:
+    """Write the figures down with all that is needed to repeat them."""
+    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    packages = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
+    RESULTS.parent.mkdir(exist_ok=True)
+    written = {
+        "command": "python benchmarks/graph.py --full --record",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "versions": {each: version(each) for each in packages},
+        "repeats": repeats,
+        "figures": figures,
+    }
+    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure, record if asked, and print."""
+    parser = argparse.ArgumentParser(description="cost of LangGraph and the search themselves")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
+    size.add_argument("--full", action="store_true", help="more repetitions")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
+    chosen = parser.parse_args()
+    if chosen.record and not chosen.full:
+        parser.error("--record needs --full")
+    repeats = 7 if chosen.full else 2
+    figures = in_memory(repeats) | in_sqlite(repeats) | start_up(repeats + 2)
+    if chosen.record:
+        record(figures, repeats)
+    for name, value in figures.items():
+        print(f"{name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

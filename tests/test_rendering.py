@@ -6,38 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from langchain_qstar.rendering import MAX_ROWS, path_ids, plain, solution_html
-from langchain_qstar.solution import Solution, SolutionStep, TreeNode, Vote
+from langchain_qstar.solution import Solution, SolutionStep, Vote
 
 HOSTILE = '<script>alert("x")</script>\x1b]0;owned\x07[bold]\u202e\ud800'
-
-
-def node(identity: str, text: str, **fields) -> TreeNode:
-    parent = identity.rpartition(".")[0] or None
-    return TreeNode(
-        id=identity,
-        parent=parent,
-        text=text,
-        action="propose_step",
-        depth=identity.count("."),
-        **fields,
-    )
-
-
-def solution(**fields) -> Solution:
-    given = {
-        "question": "How many?",
-        "answer": "7",
-        "method": "qstar",
-        "steps": (SolutionStep(text="3+4=7\n"), SolutionStep(text="The answer is 7.\n")),
-        "tree": (
-            node("0", "", popped=0),
-            node("0.0", "3+5=8\n", q=0.2, f=0.2),
-            node("0.1", "3+4=7\n", q=0.9, f=0.9, popped=1),
-            node("0.1.0", "The answer is 7.\n", q=0.95, f=0.95, popped=2, terminal=True),
-        ),
-        "votes": (Vote(answer="7", count=1, weight=1.0),),
-    }
-    return Solution.model_validate(given | fields)
 
 
 def html(value: Solution) -> str:
@@ -86,7 +57,7 @@ def test_a_path_that_is_not_in_the_tree_is_empty():
     assert path_ids([("0", None, ""), ("0.0", "0", "a")], ["a", "b"]) == ()
 
 
-def test_html_escapes_what_the_model_wrote():
+def test_html_escapes_what_the_model_wrote(node, solution):
     page = html(
         solution(
             question=HOSTILE.replace("\ud800", ""),
@@ -100,28 +71,28 @@ def test_html_escapes_what_the_model_wrote():
     assert "\x1b" not in page
 
 
-def test_html_marks_the_chosen_path():
+def test_html_marks_the_chosen_path(solution):
     rows = html(solution()).split("<div ")
     bold = [row for row in rows if "font-weight:bold" in row]
     assert len(bold) == 3
     assert "3+5=8" not in "".join(bold)
 
 
-def test_html_says_why_a_search_without_an_answer_stopped():
+def test_html_says_why_a_search_without_an_answer_stopped(solution):
     page = html(solution(answer=None, steps=(), stopped="tokens"))
     assert "no answer" in page
     assert "the budget of tokens ended" in page
 
 
-def test_html_of_a_huge_tree_is_cut_and_says_so():
+def test_html_of_a_huge_tree_is_cut_and_says_so(node, solution):
     nodes = (node("0", ""), *(node(f"0.{i}", f"step {i}") for i in range(MAX_ROWS + 9)))
     assert "and 10 more" in html(solution(tree=nodes))
 
 
-def test_html_draws_a_tree_deeper_than_the_call_stack():
+def test_html_draws_a_tree_deeper_than_the_call_stack(node, solution):
     deep = tuple(node(".".join(["0"] * n), f"step {n}") for n in range(1, 1200))
     assert "tree of 1199 nodes" in html(solution(tree=deep))
 
 
-def test_html_is_the_same_for_a_solution_read_from_a_file():
+def test_html_is_the_same_for_a_solution_read_from_a_file(solution):
     assert solution_html(json.loads(solution().model_dump_json())) == html(solution())

@@ -203,6 +203,7 @@ def test_a_solution_tells_what_made_it():
     assert solution.settings == QStarSettings(num_trajectories=1).model_dump(mode="json")
     assert [step.q for step in solution.steps] == [0.9, 0.95]
     assert [node.popped for node in solution.tree] == [0, None, 1, 2, None]
+    assert [node.visits for node in solution.tree] == [1, 0, 1, 1, 0]
     assert solution.seconds > 0
 
 
@@ -630,19 +631,20 @@ def test_inside_another_graph_it_resumes_with_that_graph():
     assert len(sampled) - len(set(sampled)) == 1
 
 
-def test_another_question_seed_or_budget_in_the_same_thread_starts_anew(saver: Any):
+@pytest.mark.parametrize(
+    ("question", "overrides"), [("r", {}), ("q", {"seed": 1}), ("q", {"max_pops": 3})]
+)
+def test_another_question_seed_or_budget_in_the_thread_of_a_killed_call_starts_anew(
+    saver: Any, question: str, overrides: dict[str, Any]
+):
     policy = Mortal(SCRIPT, 1)
     qstar = QStarChain(policy, ScriptedScorer(VALUES), task=TASK, checkpointer=saver)
     with pytest.raises(Killed):
         qstar.invoke("q", THREAD)
-    calls: list[tuple[str, dict[str, Any]]] = [
-        ("r", {}),
-        ("r", {"seed": 1}),
-        ("r", {"max_pops": 3}),
-    ]
-    for question, overrides in calls:
-        fresh = chain(settings=None).invoke(question, **overrides)
-        assert _grown(qstar.invoke(question, THREAD, **overrides)) == _grown(fresh)
+    again = qstar.invoke(question, THREAD, **overrides)
+    fresh = chain(settings=None).invoke(question, **overrides)
+    assert tree_of(again) == tree_of(fresh)
+    assert [request.state.text for request in policy.calls[2]] == [""]
 
 
 def test_a_finished_thread_answers_the_same_question_again(saver: Any):

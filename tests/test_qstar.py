@@ -379,6 +379,15 @@ def test_every_budget_stops_the_search_and_says_so(budget: dict[str, float], sto
     assert solution.settings[next(iter(budget))] == next(iter(budget.values()))
 
 
+def test_of_a_wide_round_nothing_is_expanded_once_the_trajectories_are_complete():
+    tree = Worked({"": ["x", "y1"], "x\n": ["x1"]}, {}, {"x": 0.9, "y1": 0.5})
+    policy = tree.policy
+    solution = run(policy, ScriptedScorer(tree.values), batch_pops=2)
+    assert pops(solution) == ["q", "x", "y1"]
+    assert solution.stopped == "complete"
+    assert len(policy.calls) == 1
+
+
 def test_a_generous_budget_changes_nothing():
     budget = {"max_pops": 99, "max_tokens": 999, "max_completions": 99, "max_nodes": 99}
     with_budget = run(T1.policy, ScriptedScorer(T1.values), budget=budget)

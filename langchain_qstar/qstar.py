@@ -18,6 +18,7 @@ from langchain_qstar.nodes.propose_step import make_propose_step
 from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
+from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state import (
@@ -67,16 +68,17 @@ def create_qstar_graph(
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
     score_with_q = Phase("score_with_q", make_score_with_q(q_model, utility, task, settings))
     answer = Phase("answer", make_answer(policy, task, settings))
-    graph.add_node("root", root, input_schema=QStarInput)
+    graph.add_node("root", root, input_schema=QStarInput, trace_policy=TRACE)
     graph.add_node(
         "select",
         Phase("select", select),
         input_schema=SelectView,
         destinations=("propose_step", "answer"),
+        trace_policy=TRACE,
     )
-    graph.add_node("propose_step", propose_step, input_schema=WorkView)
-    graph.add_node("score_with_q", score_with_q, input_schema=WorkView)
-    graph.add_node("answer", answer, input_schema=AnswerView)
+    graph.add_node("propose_step", propose_step, input_schema=WorkView, trace_policy=TRACE)
+    graph.add_node("score_with_q", score_with_q, input_schema=WorkView, trace_policy=TRACE)
+    graph.add_node("answer", answer, input_schema=AnswerView, trace_policy=TRACE)
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
     graph.add_edge("propose_step", "score_with_q")

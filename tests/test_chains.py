@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tracers import BaseTracer
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 
@@ -455,6 +456,33 @@ def test_no_node_but_select_and_answer_reads_the_tree():
             inputs[task["name"]] = set(task["input"])
     readers = {name for name, keys in inputs.items() if keys & {"nodes", "stats"}}
     assert readers == {"select", "answer"}
+
+
+class Recording(BaseTracer):
+    """Keeps what a tracing service would be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[Any] = []
+
+    def _persist_run(self, run: Any) -> None:
+        self.runs.append(run)
+
+
+def test_a_trace_holds_what_each_node_wrote_but_not_the_tree_again_and_again():
+    tracer = Recording()
+    deep_chain().invoke("q", {"callbacks": [tracer]})
+    (root,) = tracer.runs
+    (graph,) = root.child_runs
+    sizes: dict[str, list[int]] = {}
+    for node in graph.child_runs:
+        assert not {"work", "frontier"} & (node.inputs.keys() | node.outputs.keys())
+        assert not {"nodes", "stats"} & node.inputs.keys()
+        sizes.setdefault(node.name, []).append(len(repr((node.inputs, node.outputs))))
+    first, last = sizes["propose_step"][1], sizes["propose_step"][-2]
+    assert last < 2 * first
+    proposals = [node for node in graph.child_runs if node.name == "propose_step"]
+    assert [node.inputs["popped"] for node in proposals][:2] == [["0"], ["0.0"]]
 
 
 # --- threads

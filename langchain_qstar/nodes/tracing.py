@@ -1,0 +1,30 @@
+"""What a tracer records of a node: what it was about and what it wrote, never the whole tree.
+
+A search of a thousand expansions would otherwise post its tree a thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langgraph.types import Command, TracePolicy
+
+DERIVED: Final = frozenset({"work", "frontier"})
+TREE: Final = frozenset({"nodes", "stats"})
+
+
+def traced_input(view: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node reads, with the ids of the states in work for the work, without the tree."""
+    small = {key: value for key, value in view.items() if key not in DERIVED | TREE}
+    work = view.get("work")
+    return small if work is None else small | {"popped": list(work.popped)}
+
+
+def traced_output(output: Mapping[str, Any] | Command[Any]) -> dict[str, Any]:
+    """What a node writes, without what is derived from the tree."""
+    update = output.update if isinstance(output, Command) else output
+    return {key: value for key, value in dict(update or {}).items() if key not in DERIVED}
+
+
+TRACE: Final = TracePolicy(process_inputs=traced_input, process_outputs=traced_output)

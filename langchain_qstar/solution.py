@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from langchain_qstar.rendering import solution_html
+
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
     "exhausted",  # nothing left to expand
@@ -132,6 +134,10 @@ class Solution(Frozen):
     def text(self) -> str:
         """The chosen trajectory as plain text."""
         return "".join(step.text for step in self.steps)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return solution_html(self.model_dump(mode="json"))
 
     def __str__(self) -> str:
         """The steps, then the answer and why the search stopped."""

@@ -52,6 +52,9 @@ except ImportError as error:
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
 _CACHED_STATES: Final = 16384
+_SMALL: Final = 10_000_000
+"""Parameters below which a model on the CPU gets one thread."""
+
 _FORWARD_TOKENS: Final = 16384
 """Most padded tokens of one forward pass that reads whole trajectories."""
 
@@ -94,8 +97,17 @@ class _HiddenStates:
 class _Server:
     """What the engine thread runs. It never refers to the policy object."""
 
-    def __init__(self, model: Any, codec: TextCodec, eos: Sequence[int], max_rows: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        codec: TextCodec,
+        eos: Sequence[int],
+        *,
+        max_rows: int,
+        threads: int | None,
+    ) -> None:
         self.codec = codec
+        self._threads = threads
         self.decoder = Decoder(model, codec, eos)
         self.hidden = _HiddenStates(_CACHED_STATES)
         self.max_rows = max_rows
@@ -118,6 +130,9 @@ class _Server:
 
     def serve(self, jobs: list[Job], closing: Callable[[], bool]) -> None:
         """Resolve the jobs: all sampling as one batch, then everything else."""
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            # Holds for this thread only: callers keep their own setting.
+            torch.set_num_threads(self._threads)
         with torch.inference_mode():
             self._sample([job for job in jobs if not isinstance(job.payload, _Call)], closing)
             for job in jobs:
@@ -294,7 +309,13 @@ class TransformersPolicy:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, name: str | None = None, max_rows: int = 512
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str | None = None,
+        max_rows: int = 512,
+        threads: int | None = None,
     ) -> None:
         """Wrap a loaded model; it is put in evaluation mode.
 
@@ -304,6 +325,11 @@ class TransformersPolicy:
                 joined as plain text.
             name: For reports; default the model's own name or path.
             max_rows: Most completions in one batch.
+            threads: CPU threads of the engine. Default: one for a model of
+                less than ten million parameters on the CPU, whose operations
+                are too short to be shared out (on a busy machine two threads
+                that wait for each other were 20 times slower than one);
+                otherwise what torch is set to.
 
         Raises:
             ModelSpecError: The two are not a causal LM and a tokenizer.
@@ -313,7 +339,11 @@ class TransformersPolicy:
         model.eval()
         codec = TextCodec(tokenizer)
         self._name = name or getattr(model.config, "_name_or_path", "") or type(model).__name__
-        self._server = _Server(model, codec, _eos_tokens(model, tokenizer), max_rows)
+        if threads is None and _is_small(model):
+            threads = 1
+        self._server = _Server(
+            model, codec, _eos_tokens(model, tokenizer), max_rows=max_rows, threads=threads
+        )
         self._engine = Engine(self._name, self._server.serve)
         self._close = weakref.finalize(self, self._engine.close)
         self._layers_lock = threading.Lock()
@@ -329,6 +359,7 @@ class TransformersPolicy:
         local_files_only: bool | None = None,
         name: str | None = None,
         max_rows: int = 512,
+        threads: int | None = None,
     ) -> TransformersPolicy:
         """Load a folder, or a model of the Hugging Face hub.
 
@@ -342,6 +373,7 @@ class TransformersPolicy:
             local_files_only: Default: true for folders.
             name: For reports.
             max_rows: Most completions in one batch.
+            threads: CPU threads of the engine, see the constructor.
 
         Raises:
             ModelSpecError: Nothing there, or what is there cannot be loaded.
@@ -366,7 +398,13 @@ class TransformersPolicy:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise ModelSpecError(f"cannot load a model from {source}: {reason}") from error
         placed: Any = model
-        return cls(placed.to(device), tokenizer, name=name or str(source), max_rows=max_rows)
+        return cls(
+            placed.to(device),
+            tokenizer,
+            name=name or str(source),
+            max_rows=max_rows,
+            threads=threads,
+        )
 
     @property
     def name(self) -> str:
@@ -518,6 +556,13 @@ def _wait(future: Future[Any]) -> Any:
     except BaseException:
         future.cancel()
         raise
+
+
+def _is_small(model: Any) -> bool:
+    """Whether one CPU thread is enough."""
+    if torch.device(model.device).type != "cpu":
+        return False
+    return sum(parameter.numel() for parameter in model.parameters()) < _SMALL
 
 
 def _eos_tokens(model: Any, tokenizer: Any) -> list[int]:

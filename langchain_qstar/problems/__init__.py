@@ -1,0 +1,1 @@
+"""Word problems from random computation graphs, for training, tests and measurements."""

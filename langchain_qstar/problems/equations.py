@@ -68,9 +68,7 @@ def write_quotient(a: int, b: int, rng: random.Random) -> str:
     quotient = a // b
     tens, ones = quotient - quotient % 10, quotient % 10
     if tens and ones and rng.random() < 0.45:
-        return _chain(
-            f"{a}/{b}", f"{tens * b}/{b}+{ones * b}/{b}", f"{tens}+{ones}", quotient
-        )
+        return _chain(f"{a}/{b}", f"{tens * b}/{b}+{ones * b}/{b}", f"{tens}+{ones}", quotient)
     return _chain(f"{a}/{b}", quotient)
 
 

@@ -93,6 +93,7 @@ class Holdings:
         return f"{h.name} {self.measure.base if h.plural else self.measure.third}"
 
     def lines(self, h: Holder, *, left: bool = False) -> tuple[str, ...]:
+        """Solution lines that state what `h` has; `left`: after something changed."""
         unit, has = self.measure.unit, self.states(h)
         plain = (f"{has} {{eq}} {unit}.", f"[So|Thus] {has} {{eq}} {unit}.")
         if not left:
@@ -100,6 +101,7 @@ class Holdings:
         return (f"Now {has} {{eq}} {unit}.", f"{has} {{eq}} {unit} [left|now].", *plain)
 
     def asks(self, h: Holder, *, now: str = "") -> tuple[str, ...]:
+        """Questions for what `h` has; `now` is `left` or `now` after a change."""
         unit, base = self.measure.unit, self.measure.base
         does = "do" if h.plural else "does"
         forms = [f"How many {unit} {does} {h.name} {base} {now}?".replace(" ?", "?")]
@@ -109,16 +111,22 @@ class Holdings:
             forms.append(f"How many {unit} are [there in the end|left with {h.name}]?")
             if len(self.holders) == 1:
                 forms += [f"How many {unit} {does} {h.pronoun} have {now}?"]
-                forms += [f"How many {unit} are [left|there now]?" if now == "left" else f"How many {unit} are there [now|in all]?"]
+                forms += [
+                    f"How many {unit} are [left|there now]?"
+                    if now == "left"
+                    else f"How many {unit} are there [now|in all]?"
+                ]
         return tuple(forms)
 
     # -- starts ------------------------------------------------------------------------------
 
     def add(self, h: Holder, index: int) -> None:
+        """Let `h` hold the quantity `index` from now on."""
         self.holders.append(h)
         self.latest[h.name] = self.first[h.name] = index
 
     def next_holder(self) -> Holder:
+        """Somebody who holds nothing yet."""
         used = {h.name for h in self.holders}
         left = [h for h in self.pool if h.name not in used]
         if not left:
@@ -126,8 +134,9 @@ class Holdings:
         return left[0]
 
     def start_given(self) -> None:
+        """A new holder with a given number."""
         h, rng = self.next_holder(), self.rng
-        value = rng.choice((rng.randint(2, 20), rng.randint(5, 60), rng.randint(20, 150)))
+        value = rng.choice((rng.randint(2, 20), rng.randint(5, 40), rng.randint(20, 99)))
         index = self.story.given(value, *self.asks(h))
         unit = self.measure.unit
         forms = [f"{self.has(h)} {value} {unit}."]
@@ -147,10 +156,11 @@ class Holdings:
         self.add(h, index)
 
     def start_containers(self) -> None:
+        """A new holder with a number of equal containers."""
         if not self.measure.countable:
             return self.start_repeated()
         h, rng, unit = self.next_holder(), self.rng, self.measure.unit
-        count, each = rng.randint(2, 12), rng.randint(2, 25)
+        count, each = rng.randint(2, 9), rng.choice((rng.randint(2, 12), rng.randint(2, 20)))
         boxes, box = self._containers()
         index = self.story.derive("*", [count, each], self.lines(h), self.asks(h))
         has = f"{h.name} [has|buys|owns]" if h.person else self.has(h)
@@ -170,8 +180,9 @@ class Holdings:
         return None
 
     def start_repeated(self) -> None:
+        """A new holder who does the same every day, week or hour."""
         h, rng, unit, m = self.next_holder(), self.rng, self.measure.unit, self.measure
-        each, count = rng.randint(2, 30), rng.randint(2, 12)
+        each, count = rng.choice((rng.randint(2, 12), rng.randint(2, 20))), rng.randint(2, 9)
         period = rng.choice(("day", "week", "hour", "month"))
         per = "an" if period == "hour" else "a"
         index = self.story.derive("*", [each, count], self.lines(h), self.asks(h))
@@ -187,7 +198,6 @@ class Holdings:
     def _containers(self) -> tuple[str, str]:
         novel = self.story.novel and self.rng.random() < 0.5
         box = self.rng.choice(NOVEL_CONTAINERS if novel else CONTAINERS)
-        self.story.novel_used |= novel
         return plural(box), box
 
     def start_kinds(self) -> None:
@@ -196,19 +206,23 @@ class Holdings:
             return self.start_given()
         h, rng, unit = self.next_holder(), self.rng, self.measure.unit
         count = rng.choice((2, 2, 3))
-        numbers = [rng.randint(2, 40) for _ in range(count)]
+        numbers = [rng.randint(2, 30) for _ in range(count)]
         colors = rng.sample(COLORS, count)
         kinds = [
             self.story.given(n, f"How many {c} {unit} does {h.name} have?")
             for n, c in zip(numbers, colors, strict=True)
         ]
-        index = self.story.derive("+", [Ref(k) for k in kinds], self.lines(h), self.asks(h, now="in total"))
+        index = self.story.derive(
+            "+", [Ref(k) for k in kinds], self.lines(h), self.asks(h, now="in total")
+        )
         parts = [f"{n} {c} {unit}" for n, c in zip(numbers, colors, strict=True)]
         listed = ", ".join(parts[:-1]) + " and " + parts[-1]
         self.story.tell(
             (*kinds, index),
             f"{self.has(h)} {listed}.",
-            f"{h.name} [bought|has|got] {listed}." if h.person else f"There are {listed} in {h.name}.",
+            f"{h.name} [bought|has|got] {listed}."
+            if h.person
+            else f"There are {listed} in {h.name}.",
         )
         self.add(h, index)
         return None
@@ -245,11 +259,9 @@ class Holdings:
 
     def _more_or_fewer(self) -> None:
         h, (b, i), rng, unit = self.next_holder(), self._base(), self.rng, self.measure.unit
-        k = rng.choice((rng.randint(2, 12), rng.randint(3, 60)))
+        k = rng.choice((rng.randint(2, 12), rng.randint(3, 30)))
         more = rng.random() < 0.5
-        index = self.story.derive(
-            "+" if more else "-", [Ref(i), k], self.lines(h), self.asks(h)
-        )
+        index = self.story.derive("+" if more else "-", [Ref(i), k], self.lines(h), self.asks(h))
         word = "more" if more else rng.choice(("fewer", "fewer", "less"))
         forms = [
             f"{self.has(h)} {k} {word} {unit} than {self._as(b)}.",
@@ -257,7 +269,6 @@ class Holdings:
             f"[Compared to|Compared with] {b.name}, {self.has(h)} {k} {word} {unit}.",
         ]
         if self.story.novel and rng.random() < 0.6:
-            self.story.novel_used = True
             forms = [
                 f"{h.name} is {'ahead of' if more else 'behind'} {b.name} by {k} {unit}.",
                 f"{b.name} would need {k} {'more' if more else 'fewer'} {unit} to match {h.name}.",
@@ -267,7 +278,7 @@ class Holdings:
 
     def _multiple(self) -> None:
         h, (b, i), rng, unit = self.next_holder(), self._base(), self.rng, self.measure.unit
-        k = rng.choice((2, 2, 3, 3, 4, 5, rng.randint(2, 9)))
+        k = rng.choice((2, 2, 3, 3, 4, 5))
         index = self.story.derive("*", [Ref(i), k], self.lines(h), self.asks(h))
         times = rng.choice((f"{k} times", _TIMES.get(k, f"{k} times")))
         much = "as far as" if unit in ("kilometers", "miles") else f"as many {unit} as"
@@ -277,7 +288,9 @@ class Holdings:
             f"{self.has(h)} {times} as many as {b.name}.",
         ]
         if k == 2:
-            forms.append(f"{self.has(h)} double the number of {unit} {b.name} {self.measure.third if not b.plural else self.measure.base}.")
+            forms.append(
+                f"{self.has(h)} double the number of {unit} {b.name} {self.measure.third if not b.plural else self.measure.base}."
+            )
         if k > 2:
             forms.append(f"{self.has(h)} {k} times the number of {unit} that {self.has(b)}.")
         self.story.tell(index, *forms)
@@ -309,7 +322,7 @@ class Holdings:
             index = self.story.derive("/", [Ref(i), k], self.lines(h), self.asks(h))
             self.story.tell(index, f"{self.has(b)} {_TIMES[k]} as many {unit} as {h.name}.")
         else:
-            k, more = rng.randint(2, 30), rng.random() < 0.6
+            k, more = rng.randint(2, 25), rng.random() < 0.6
             op = "-" if more else "+"
             index = self.story.derive(op, [Ref(i), k], self.lines(h), self.asks(h))
             word = "more" if more else "fewer"
@@ -367,7 +380,7 @@ class Holdings:
 
     def _lose(self, h: Holder) -> None:
         rng, unit = self.rng, self.measure.unit
-        k = rng.choice((rng.randint(1, 12), rng.randint(2, 50)))
+        k = rng.choice((rng.randint(1, 12), rng.randint(2, 30)))
         index = self._change(h, "-", k)
         who = rng.choice(("a friend", "some friends", f"{h.possessive} {rng.choice(RELATIVES)}"))
         then = self._then()
@@ -399,9 +412,11 @@ class Holdings:
             if len(self.holders) > 1:
                 forms = [f for f in forms if not f.startswith(("He ", "She "))]
         if self.noun.split()[-1] in FOOD:
-            forms += [f"{then}{h.name} {v('eat', 'eats')} {k} [{unit}|of them].", f"{then}{h.name} ate {k} {unit}."]
+            forms += [
+                f"{then}{h.name} {v('eat', 'eats')} {k} [{unit}|of them].",
+                f"{then}{h.name} ate {k} {unit}.",
+            ]
         if self.story.novel and rng.random() < 0.6:
-            self.story.novel_used = True
             forms = [
                 f"{then}{h.name} {v('trade', 'trades')} away {k} {unit} for a book.",
                 f"{then}{h.name} {v('donate', 'donates')} {k} {unit} to charity.",
@@ -410,7 +425,7 @@ class Holdings:
 
     def _gain(self, h: Holder) -> None:
         rng, unit = self.rng, self.measure.unit
-        k = rng.choice((rng.randint(1, 15), rng.randint(3, 60)))
+        k = rng.choice((rng.randint(1, 15), rng.randint(3, 30)))
         index = self._change(h, "+", k)
         then, v = self._then(), h.verb
         if not h.person:
@@ -435,7 +450,7 @@ class Holdings:
 
     def _gain_containers(self, h: Holder) -> None:
         rng, unit = self.rng, self.measure.unit
-        count, each = rng.randint(2, 9), rng.randint(2, 20)
+        count, each = rng.randint(2, 6), rng.randint(2, 12)
         boxes, box = self._containers()
         product = self.story.derive(
             "*",
@@ -445,7 +460,9 @@ class Holdings:
         )
         index = self._change(h, "+", Ref(product))
         then = self._then()
-        verb = f"{h.name} {h.verb('buy', 'buys')}" if h.person else f"{h.name} {h.verb('get', 'gets')}"
+        verb = (
+            f"{h.name} {h.verb('buy', 'buys')}" if h.person else f"{h.name} {h.verb('get', 'gets')}"
+        )
         self.story.tell(
             (product, index),
             f"{then}{verb} {count} {boxes} of {unit} with {each} {unit} [each|in each {box}].",
@@ -477,14 +494,17 @@ class Holdings:
         if not h.person:
             raise RejectedError
         rng, unit = self.rng, self.measure.unit
-        m, k = rng.randint(2, 9), rng.randint(2, 12)
+        m, k = rng.randint(2, 7), rng.randint(2, 9)
         who = rng.choice(("friends", "children", "classmates", "cousins", "neighbors", "students"))
         gives = h.verb("give", "gives")
         product = self.story.derive(
             "*",
             [m, k],
             (f"{h.name} {gives} away {{eq}} {unit}.", f"The {m} {who} get {{eq}} {unit}."),
-            (f"How many {unit} {self._do(h)} {h.name} give away?", f"How many {unit} do the {m} {who} get?"),
+            (
+                f"How many {unit} {self._do(h)} {h.name} give away?",
+                f"How many {unit} do the {m} {who} get?",
+            ),
         )
         index = self._change(h, "-", Ref(product))
         then = self._then()
@@ -506,7 +526,10 @@ class Holdings:
         part = self.story.derive(
             "/",
             [Ref(self.latest[h.name]), k],
-            (f"That is {{eq}} {unit} gone.", f"{_FRACTIONS[k].capitalize()} of them is {{eq}} {unit}."),
+            (
+                f"That is {{eq}} {unit} gone.",
+                f"{_FRACTIONS[k].capitalize()} of them is {{eq}} {unit}.",
+            ),
             (f"How many {unit} are [gone|given away]?",),
         )
         index = self._change(h, "-", Ref(part))
@@ -574,7 +597,10 @@ class Holdings:
         self.story.derive(
             "-",
             [Ref(self.latest[a.name]), Ref(self.latest[b.name])],
-            (f"{self.states(a)} {{eq}} more {unit} than {b.name}.", f"The difference is {{eq}} {unit}."),
+            (
+                f"{self.states(a)} {{eq}} more {unit} than {b.name}.",
+                f"The difference is {{eq}} {unit}.",
+            ),
             (
                 f"How many more {unit} {self._do(a)} {a.name} {base} than {b.name}?",
                 f"How many fewer {unit} {self._do(b)} {b.name} {base} than {a.name}?",
@@ -582,7 +608,7 @@ class Holdings:
         )
 
     def _divisor(self, value: int) -> int:
-        fits = [k for k in range(2, 13) if value % k == 0 and value // k > 1]
+        fits = [k for k in range(2, 10) if value % k == 0 and value // k > 1]
         if not fits:
             raise RejectedError
         return self.rng.choice(fits)
@@ -613,7 +639,8 @@ class Holdings:
             index,
             f"{then}{h.name} {verb} [all the|{h.possessive}|the] {unit} equally [among|between|with] {m} {who}.",
             f"{then}{h.name} {verb} them equally [among|between] {m} {who}.",
-            f"{then}{m} {who} share the {unit} of {h.name} equally." if not h.plural
+            f"{then}{m} {who} share the {unit} of {h.name} equally."
+            if not h.plural
             else f"{then}{m} {who} share the {unit} equally.",
             f"{then}{h.name} {h.verb('divide', 'divides')} [all the|the] {unit} equally among {m} {who}.",
             event=True,
@@ -684,11 +711,14 @@ class Holdings:
             self._sell_boxes(h, index, boxes, box)
 
     def _sell_boxes(self, h: Holder, count: int, boxes: str, box: str) -> None:
-        price, does = self.rng.randint(2, 15), self._do(h)
+        price, does = self.rng.randint(2, 9), self._do(h)
         money = self.story.derive(
             "*",
             [Ref(count), price],
-            (f"{h.name} {h.verb('get', 'gets')} {{eq}} dollars.", f"The {boxes} bring {{eq}} dollars."),
+            (
+                f"{h.name} {h.verb('get', 'gets')} {{eq}} dollars.",
+                f"The {boxes} bring {{eq}} dollars.",
+            ),
             (f"How [much money|many dollars|much] {does} {h.name} [get|make|earn]?",),
         )
         self.story.tell(
@@ -704,13 +734,16 @@ class Holdings:
         if not (self.measure.countable and h.person):
             raise RejectedError
         rng, unit = self.rng, self.measure.unit
-        price = rng.randint(2, 12)
+        price = rng.randint(2, 9)
         sell, does = h.verb("sell", "sells"), self._do(h)
         one = self.noun
         money = self.story.derive(
             "*",
             [Ref(self.latest[h.name]), price],
-            (f"{h.name} {h.verb('get', 'gets')} {{eq}} dollars.", f"The {unit} bring {{eq}} dollars."),
+            (
+                f"{h.name} {h.verb('get', 'gets')} {{eq}} dollars.",
+                f"The {unit} bring {{eq}} dollars.",
+            ),
             (
                 f"How [much money|many dollars] {does} {h.name} [get|make|earn|receive]?",
                 f"How many dollars do the {unit} bring?",
@@ -730,8 +763,14 @@ class Holdings:
             left = self.story.derive(
                 "-",
                 [Ref(money), spent],
-                (f"{h.name} {h.verb('have', 'has')} {{eq}} dollars left.", "{eq} dollars are left."),
-                (f"How [much money|many dollars] {does} {h.name} have left?", "How many dollars are left?"),
+                (
+                    f"{h.name} {h.verb('have', 'has')} {{eq}} dollars left.",
+                    "{eq} dollars are left.",
+                ),
+                (
+                    f"How [much money|many dollars] {does} {h.name} have left?",
+                    "How many dollars are left?",
+                ),
             )
             spend = h.verb("spend", "spends")
             self.story.tell(

@@ -39,27 +39,36 @@ class Layout:
         self.wanted = max(1, min(4, size // 3 + self.rng.choice((0, 1))))
         ordinals = ("first", "second", "third", "fourth")
         self.names = (
-            [f"the {self.place}"] if self.wanted == 1 else [f"the {o} {self.place}" for o in ordinals[: self.wanted]]
+            [f"the {self.place}"]
+            if self.wanted == 1
+            else [f"the {o} {self.place}" for o in ordinals[: self.wanted]]
         )
 
     def lines(self, name: str) -> tuple[str, ...]:
+        """Solution lines that state what the place holds."""
         return (f"{name} has {{eq}} {self.items}.", f"There are {{eq}} {self.items} in {name}.")
 
     def asks(self, name: str, tail: str = "") -> tuple[str, ...]:
+        """Questions for what the place holds."""
         return (
             f"How many {self.items} are [in {name}|there in {name}]{tail}?",
             f"How many {self.items} does {name} have{tail}?",
         )
 
     def grid(self, name: str) -> None:
-        """rows x items, sometimes with boxes inside rows (two multiplications)."""
+        """Rows x items, sometimes with boxes inside rows (two multiplications)."""
         rng, story = self.rng, self.story
-        rows, each, items, row = rng.randint(2, 15), rng.randint(2, 20), self.items, self.row
+        rows, each, items, row = (
+            rng.randint(2, 9),
+            rng.choice((rng.randint(2, 12), rng.randint(2, 20))),
+            self.items,
+            self.row,
+        )
         many = plural(row) if row != "shelf" else "shelves"
         if rng.random() < 0.3:
             boxes = plural(rng.choice(CONTAINERS))
             box = boxes[:-2] if boxes.endswith("xes") else boxes[:-1]
-            per = rng.randint(2, 8)
+            per = rng.randint(2, 5)
             total_boxes = story.derive(
                 "*",
                 [rows, per],
@@ -89,8 +98,10 @@ class Layout:
         other = rng.choice(list(self.now))
         i, items = self.now[other], self.items
         if rng.random() < 0.65:
-            k, more = rng.randint(2, 60), rng.random() < 0.5
-            index = story.derive("+" if more else "-", [Ref(i), k], self.lines(name), self.asks(name))
+            k, more = rng.randint(2, 30), rng.random() < 0.5
+            index = story.derive(
+                "+" if more else "-", [Ref(i), k], self.lines(name), self.asks(name)
+            )
             word = "more" if more else "fewer"
             story.tell(
                 index,
@@ -112,23 +123,30 @@ class Layout:
         rng, story, items = self.rng, self.story, self.items
         name = rng.choice(list(self.now))
         i = self.now[name]
-        k, more = rng.randint(1, 60), rng.random() < 0.4
+        k, more = rng.randint(1, 30), rng.random() < 0.4
         left = (f"{{eq}} {items} are left in {name}.", f"That leaves {{eq}} {items} in {name}.")
         index = story.derive(
             "+" if more else "-",
             [Ref(i), k],
             self.lines(name) if more else (*left, f"Now {name} has {{eq}} {items}."),
-            self.asks(name, " now") if more else (f"How many {items} are left in {name}?", *self.asks(name, " now"))
+            self.asks(name, " now")
+            if more
+            else (f"How many {items} are left in {name}?", *self.asks(name, " now"))
             + ((f"How many {items} are left?",) if len(self.names) == 1 else ()),
         )
         where = f"in {name}"
         if more:
-            forms = (f"Then {k} more {items} are [added to|brought to|put in] {name}.", f"{k} more {items} come to {name}.")
+            forms = (
+                f"Then {k} more {items} are [added to|brought to|put in] {name}.",
+                f"{k} more {items} come to {name}.",
+            )
         else:
             forms = (
                 f"Then {k} of the {items} {where} are [sold|taken away|removed|broken].",
                 f"{k} {items} {where} are [gone|sold|removed|taken].",
-                f"{k} of the {items} {where} leave." if self.item in ("student", "car", "goat") else f"People take {k} {items} from {name}.",
+                f"{k} of the {items} {where} leave."
+                if self.item in ("student", "car", "goat")
+                else f"People take {k} {items} from {name}.",
             )
         story.tell(index, *forms, event=True)
         self.now[name] = index
@@ -141,7 +159,11 @@ class Layout:
             chosen = names if len(names) <= 3 else names[:3]
             if len(chosen) > 2 and rng.random() < 0.4:
                 chosen = rng.sample(names, 2)
-            what = " and ".join(chosen) if len(chosen) == 2 else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+            what = (
+                " and ".join(chosen)
+                if len(chosen) == 2
+                else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+            )
             story.derive(
                 "+",
                 [Ref(self.now[n]) for n in chosen],
@@ -160,12 +182,15 @@ class Layout:
                 "-",
                 [Ref(self.now[a]), Ref(self.now[b])],
                 (f"{a} has {{eq}} more {items} than {b}.", f"The difference is {{eq}} {items}."),
-                (f"How many more {items} does {a} have than {b}?", f"How many more {items} are in {a} than in {b}?"),
+                (
+                    f"How many more {items} does {a} have than {b}?",
+                    f"How many more {items} are in {a} than in {b}?",
+                ),
             )
             return
         name = rng.choice(names)
         value = story.value(self.now[name])
-        fits = [k for k in range(2, 13) if value % k == 0 and value // k > 1]
+        fits = [k for k in range(2, 10) if value % k == 0 and value // k > 1]
         if not fits:
             raise RejectedError
         m = rng.choice(fits)
@@ -216,7 +241,9 @@ def build_ages(story: Story, size: int) -> None:
     first = persons[0]
     age = rng.randint(3, 40)
     ages = {first.name: story.given(age, f"How old is {first.name}?")}
-    story.tell(ages[first.name], f"{first.name} is {age} [years old|years old].", f"{first.name} is {age}.")
+    story.tell(
+        ages[first.name], f"{first.name} is {age} [years old|years old].", f"{first.name} is {age}."
+    )
     for p in persons[1:]:
         other = rng.choice(list(ages)[-2:])
         i = ages[other]
@@ -246,7 +273,11 @@ def build_ages(story: Story, size: int) -> None:
     draw = rng.random()
     if len(names) > 1 and draw < 0.5:
         chosen = rng.sample(names, min(len(names), rng.choice((2, 2, 3))))
-        what = " and ".join(chosen) if len(chosen) == 2 else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+        what = (
+            " and ".join(chosen)
+            if len(chosen) == 2
+            else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+        )
         story.derive(
             "+",
             [Ref(ages[n]) for n in chosen],
@@ -255,10 +286,12 @@ def build_ages(story: Story, size: int) -> None:
         )
     elif draw < 0.8:
         name, k = names[-1], rng.randint(2, 20)
-        index = story.derive(
-            "+", [Ref(ages[name]), k], (f"In {k} years {name} is {{eq}} years old.",), (f"How old will {name} be in {k} years?",)
+        story.derive(
+            "+",
+            [Ref(ages[name]), k],
+            (f"In {k} years {name} is {{eq}} years old.",),
+            (f"How old will {name} be in {k} years?",),
         )
-        del index
 
 
 _DAILY = (
@@ -293,7 +326,13 @@ def build_days(story: Story, size: int) -> None:
         asks = (f"How many {unit} does {p.name} {base} on {day}?",)
         other = rng.choice(list(amounts)[-2:]) if amounts else ""
         try:
-            amounts[day] = _day(story, (lines, asks), (p.name if not amounts else he, tells, unit), day, other, amounts)
+            amounts[day] = _day(
+                story,
+                (lines, asks),
+                (p.name if not amounts else he, tells, unit),
+                (day, other),
+                amounts.get(other),
+            )
         except RejectedError:
             continue
     chosen = list(amounts)
@@ -308,12 +347,15 @@ def build_days(story: Story, size: int) -> None:
         ),
     )
     if rng.random() < 0.4:
-        goal = story.value(total) + rng.randint(2, 90)
+        goal = story.value(total) + rng.randint(2, 40)
         rest = story.derive(
             "-",
             [goal, Ref(total)],
             (f"{{eq}} {unit} are left.", f"{p.name} still needs {{eq}} {unit}."),
-            (f"How many {unit} are [left|still missing]?", f"How many more {unit} does {p.name} need?"),
+            (
+                f"How many {unit} are [left|still missing]?",
+                f"How many more {unit} does {p.name} need?",
+            ),
         )
         story.tell(
             rest,
@@ -328,20 +370,23 @@ def _day(
     story: Story,
     wording: tuple[tuple[str, ...], tuple[str, ...]],
     said: tuple[str, str, str],
-    day: str,
-    other: str,
-    amounts: dict[str, int],
+    days: tuple[str, str],
+    i: int | None,
 ) -> int:
-    rng, (lines, asks), (he, tells, unit) = story.rng, wording, said
+    """The amount of a day, given or by relation to quantity `i`, that of an earlier day."""
+    rng, (lines, asks), (he, tells, unit), (day, other) = story.rng, wording, said, days
     draw = rng.random()
-    if not other or draw < 0.35:
-        n = rng.randint(2, 60)
+    if i is None or draw < 0.35:
+        n = rng.randint(2, 30)
         index = story.given(n, *asks)
-        story.tell(index, f"{he} {tells} {n} {unit} on {day}.", f"On {day} {he.lower() if he in ('He', 'She') else he} {tells} {n} {unit}.")
+        story.tell(
+            index,
+            f"{he} {tells} {n} {unit} on {day}.",
+            f"On {day} {he.lower() if he in ('He', 'She') else he} {tells} {n} {unit}.",
+        )
         return index
-    i = amounts[other]
     if draw < 0.7:
-        k, more = rng.randint(2, 30), rng.random() < 0.6
+        k, more = rng.randint(2, 15), rng.random() < 0.6
         index = story.derive("+" if more else "-", [Ref(i), k], lines, asks)
         word = "more" if more else "fewer"
         story.tell(

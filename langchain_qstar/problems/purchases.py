@@ -37,9 +37,12 @@ class Shopping:
         """Give the price of an item, outright or by relation to another."""
         rng, story = self.rng, self.story
         asks = (f"How much does {_article(noun)} cost?", f"What is the price of {_article(noun)}?")
-        lines = (f"{_article(noun).capitalize()} costs {{eq}} dollars.", f"One {noun} costs {{eq}} dollars.")
+        lines = (
+            f"{_article(noun).capitalize()} costs {{eq}} dollars.",
+            f"One {noun} costs {{eq}} dollars.",
+        )
         if not self.prices or rng.random() < 0.45:
-            value = rng.choice((rng.randint(2, 12), rng.randint(2, 40)))
+            value = rng.choice((rng.randint(2, 12), rng.randint(2, 20)))
             index = story.given(value, *asks)
             if rng.random() < 0.4:
                 self.prices[noun] = index
@@ -67,7 +70,7 @@ class Shopping:
                 f"{who} [pays|paid|spent] {cost} for {_article(noun)}.",
             )
             return
-        count = rng.randint(2, 12)
+        count = rng.randint(2, 9)
         many = plural(noun)
         self.costs[noun] = self._cost(noun, count)
         story.tell(
@@ -99,7 +102,7 @@ class Shopping:
         fits = [k for k in _FRACTIONS if value % k == 0 and value > k]
         draw = rng.random()
         if draw < 0.5:
-            k, more = rng.randint(1, 15), rng.random() < 0.6
+            k, more = rng.randint(1, 12), rng.random() < 0.6
             index = story.derive("+" if more else "-", [Ref(i), k], lines, asks)
             story.tell(
                 index,
@@ -127,10 +130,12 @@ class Shopping:
         if rng.random() < 0.2 and len(self.items) > 1:
             self.costs[noun] = self.prices[noun]
             story.tell(
-                self.prices[noun], f"{who} [buys|bought] one {noun}.", f"{who} [buys|bought] {_article(noun)}."
+                self.prices[noun],
+                f"{who} [buys|bought] one {noun}.",
+                f"{who} [buys|bought] {_article(noun)}.",
             )
             return
-        count = rng.randint(2, 12)
+        count = rng.randint(2, 9)
         index = self._cost(noun, count)
         story.tell(
             index,
@@ -141,15 +146,17 @@ class Shopping:
         self.costs[noun] = index
 
     def sum_up(self) -> None:
-        """Total cost of two or three purchases."""
-        rng, story, who = self.rng, self.story, self.buyer.name
+        """Total cost of all purchases, two or three at a time."""
+        story, who = self.story, self.buyer.name
         if len(self.costs) < 2:
             self.total = next(iter(self.costs.values()), None)
             return
-        chosen = list(self.costs)
-        index = self.costs[chosen[0]]
-        terms = [Ref(self.costs[n]) for n in chosen]
-        lines = (f"{who} pays {{eq}} dollars[| in total].", "The total is {eq} dollars.", "Together this costs {eq} dollars.")
+        terms = [Ref(cost) for cost in self.costs.values()]
+        lines = (
+            f"{who} pays {{eq}} dollars[| in total].",
+            "The total is {eq} dollars.",
+            "Together this costs {eq} dollars.",
+        )
         asks = (
             f"How [much|much money|many dollars] does {who} [pay|spend] [in total|in all|altogether]?",
             "How much do [all the things|they] cost [together|in total]?",
@@ -185,9 +192,15 @@ class Shopping:
                 (f"How [much|many dollars] does {who} pay [in the end|with the {word}]?",),
             )
             forms = (
-                (f"{who} has a coupon for {self._dollars(k)} off.", f"{who} gets a discount of {self._dollars(k)}.")
+                (
+                    f"{who} has a coupon for {self._dollars(k)} off.",
+                    f"{who} gets a discount of {self._dollars(k)}.",
+                )
                 if op == "-"
-                else (f"{who} also pays a fee of {self._dollars(k)}.", f"There is a delivery fee of {self._dollars(k)}.")
+                else (
+                    f"{who} also pays a fee of {self._dollars(k)}.",
+                    f"There is a delivery fee of {self._dollars(k)}.",
+                )
             )
             story.tell(self.total, *forms, event=True)
         elif draw < 0.75:
@@ -199,7 +212,11 @@ class Shopping:
                 "/",
                 [Ref(self.total), m],
                 ("Each person pays {eq} dollars.", "Everyone pays {eq} dollars."),
-                ("How much does each person pay?", "How many dollars does each person pay?", "How much does each of them pay?"),
+                (
+                    "How much does each person pay?",
+                    "How many dollars does each person pay?",
+                    "How much does each of them pay?",
+                ),
             )
             story.tell(
                 index,
@@ -213,13 +230,17 @@ class Shopping:
 
     def _change(self, value: int) -> None:
         rng, story, who = self.rng, self.story, self.buyer.name
-        notes = [n for n in (10, 20, 50, 100, 200, 500, 1000) if n > value]
+        notes = [n for n in (10, 20, 50, 100, 200, 300) if n > value]
         paid = rng.choice(notes[:2]) if notes and rng.random() < 0.7 else value + rng.randint(1, 60)
         assert self.total is not None
         index = story.derive(
             "-",
             [paid, Ref(self.total)],
-            (f"{who} gets {{eq}} dollars back.", f"{who} has {{eq}} dollars left.", "The change is {eq} dollars."),
+            (
+                f"{who} gets {{eq}} dollars back.",
+                f"{who} has {{eq}} dollars left.",
+                "The change is {eq} dollars.",
+            ),
             (
                 f"How [much|much money|many dollars] does {who} have left?",
                 f"How much change does {who} get?",
@@ -239,9 +260,9 @@ class Shopping:
 
     def _savings(self, value: int) -> None:
         rng, story, who = self.rng, self.story, self.buyer.name
-        each = rng.randint(2, 60)
+        each = rng.randint(2, 25)
         weeks = value // each + rng.randint(1, 8)
-        if weeks > 30:
+        if weeks > 15:
             raise RejectedError
         period = rng.choice(("week", "month", "day"))
         saved = story.derive(
@@ -260,7 +281,9 @@ class Shopping:
             "-",
             [Ref(saved), Ref(self.total)],
             (f"{who} has {{eq}} dollars left.", f"{who} keeps {{eq}} dollars."),
-            (f"How [much|much money|many dollars] does {who} have left [after paying|after shopping|]?",),
+            (
+                f"How [much|much money|many dollars] does {who} have left [after paying|after shopping|]?",
+            ),
         )
         self.total = None
 
@@ -326,7 +349,7 @@ class Work:
         lines = (f"{w.name} {self.third} {{eq}} {unit} [{a}|per|every] {p}.",)
         asks = (f"How many {unit} does {w.name} {self.base} [in one|per|{a}|every] {p}?",)
         if not self.rates or rng.random() < 0.4:
-            value = rng.randint(2, 30)
+            value = rng.choice((rng.randint(2, 12), rng.randint(2, 20)))
             index = story.given(value, *asks)
             story.tell(
                 index,
@@ -359,11 +382,14 @@ class Work:
     def work(self, w: Holder) -> None:
         """The worker works for some periods."""
         rng, story, unit, p = self.rng, self.story, self.unit, self.period
-        time = rng.randint(2, 12)
+        time = rng.randint(2, 9)
         index = story.derive(
             "*",
             [Ref(self.rates[w.name]), time],
-            (f"{w.name} {self.third} {{eq}} {unit}.", f"In {time} {plural(p)} {w.name} {self.third} {{eq}} {unit}."),
+            (
+                f"{w.name} {self.third} {{eq}} {unit}.",
+                f"In {time} {plural(p)} {w.name} {self.third} {{eq}} {unit}.",
+            ),
             (f"How many {unit} does {w.name} {self.base}[| in total| in {time} {plural(p)}]?",),
         )
         story.tell(
@@ -375,7 +401,7 @@ class Work:
 
     def finish(self) -> None:
         """Totals, orders, broken pieces, boxes and sales."""
-        rng, story, unit = self.rng, self.story, self.unit
+        story, unit = self.story, self.unit
         if self.stock is None:
             names = list(self.outputs)
             if not names:
@@ -383,7 +409,11 @@ class Work:
             if len(names) == 1:
                 self.stock = self.outputs[names[0]]
                 return
-            who = " and ".join(names) if len(names) == 2 else ", ".join(names[:-1]) + " and " + names[-1]
+            who = (
+                " and ".join(names)
+                if len(names) == 2
+                else ", ".join(names[:-1]) + " and " + names[-1]
+            )
             self.stock = story.derive(
                 "+",
                 [Ref(self.outputs[n]) for n in names],
@@ -400,7 +430,7 @@ class Work:
         rng, story, unit = self.rng, self.story, self.unit
         assert self.stock is not None
         value, draw = story.value(self.stock), rng.random()
-        fits = [k for k in range(2, 13) if value % k == 0 and value // k > 1]
+        fits = [k for k in range(2, 10) if value % k == 0 and value // k > 1]
         if draw < 0.3:
             k = rng.randint(1, max(1, min(40, value - 1)))
             self.stock = story.derive(
@@ -416,12 +446,15 @@ class Work:
                 event=True,
             )
         elif draw < 0.5:
-            order = value + rng.randint(2, 80)
+            order = value + rng.randint(2, 50)
             story.derive(
                 "-",
                 [order, Ref(self.stock)],
                 (f"{{eq}} {unit} are still missing.", f"They still need {{eq}} {unit}."),
-                (f"How many {unit} are still [missing|needed]?", f"How many more {unit} are needed?"),
+                (
+                    f"How many {unit} are still [missing|needed]?",
+                    f"How many more {unit} are needed?",
+                ),
             )
             story.tell(
                 len(story.quantities) - 1,
@@ -447,16 +480,18 @@ class Work:
                 f"{m} {unit} go into [each|every|one] box.",
                 event=True,
             )
-            price = rng.randint(2, 15)
+            price = rng.randint(2, 9)
             money = story.derive(
                 "*",
                 [Ref(index), price],
                 ("The boxes bring {eq} dollars.", "That is {eq} dollars."),
                 ("How many dollars do the boxes bring?", "How much money is made?"),
             )
-            story.tell(money, f"[Each|Every] box is sold for [{price} dollars|${price}].", event=True)
+            story.tell(
+                money, f"[Each|Every] box is sold for [{price} dollars|${price}].", event=True
+            )
         else:
-            price = rng.randint(2, 12)
+            price = rng.randint(2, 9)
             money = story.derive(
                 "*",
                 [Ref(self.stock), price],

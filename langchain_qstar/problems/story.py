@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from langchain_qstar.problems.equations import evaluate
 
-LARGEST_VALUE = 2000
+LARGEST_VALUE = 300
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -68,7 +68,6 @@ class Story:
     quantities: list[Quantity] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     kind: str = ""
-    novel_used: bool = False
 
     def given(self, value: int, *asks: str) -> int:
         """Add a number the text gives; returns its index."""

@@ -1,0 +1,1 @@
+"""Making the bundled model and its Q-value head."""

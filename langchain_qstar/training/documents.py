@@ -53,12 +53,12 @@ def _drill(rng: random.Random) -> Document:
     """Bare arithmetic, mostly the operations small models find hard."""
     op = rng.choices("+-*/", (2, 4, 2, 4))[0]
     if op == "/":
-        b, c = rng.randint(2, 12), rng.choice((rng.randint(2, 30), rng.randint(10, 200)))
+        b, c = rng.randint(2, 9), rng.choice((rng.randint(2, 12), rng.randint(2, 40)))
         operands = [b * c, b]
     elif op == "*":
-        operands = [rng.choice((rng.randint(2, 30), rng.randint(10, 200))), rng.randint(2, 12)]
+        operands = [rng.choice((rng.randint(2, 12), rng.randint(2, 40))), rng.randint(2, 9)]
     else:
-        high = rng.choice((30, 100, 999))
+        high = rng.choice((20, 60, 100, 250))
         operands = sorted((rng.randint(1, high), rng.randint(1, high)), reverse=True)
         if op == "-" and operands[0] == operands[1]:
             operands[0] += 1

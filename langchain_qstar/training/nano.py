@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -44,8 +43,8 @@ class Recipe:
     intermediate: int = 448
     tokens: int = 24_000_000
     """Training tokens, questions included."""
-    batch_tokens: int = 6_000
-    muon_lr: float = 5e-3
+    batch_tokens: int = 3_600
+    muon_lr: float = 4e-3
     adam_lr: float = 2e-3
     warmup: float = 0.01
     decay: float = 0.35
@@ -115,7 +114,9 @@ class Documents:
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def stream(self, draw: int, skip: int) -> Iterator[tuple[int, int, list[tuple[list[int], int]]]]:
+    def stream(
+        self, draw: int, skip: int
+    ) -> Iterator[tuple[int, int, list[tuple[list[int], int]]]]:
         """(draw, number in the draw, batch) from a position on, tokenised ahead."""
         with ThreadPoolExecutor(1) as pool:
             ahead: Future[list[list[tuple[list[int], int]]]] = pool.submit(self.batches, draw)
@@ -147,7 +148,7 @@ def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str)
         weights[row, 1:start] = QUESTION_WEIGHT
         weights[row, start : len(tokens)] = 1.0
     ids, weights = ids.to(device), weights.to(device)
-    with torch.autocast(device.split(":")[0], dtype=torch.bfloat16):
+    with torch.autocast(device.split(":", maxsplit=1)[0], dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     loss = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     flat = weights[:, 1:].flatten()
@@ -250,7 +251,11 @@ class Trainer:
 
     def _report(self, loss: float) -> None:
         p = self.progress
-        row = {**asdict(p), "loss": round(loss, 4), "tokens_per_second": round(p.tokens / p.seconds)}
+        row = {
+            **asdict(p),
+            "loss": round(loss, 4),
+            "tokens_per_second": round(p.tokens / p.seconds),
+        }
         with (self.folder / "training.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         left = (self.recipe.tokens - p.tokens) * p.seconds / max(1, p.tokens)
@@ -273,7 +278,7 @@ class Trainer:
             },
             temporary,
         )
-        os.replace(temporary, self._checkpoint)
+        temporary.replace(self._checkpoint)
 
     def export(self) -> None:
         """Write the model in Hugging Face format, fp16, beside the checkpoint."""
@@ -296,8 +301,12 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     defaults = Recipe()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it exists")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run; resumed if it exists"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all cores)")
     parser.add_argument("--save-every", type=float, default=180.0, metavar="SECONDS")

@@ -1,0 +1,307 @@
+"""Shares right on nano's test split at equal tokens: greedy, votes, best-of-N and Q*.
+
+    python benchmarks/accuracy.py --quick            # a sample beside the recorded run
+    python benchmarks/accuracy.py --tune --record    # settings, on the development split
+    python benchmarks/accuracy.py --full --record    # the figures, on the test split
+
+Every method has 2,000 generated tokens a question on average: self-consistency
+and best-of-N are interpolated between the two values of N around it; Q* is run
+with a token budget. Temperatures, N and Q*'s settings were chosen on the
+development split (`--tune`), for each method by itself. Greedy is a point.
+
+Figures, printed last: greedy, self_consistency, best_of_n, best_of_n_vote, qstar
+(shares right), tokens_, low_ and high_ of each (95 % Wilson intervals), and the
+paired differences qstar_over_greedy, qstar_over_self_consistency and
+qstar_over_best_of_n with low_ and high_ (bootstrap over questions).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_qstar.baselines.pools import (
+    Pool,
+    best,
+    curve,
+    draw_pools,
+    majority,
+    score_pools,
+)
+from langchain_qstar.chains import GreedyChain, QStarChain
+from langchain_qstar.evaluation.intervals import interpolate, paired_difference, wilson
+from langchain_qstar.evaluation.runs import run_chain
+from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
+from langchain_qstar.problems.generator import Problem, make_problems
+from langchain_qstar.scoring.resolve import resolve_scorer
+from langchain_qstar.tasks import NANO
+
+RESULTS: Final = Path(__file__).parent / "results"
+TOKENS: Final = 2000
+SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32)
+AGGREGATES: Final = {"min": min, "last": lambda v: v[-1], "mean": lambda v: sum(v) / len(v)}
+
+
+@dataclass
+class Shares:
+    """One method: right or not a question (fractions where interpolated), mean tokens."""
+
+    right: list[float]
+    tokens: float
+
+
+def at_tokens(points: Sequence[tuple[float, list[float]]], tokens: float) -> Shares:
+    """Interpolate every question's share between the settings around `tokens`."""
+    questions = len(points[0][1])
+    right = [
+        interpolate([(t, shares[q]) for t, shares in points], tokens) for q in range(questions)
+    ]
+    return Shares(right, min(tokens, points[-1][0]))
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def tell(text: str) -> None:
+    """Progress, on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def pools_at(problems: Sequence[Problem], temperature: float, n: int, seed: int) -> list[Pool]:
+    """Sampled and scored solutions."""
+    policy = resolve_policy("nano")
+    scorer = resolve_scorer("nano", policy)
+    assert scorer is not None
+    questions = [problem.question for problem in problems]
+    pools = draw_pools(questions, policy, NANO, n=n, temperature=temperature, seed=seed)
+    score_pools(pools, scorer, NANO)
+    return pools
+
+
+def tune(count: int, grid: Sequence[dict[str, Any]], record: bool) -> None:
+    """Choose every method's settings on the development split."""
+    problems = make_problems("dev", count)
+    golds = [str(problem.answer) for problem in problems]
+    chosen: dict[str, Any] = {}
+    tried: list[dict[str, Any]] = []
+    for temperature in (0.4, 0.6, 0.8, 1.0):
+        pools = pools_at(problems, temperature, max(SIZES), seed=0)
+        shares = {
+            "self_consistency": at_tokens(curve(pools, golds, NANO, majority(NANO), SIZES), TOKENS)
+        }
+        for (name, aggregate), weighted in itertools.product(AGGREGATES.items(), (False, True)):
+            points = curve(pools, golds, NANO, best(NANO, aggregate, weighted=weighted), SIZES)
+            method = "best_of_n_vote" if weighted else "best_of_n"
+            shares[f"{method}:{name}"] = at_tokens(points, TOKENS)
+        for key, share in shares.items():
+            method, _, aggregate_name = key.partition(":")
+            row = {
+                "method": method,
+                "temperature": temperature,
+                "share": round(mean(share.right), 4),
+            }
+            if aggregate_name:
+                row["aggregate"] = aggregate_name
+            tell(json.dumps(row))
+            tried.append(row)
+            if row["share"] > chosen.get(method, {}).get("share", -1):
+                chosen[method] = row
+    for settings in grid:
+        started = time.monotonic()
+        rows = run_chain(
+            "qstar", QStarChain(settings={**settings, "max_tokens": TOKENS - 60}), problems
+        )
+        share, tokens = mean([row.right for row in rows]), mean([row.tokens for row in rows])
+        row = {
+            "method": "qstar",
+            "settings": settings,
+            "share": round(share, 4),
+            "tokens": round(tokens),
+        }
+        tell(f"{json.dumps(row)} {time.monotonic() - started:.0f} s")
+        tried.append(row)
+        if row["share"] > chosen.get("qstar", {}).get("share", -1):
+            chosen["qstar"] = row
+    if record:
+        document = {**about(), "n": count, "chosen": chosen, "tried": tried}
+        write(RESULTS / "tuning.json", document)
+
+
+def measure(
+    problems: Sequence[Problem], chosen: dict[str, Any], seed: int, done: Path | None
+) -> dict[str, Shares]:
+    """All methods on the same problems, with the chosen settings."""
+    golds = [str(problem.answer) for problem in problems]
+    result: dict[str, Shares] = {}
+    rows = run_chain("greedy", GreedyChain(), problems, done=done)
+    result["greedy"] = Shares([float(r.right) for r in rows], mean([r.tokens for r in rows]))
+    pools: dict[float, list[Pool]] = {}
+    for method in ("self_consistency", "best_of_n", "best_of_n_vote"):
+        picked = chosen[method]
+        temperature = float(picked["temperature"])
+        if temperature not in pools:
+            pools[temperature] = pools_at(problems, temperature, max(SIZES), seed)
+        choose = (
+            majority(NANO)
+            if method == "self_consistency"
+            else best(NANO, AGGREGATES[picked["aggregate"]], weighted=method == "best_of_n_vote")
+        )
+        result[method] = at_tokens(curve(pools[temperature], golds, NANO, choose, SIZES), TOKENS)
+    settings = {**chosen["qstar"]["settings"], "max_tokens": TOKENS - 60}
+    rows = run_chain("qstar", QStarChain(settings=settings), problems, seed=seed, done=done)
+    result["qstar"] = Shares([float(r.right) for r in rows], mean([r.tokens for r in rows]))
+    return result
+
+
+def figures_of(shares: dict[str, Shares]) -> dict[str, float]:
+    """Shares, intervals and paired differences, rounded."""
+    figures: dict[str, float] = {}
+    for method, share in shares.items():
+        low, high = wilson(sum(share.right), len(share.right))
+        figures |= {
+            method: mean(share.right),
+            f"tokens_{method}": share.tokens,
+            f"low_{method}": low,
+            f"high_{method}": high,
+        }
+    for other in ("greedy", "self_consistency", "best_of_n"):
+        difference = paired_difference(shares["qstar"].right, shares[other].right)
+        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
+            figures[f"{prefix}qstar_over_{other}"] = value
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def about() -> dict[str, Any]:
+    """Where figures come from."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    digests = {
+        name: hashlib.sha256((NANO_FOLDER / name).read_bytes()).hexdigest()
+        for name in ("model.safetensors", "q_head.safetensors")
+    }
+    packages = ("torch", "transformers", "langgraph", "langchain-core")
+    return {
+        "command": "python benchmarks/accuracy.py " + " ".join(sys.argv[1:]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "sha256": digests,
+    }
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Write JSON that diffs well."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def chosen_settings() -> dict[str, Any]:
+    """What `--tune --record` wrote."""
+    chosen: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text("utf-8"))["chosen"]
+    return chosen
+
+
+def full(count: int, seed: int, record: bool) -> None:
+    """The figures, on the test split."""
+    done = RESULTS / "accuracy.rows.jsonl" if record else None
+    shares = measure(make_problems("test", count), chosen_settings(), seed, done)
+    figures = figures_of(shares)
+    if record:
+        per_question = {name: [round(x, 3) for x in share.right] for name, share in shares.items()}
+        document = {**about(), "n": count, "seed": seed, "figures": figures, "right": per_question}
+        write(RESULTS / "accuracy.json", document)
+    show(figures)
+
+
+def quick(count: int) -> None:
+    """Measure a small sample, and print the recorded figures with how far they agree."""
+    chosen, started = chosen_settings(), time.monotonic()
+    problems = make_problems("test", count)
+    rows = run_chain("greedy", GreedyChain(), problems)
+    settings = {**chosen["qstar"]["settings"], "max_tokens": TOKENS - 60}
+    searched = run_chain("qstar", QStarChain(settings=settings), problems)
+    sample = {"greedy": [r.right for r in rows], "qstar": [r.right for r in searched]}
+    recorded = json.loads((RESULTS / "accuracy.json").read_text("utf-8"))
+    agrees = True
+    for method, right in sample.items():
+        low, high = wilson(sum(right), count)
+        agrees &= low <= recorded["figures"][method] <= high
+        tell(f"{method}: {sum(right)} of {count} right here, interval {low:.3f} to {high:.3f}")
+    tell(f"{time.monotonic() - started:.0f} s; recorded on {recorded['n']} problems:")
+    show(
+        {
+            **recorded["figures"],
+            "recorded_n": recorded["n"],
+            "recorded_commit": recorded["commit"],
+            "sample_n": count,
+            "agrees": int(agrees),
+        }
+    )
+
+
+def show(figures: dict[str, Any]) -> None:
+    """`figure: value`, a line each."""
+    for name, value in figures.items():
+        sys.stdout.write(f"{name}: {value}\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--quick", action="store_true", help="the default")
+    mode.add_argument("--tune", action="store_true")
+    mode.add_argument("--full", action="store_true")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results")
+    parser.add_argument("--problems", type=int, help="how many (default 12, 90, 300)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--grid", type=json.loads, help="Q* settings to try, a JSON list")
+    options = parser.parse_args()
+    if options.tune:
+        tune(options.problems or 90, options.grid or GRID, options.record)
+    elif options.full:
+        full(options.problems or 300, options.seed, options.record)
+    else:
+        quick(options.problems or 12)
+
+
+_BASE: Final = {
+    "num_samples": 4,
+    "num_trajectories": 64,
+    "temperature": 0.8,
+    "selection": "weighted_majority",
+}
+GRID: Final[tuple[dict[str, Any], ...]] = (
+    _BASE,
+    {**_BASE, "temperature": 0.6},
+    {**_BASE, "temperature": 1.0},
+    {**_BASE, "num_samples": 3},
+    {**_BASE, "num_samples": 6},
+    {**_BASE, "selection": "max_f"},
+)
+
+if __name__ == "__main__":
+    main()

@@ -68,8 +68,10 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 bench: $(DEV_STAMP)  ## every benchmark in its quick form
 	@for file in benchmarks/*.py; do echo "$$file --quick"; $(BIN)/python $$file --quick || exit; done
 
-train-nano: $(DEV_STAMP)  ## train the bundled model again (an hour or two on CPU; resumable)
-	@$(BIN)/python -m langchain_qstar.training.nano
+train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (an hour on CPU; resumable)
+	@$(BIN)/python -m langchain_qstar.training.nano --out build/nano
+	@$(BIN)/python -m langchain_qstar.training.q_head --model build/nano
+	@$(BIN)/python -m langchain_qstar.training.card --model build/nano
 
 clean:  ## remove the environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

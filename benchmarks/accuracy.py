@@ -25,7 +25,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -51,7 +51,11 @@ from langchain_qstar.tasks import NANO
 RESULTS: Final = Path(__file__).parent / "results"
 TOKENS: Final = 2000
 SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32)
-AGGREGATES: Final = {"min": min, "last": lambda v: v[-1], "mean": lambda v: sum(v) / len(v)}
+AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {
+    "min": min,
+    "last": lambda v: v[-1],
+    "mean": lambda v: sum(v) / len(v),
+}
 
 
 @dataclass
@@ -126,11 +130,11 @@ def tune(count: int, grid: Sequence[dict[str, Any]], record: bool) -> None:
         rows = run_chain(
             "qstar", QStarChain(settings={**settings, "max_tokens": TOKENS - 60}), problems
         )
-        share, tokens = mean([row.right for row in rows]), mean([row.tokens for row in rows])
+        right, tokens = mean([row.right for row in rows]), mean([row.tokens for row in rows])
         row = {
             "method": "qstar",
             "settings": settings,
-            "share": round(share, 4),
+            "share": round(right, 4),
             "tokens": round(tokens),
         }
         tell(f"{json.dumps(row)} {time.monotonic() - started:.0f} s")

@@ -53,9 +53,7 @@ class MissingExtraError(InputError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         """Name the missing `package` and the `extra` that brings it."""
-        super().__init__(
-            f"{package} is not installed; run: pip install 'langchain-qstar[{extra}]'"
-        )
+        super().__init__(f"{package} is not installed; run: pip install 'langchain-qstar[{extra}]'")
         self.package: Final = package
         self.extra: Final = extra
 

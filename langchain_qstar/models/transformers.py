@@ -562,7 +562,7 @@ def _is_small(model: Any) -> bool:
     """Whether one CPU thread is enough."""
     if torch.device(model.device).type != "cpu":
         return False
-    return sum(parameter.numel() for parameter in model.parameters()) < _SMALL
+    return bool(sum(parameter.numel() for parameter in model.parameters()) < _SMALL)
 
 
 def _eos_tokens(model: Any, tokenizer: Any) -> list[int]:

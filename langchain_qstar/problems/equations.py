@@ -9,6 +9,12 @@ search and voting something to hold on to (nano.md, section 2).
 from __future__ import annotations
 
 import random
+import re
+from fractions import Fraction
+
+_CHAIN = re.compile(r"\d[\d+\-*/=]*=[\d+\-*/=]*\d")
+_TERM = re.compile(r"([+-]?)(\d+(?:[*/]\d+)*)")
+_FACTOR = re.compile(r"([*/]?)(\d+)")
 
 
 def _chain(*parts: object) -> str:
@@ -100,3 +106,31 @@ def evaluate(op: str, operands: list[int]) -> int | None:
     if op == "*":
         return a * b
     return a // b if b and a % b == 0 else None
+
+
+def false_equation(text: str) -> str | None:
+    """The first chain of equalities in `text` whose sides differ, or None.
+
+    Reads whole numbers, `+ - * /` and `=` as this module writes them; anything
+    else is left alone. For telling slips from errors of reasoning in figures;
+    general checks of steps are another matter.
+    """
+    for match in _CHAIN.finditer(text):
+        values = {_value(side) for side in match.group(0).split("=")}
+        if len(values) > 1:
+            return match.group(0)
+    return None
+
+
+def _value(expression: str) -> Fraction | None:
+    if not re.fullmatch(r"\d+([+\-*/]\d+)*", expression):
+        return None
+    total = Fraction(0)
+    for sign, product in _TERM.findall(expression):
+        value = Fraction(1)
+        for op, number in _FACTOR.findall(product):
+            if op == "/" and int(number) == 0:
+                return None
+            value = value / int(number) if op == "/" else value * int(number)
+        total += -value if sign == "-" else value
+    return total

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from langchain_qstar.problems.ages import build_ages
+from langchain_qstar.problems.days import build_days
 from langchain_qstar.problems.equations import write_equation
 from langchain_qstar.problems.holdings import build_holdings
-from langchain_qstar.problems.layouts import build_ages, build_days, build_layout
+from langchain_qstar.problems.layouts import build_layout
 from langchain_qstar.problems.lexicon import HE, NOVEL_WORDS, ROLES, SHE
-from langchain_qstar.problems.purchases import build_shopping, build_work
+from langchain_qstar.problems.shopping import build_shopping
 from langchain_qstar.problems.story import Fact, Ref, RejectedError, Story, expand
+from langchain_qstar.problems.work import build_work
 
 Split = Literal["train", "dev", "test", "novel"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test", "novel")

@@ -1,8 +1,8 @@
-"""The families of stories about nested containers, rows, and ages."""
+"""The family of stories about rows, shelves and nested containers in places."""
 
 from __future__ import annotations
 
-from langchain_qstar.problems.lexicon import CONTAINERS, DAYS, people, plural, thing
+from langchain_qstar.problems.lexicon import CONTAINERS, plural, thing
 from langchain_qstar.problems.story import Ref, RejectedError, Story
 
 _GRIDS = (
@@ -136,7 +136,7 @@ class Layout:
         )
         where = f"in {name}"
         if more:
-            forms = (
+            forms: tuple[str, ...] = (
                 f"Then {k} more {items} are [added to|brought to|put in] {name}.",
                 f"{k} more {items} come to {name}.",
             )
@@ -231,178 +231,3 @@ def build_layout(story: Story, size: int) -> None:
             del story.quantities[mark[0] :]
             del story.facts[mark[1] :]
             layout.now = mark[2]
-
-
-def build_ages(story: Story, size: int) -> None:
-    """A chain of ages, then a total, a difference or an age some years on."""
-    rng = story.rng
-    story.kind = "ages"
-    persons = people(rng, max(2, min(6, size + rng.choice((0, 1)))), novel=story.novel)
-    first = persons[0]
-    age = rng.randint(3, 40)
-    ages = {first.name: story.given(age, f"How old is {first.name}?")}
-    story.tell(
-        ages[first.name], f"{first.name} is {age} [years old|years old].", f"{first.name} is {age}."
-    )
-    for p in persons[1:]:
-        other = rng.choice(list(ages)[-2:])
-        i = ages[other]
-        lines = (f"{p.name} is {{eq}} years old.", f"{p.name} is {{eq}}.")
-        asks = (f"How old is {p.name}?",)
-        draw = rng.random()
-        try:
-            if draw < 0.7:
-                k, older = rng.randint(1, 25), rng.random() < 0.55
-                ages[p.name] = story.derive("+" if older else "-", [Ref(i), k], lines, asks)
-                word = "older" if older else "younger"
-                story.tell(
-                    ages[p.name],
-                    f"{p.name} is {k} years {word} than {other}.",
-                    f"{other} is {k} years {'younger' if older else 'older'} than {p.name}.",
-                )
-            elif draw < 0.9 or story.value(i) % 2:
-                k = rng.choice((2, 2, 3))
-                ages[p.name] = story.derive("*", [Ref(i), k], lines, asks)
-                story.tell(ages[p.name], f"{p.name} is {_TIMES[k]} as old as {other}.")
-            else:
-                ages[p.name] = story.derive("/", [Ref(i), 2], lines, asks)
-                story.tell(ages[p.name], f"{p.name} is half as old as {other}.")
-        except RejectedError:
-            continue
-    names = list(ages)
-    draw = rng.random()
-    if len(names) > 1 and draw < 0.5:
-        chosen = rng.sample(names, min(len(names), rng.choice((2, 2, 3))))
-        what = (
-            " and ".join(chosen)
-            if len(chosen) == 2
-            else ", ".join(chosen[:-1]) + " and " + chosen[-1]
-        )
-        story.derive(
-            "+",
-            [Ref(ages[n]) for n in chosen],
-            ("Together they are {eq} years old.", "The sum is {eq} years."),
-            (f"How old are {what} together?", f"What is the sum of the ages of {what}?"),
-        )
-    elif draw < 0.8:
-        name, k = names[-1], rng.randint(2, 20)
-        story.derive(
-            "+",
-            [Ref(ages[name]), k],
-            (f"In {k} years {name} is {{eq}} years old.",),
-            (f"How old will {name} be in {k} years?",),
-        )
-
-
-_DAILY = (
-    ("read", "reads", "read", "pages"),
-    ("walk", "walks", "walked", "kilometers"),
-    ("run", "runs", "ran", "miles"),
-    ("sell", "sells", "sold", "tickets"),
-    ("bake", "bakes", "baked", "cakes"),
-    ("pick", "picks", "picked", "apples"),
-    ("earn", "earns", "earned", "dollars"),
-    ("save", "saves", "saved", "dollars"),
-    ("collect", "collects", "collected", "shells"),
-    ("drive", "drives", "drove", "kilometers"),
-    ("write", "writes", "wrote", "letters"),
-    ("make", "makes", "made", "cards"),
-    ("catch", "catches", "caught", "fish"),
-    ("plant", "plants", "planted", "trees"),
-)
-
-
-def build_days(story: Story, size: int) -> None:
-    """One person's amounts on several days, then the total or what is still missing."""
-    rng = story.rng
-    story.kind = "days"
-    (p,) = people(rng, 1, novel=story.novel)
-    base, third, past, unit = rng.choice(_DAILY)
-    days = rng.sample(DAYS, min(7, max(2, size + rng.choice((-1, 0, 0, 1)))))
-    tells, he = rng.choice((third, past)), rng.choice((p.name, p.pronoun.capitalize()))
-    amounts: dict[str, int] = {}
-    for day in days:
-        lines = (f"On {day} {p.name} {third} {{eq}} {unit}.", f"{day}: {{eq}} {unit}.")
-        asks = (f"How many {unit} does {p.name} {base} on {day}?",)
-        other = rng.choice(list(amounts)[-2:]) if amounts else ""
-        try:
-            amounts[day] = _day(
-                story,
-                (lines, asks),
-                (p.name if not amounts else he, tells, unit),
-                (day, other),
-                amounts.get(other),
-            )
-        except RejectedError:
-            continue
-    chosen = list(amounts)
-    total = story.derive(
-        "+",
-        [Ref(amounts[d]) for d in chosen],
-        (f"In total {p.name} {third} {{eq}} {unit}.", f"Together that is {{eq}} {unit}."),
-        (
-            f"How many {unit} [does|did] {p.name} {base} [in total|in all|altogether|on these days]?",
-            f"How many {unit} [does|did] {p.pronoun} {base} [in total|in all|altogether]?",
-            f"How many {unit} is that [in total|altogether]?",
-        ),
-    )
-    if rng.random() < 0.4:
-        goal = story.value(total) + rng.randint(2, 40)
-        rest = story.derive(
-            "-",
-            [goal, Ref(total)],
-            (f"{{eq}} {unit} are left.", f"{p.name} still needs {{eq}} {unit}."),
-            (
-                f"How many {unit} are [left|still missing]?",
-                f"How many more {unit} does {p.name} need?",
-            ),
-        )
-        story.tell(
-            rest,
-            f"{p.name} wants to {base} {goal} {unit}[| in all].",
-            f"The goal is {goal} {unit}.",
-            f"{p.name} has to {base} {goal} {unit}.",
-            event=True,
-        )
-
-
-def _day(
-    story: Story,
-    wording: tuple[tuple[str, ...], tuple[str, ...]],
-    said: tuple[str, str, str],
-    days: tuple[str, str],
-    i: int | None,
-) -> int:
-    """The amount of a day, given or by relation to quantity `i`, that of an earlier day."""
-    rng, (lines, asks), (he, tells, unit), (day, other) = story.rng, wording, said, days
-    draw = rng.random()
-    if i is None or draw < 0.35:
-        n = rng.randint(2, 30)
-        index = story.given(n, *asks)
-        story.tell(
-            index,
-            f"{he} {tells} {n} {unit} on {day}.",
-            f"On {day} {he.lower() if he in ('He', 'She') else he} {tells} {n} {unit}.",
-        )
-        return index
-    if draw < 0.7:
-        k, more = rng.randint(2, 15), rng.random() < 0.6
-        index = story.derive("+" if more else "-", [Ref(i), k], lines, asks)
-        word = "more" if more else "fewer"
-        story.tell(
-            index,
-            f"{he} {tells} {k} {word} {unit} on {day} than on {other}.",
-            f"{he} {tells} {k} {word} on {day} than on {other}.",
-        )
-    elif draw < 0.92 or story.value(i) % 2:
-        k = rng.choice((2, 2, 3))
-        index = story.derive("*", [Ref(i), k], lines, asks)
-        story.tell(
-            index,
-            f"{he} {tells} {_TIMES[k]} as many {unit} on {day} as on {other}.",
-            f"{he} {tells} {_TIMES[k]} as many on {day} as on {other}.",
-        )
-    else:
-        index = story.derive("/", [Ref(i), 2], lines, asks)
-        story.tell(index, f"{he} {tells} half as many {unit} on {day} as on {other}.")
-    return index

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_qstar.training.documents import make_document
 from langchain_qstar.training.tokenizer import ASSISTANT, END, USER, save_tokenizer
@@ -41,13 +41,13 @@ class Recipe:
     layers: int = 6
     heads: int = 5
     intermediate: int = 448
-    tokens: int = 24_000_000
+    tokens: int = 28_000_000
     """Training tokens, questions included."""
     batch_tokens: int = 3_600
     muon_lr: float = 4e-3
     adam_lr: float = 2e-3
     warmup: float = 0.01
-    decay: float = 0.35
+    decay: float = 0.6
     """Share of the tokens over which the learning rate falls linearly to 2 %."""
     seed: int = 1
 
@@ -71,9 +71,41 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForC
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.02,
-        attn_implementation="sdpa",
     )
     return LlamaForCausalLM(config)
+
+
+def _register_attention() -> str:
+    """Causal attention by plain matrix products; the name transformers knows it by.
+
+    On the CPU in bf16 the backward pass of the fused kernel takes half of all
+    training time; this whole step is 1.25 times faster. Padding stands on the
+    right and carries no loss, so the causal mask is the only one needed.
+    """
+    import torch
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    def attend(  # the signature is transformers' own
+        _module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        _mask: None,
+        scaling: float,
+        **_: Any,
+    ) -> tuple[torch.Tensor, None]:
+        rows, heads, length, size = query.shape
+        q, k, v = (t.reshape(rows * heads, length, size) for t in (query * scaling, key, value))
+        future = torch.full((length, length), float("-inf"), dtype=q.dtype).triu(1)
+        weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)) + future, dim=-1)
+        mixed = torch.bmm(weights.to(v.dtype), v).view(rows, heads, length, size)
+        return mixed.transpose(1, 2).contiguous(), None
+
+    name = "causal_products"
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, lambda *_, **__: None)
+    return name
 
 
 class Documents:
@@ -188,7 +220,10 @@ class Trainer:
         self.recipe, self.folder, self.device, self.save_every = recipe, folder, device, save_every
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._load_tokenizer()
-        self.model = build_model(recipe, self.tokenizer).to(device)
+        model: Any = build_model(recipe, self.tokenizer)
+        if torch.device(device).type == "cpu":
+            model.config._attn_implementation = _register_attention()  # noqa: SLF001
+        self.model = model.to(device)
         self.optimizers = _optimizers(self.model, recipe)
         self.progress = Progress()
         self._checkpoint = folder / "checkpoint.pt"
@@ -203,8 +238,7 @@ class Trainer:
         from transformers import AutoTokenizer
 
         if (self.folder / "tokenizer.json").exists():
-            tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(self.folder)
-            return tokenizer
+            return cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(self.folder))
         return save_tokenizer(self.folder)
 
     def run(self) -> None:

@@ -165,6 +165,8 @@ class HeadNetwork(torch.nn.Module):
     def __init__(self, mean: torch.Tensor, std: torch.Tensor, recipe: HeadRecipe) -> None:
         """Make a fresh head for inputs with this mean and deviation, each [d]."""
         super().__init__()
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.inner = torch.nn.Linear(len(mean), recipe.hidden)
@@ -248,7 +250,7 @@ def _epoch(
     weight: torch.Tensor,
 ) -> None:
     network.train()
-    for rows in torch.randperm(len(x)).split(512):
+    for rows in torch.split(torch.randperm(len(x)), 512):
         loss = _weighted_error(network(x[rows]), y[rows], weight[rows])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

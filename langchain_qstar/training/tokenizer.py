@@ -42,7 +42,7 @@ def train_tokenizer(vocabulary: int = 1024, documents: int = 6000) -> PreTrained
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(documents), trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,

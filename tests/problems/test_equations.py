@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.evaluation.slips import false_equation
-from langchain_qstar.problems.equations import evaluate, write_equation
+from langchain_qstar.problems.equations import evaluate, false_equation, write_equation
 
 
 @given(
@@ -48,3 +47,30 @@ def test_a_division_with_remainder_has_no_value() -> None:
 def test_an_unknown_operation_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown operation"):
         write_equation("^", [2, 3], random.Random(0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tom has 5*6=30 apples.",
+        "That is 13*4=10*4+3*4=40+12=52.",
+        "20-10-8=10-8=2 are left.",
+        "84/7=70/7+14/7=10+2=12",
+        "The answer is 12.",
+        "1/0=",
+    ],
+)
+def test_true_or_unreadable_text_has_no_slip(text: str) -> None:
+    assert false_equation(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "chain"),
+    [
+        ("Tom has 5*6=35 apples.", "5*6=35"),
+        ("fine 2+2=4 but 12+9=20+1=22", "12+9=20+1=22"),
+        ("7/2=3", "7/2=3"),
+    ],
+)
+def test_a_false_chain_is_found(text: str, chain: str) -> None:
+    assert false_equation(text) == chain

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_qstar.evaluation.slips import false_equation
+from langchain_qstar.problems.equations import false_equation
 from langchain_qstar.problems.generator import (
     SPLITS,
     Problem,

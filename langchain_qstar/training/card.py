@@ -1,0 +1,170 @@
+"""Measure the bundled model and write its card.
+
+`python -m langchain_qstar.training.card --model FOLDER`
+The figures are those a search has to live with: greedy, votes, whether a right
+answer is among 16 samples, and what kind of error the wrong greedy answers hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_qstar.baselines.pools import Pool, any_right, curve, draw_pools, majority
+from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.problems.equations import false_equation
+from langchain_qstar.problems.generator import Problem, make_problems
+from langchain_qstar.tasks import NANO
+
+SAMPLES: Final = 16
+FIGURES_FILE: Final = "figures.json"
+_HASHED: Final = ("model.safetensors", "tokenizer.json", "q_head.safetensors")
+
+
+def measure(
+    policy: TransformersPolicy, problems: Sequence[Problem], temperatures: Sequence[float]
+) -> dict[str, Any]:
+    """Greedy, majority of 16 and pass@16 on `problems`; shares in [0, 1]."""
+    questions = [problem.question for problem in problems]
+    golds = [str(problem.answer) for problem in problems]
+    greedy = draw_pools(questions, policy, NANO, n=1, temperature=0.0)
+    right = [pool.right(gold, NANO)[0] for pool, gold in zip(greedy, golds, strict=True)]
+    wrong = [pool for pool, ok in zip(greedy, right, strict=True) if not ok]
+    slips = [pool for pool in wrong if false_equation(_text(pool)) is not None]
+    figures: dict[str, Any] = {
+        "problems": len(problems),
+        "greedy": _share(sum(right), len(right)),
+        "greedy_by_steps": _by_steps(problems, right),
+        "wrong_greedy_with_a_slip": _share(len(slips), len(wrong)),
+        "tokens_per_solution": round(sum(pool.tokens[0] for pool in greedy) / len(greedy), 1),
+    }
+    for temperature in temperatures:
+        pools = draw_pools(questions, policy, NANO, n=SAMPLES, temperature=temperature)
+        ((_, votes),) = curve(pools, golds, NANO, majority(NANO), (SAMPLES,))
+        samples = [ok for p, g in zip(pools, golds, strict=True) for ok in p.right(g, NANO)]
+        figures[f"temperature_{temperature}"] = {
+            "one_sample": _share(sum(samples), len(samples)),
+            "majority_of_16": _share(sum(votes), len(votes)),
+            "pass_at_16": round(any_right(pools, golds, NANO, SAMPLES), 4),
+        }
+        sys.stderr.write(f"{temperature}: {figures[f'temperature_{temperature}']}\n")
+    return figures
+
+
+def _text(pool: Pool) -> str:
+    return "".join(step.text for step in pool.samples[0].steps)
+
+
+def _share(part: float, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _by_steps(problems: Sequence[Problem], right: Sequence[bool]) -> dict[str, float]:
+    groups: dict[int, list[bool]] = defaultdict(list)
+    for problem, ok in zip(problems, right, strict=True):
+        groups[problem.steps].append(ok)
+    return {str(steps): _share(sum(oks), len(oks)) for steps, oks in sorted(groups.items())}
+
+
+def write_card(folder: Path, figures: dict[str, Any]) -> None:
+    """Write `README.md` of the model from its recipe, its head and `figures`."""
+    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+    head = json.loads((folder / "q_head.json").read_text("utf-8"))
+    hashes = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in _HASHED
+        if (folder / name).exists()
+    }
+    (folder / FIGURES_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_card(recipe, head, figures, hashes), encoding="utf-8")
+
+
+def _card(
+    recipe: dict[str, Any], head: dict[str, Any], figures: dict[str, Any], hashes: dict[str, str]
+) -> str:
+    trained = recipe["trained"]
+    sampled = [
+        f"| {name.removeprefix('temperature_')} | {row['one_sample']:.1%} | "
+        f"{row['majority_of_16']:.1%} | {row['pass_at_16']:.1%} |"
+        for name, row in figures.items()
+        if name.startswith("temperature_")
+    ]
+    steps = ", ".join(f"{n} steps {share:.0%}" for n, share in figures["greedy_by_steps"].items())
+    settings = ", ".join(f"{k} {v}" for k, v in recipe.items() if k != "trained")
+    auc = head["figures"]
+    return f"""---
+license: mit
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+tags: [arithmetic, word-problems, test-model]
+---
+
+# nano
+
+The model that `langchain_qstar` ships: a small Llama-architecture language model
+trained from scratch, by this package's code, on word problems this package
+generates, and on nothing else. It is a bench for search, not a product: an honest,
+imperfect reasoner that knows one kind of English word problem. Other languages and
+other subjects are accepted and answered with nonsense.
+
+## Data
+Word problems from random computation graphs (`langchain_qstar.problems`), 1 to 10
+operations, and 6 % bare arithmetic. Each document holds one solution drawn from the
+many valid ones (order of independent steps, order of terms, split arithmetic), as
+plain lines (70 %), `Q:`/`A:` lines (14 %) or a mixture (16 %), one in ten after a
+`Rephrase:` line. Test, development and `novel` problems cannot occur in training: a
+hash of the computation graph decides which split may use it.
+
+## Recipe
+`make train-nano`: {settings}. Trained on {trained["tokens"] / 1e6:.1f} million tokens in
+{trained["steps"]} steps ({trained["seconds"] / 60:.0f} minutes on two CPU cores that had
+other work too). AdamW for embeddings and norms, Muon for matrices.
+
+## Figures
+{figures["problems"]} problems of the test split, 2 to 10 steps in equal shares.
+Greedy: {figures["greedy"]:.1%} ({steps}). Of the wrong greedy answers
+{figures["wrong_greedy_with_a_slip"]:.0%} hold an arithmetic slip; the others are errors
+of reasoning. Mean length of a solution: {figures["tokens_per_solution"]} tokens.
+
+| temperature | one sample | majority of 16 | pass@16 |
+|---|---|---|---|
+{chr(10).join(sampled)}
+
+## Q-value head
+`q_head.safetensors`: a small network on hidden layers {head["layers"]} and
+{len(head["numeric"])} features of the policy's log-probabilities, trained on
+{auc["prefixes"]:.0f} prefixes of its own rollouts ({head["recipe"]["problems"]} problems of
+the train split that the model was not trained on, {head["recipe"]["samples"]} rollouts each;
+label: {head["recipe"]["label"]} return of the rollouts through a prefix). On held-out
+problems its AUC within a problem is {auc["within_problem_auc_last"]:.3f} (last step),
+{auc["within_problem_auc_min"]:.3f} (least step); mean log-probability alone has
+{auc["within_problem_auc_logprob"]:.3f}. Expected calibration error: {auc["ece"]:.3f}.
+
+## Hashes (sha256)
+{chr(10).join(f"- `{name}` {digest}" for name, digest in hashes.items())}
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--problems", type=int, default=500)
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6, 0.8])
+    options = parser.parse_args(arguments)
+    policy = TransformersPolicy.from_pretrained(options.model)
+    problems = make_problems("test", options.problems)
+    figures = measure(policy, problems, options.temperatures)
+    write_card(options.model, figures)
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

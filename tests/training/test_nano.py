@@ -1,0 +1,96 @@
+"""Training nano: resumable to the bit, and loadable by unmodified transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the transformers extra")
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from langchain_qstar.training.nano import Documents, Recipe, Trainer, learning_rate_factor, main
+
+TINY = Recipe(
+    hidden=32, layers=2, heads=1, intermediate=64, tokens=24_000, batch_tokens=3000, seed=7
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nano")
+    Trainer(TINY, folder, "cpu", save_every=1e9).run()
+    return folder
+
+
+def test_the_weights_load_with_unmodified_auto_classes(trained: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    model = AutoModelForCausalLM.from_pretrained(trained)
+    assert model.config.architectures == ["LlamaForCausalLM"]
+    assert model.dtype == torch.float16
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Tom has 4 apples."}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert text == "<|user|>\nTom has 4 apples.\n<|assistant|>\n"
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+    out = model.float().generate(ids, max_new_tokens=3, do_sample=False)
+    assert out.shape[1] <= ids.shape[1] + 3
+
+
+def test_a_digit_is_one_token(trained: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    assert tokenizer.tokenize("120*7=840") == ["1", "2", "0", "*", "7", "=", "8", "4", "0"]
+    assert tokenizer.decode(tokenizer("Zoë buys 3 kg of 梨.").input_ids) == "Zoë buys 3 kg of 梨."
+
+
+def test_the_loss_falls(trained: Path) -> None:
+    log = [json.loads(line) for line in (trained / "training.jsonl").read_text().splitlines()]
+    assert not log or log[-1]["loss"] < 7
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(trained: Path, tmp_path: Path) -> None:
+    first = Trainer(TINY, tmp_path, "cpu", save_every=0.0)
+    steps = 0
+    step = first._step
+
+    def stop_after_three(batch: list[tuple[list[int], int]]) -> float:
+        nonlocal steps
+        if steps == 3:
+            raise KeyboardInterrupt
+        steps += 1
+        return step(batch)
+
+    first._step = stop_after_three  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    assert not (tmp_path / "model.safetensors").exists()
+    Trainer(TINY, tmp_path, "cpu", save_every=1e9).run()
+    resumed = (tmp_path / "model.safetensors").read_bytes()
+    assert resumed == (trained / "model.safetensors").read_bytes()
+
+
+def test_a_batch_is_always_the_same_and_never_too_large(trained: Path) -> None:
+    documents = Documents(AutoTokenizer.from_pretrained(trained), TINY)
+    batches = documents.batches(2)
+    assert batches == documents.batches(2)
+    for batch in batches:
+        assert len(batch) * max(len(ids) for ids, _ in batch) <= TINY.batch_tokens
+    streamed = documents.stream(2, skip=1)
+    assert next(streamed) == (2, 1, batches[1])
+
+
+def test_the_learning_rate_warms_up_stays_and_falls() -> None:
+    recipe = Recipe(warmup=0.1, decay=0.5)
+    factors = [learning_rate_factor(share, recipe) for share in (0.05, 0.3, 0.5, 0.75, 1.0)]
+    assert factors == pytest.approx([0.501, 1.0, 1.0, 0.5, 0.02])
+
+
+def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out", "x", "--no-such-thing", "1"])
+    assert "unrecognized" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,7 @@ from langchain_qstar.training.tokenizer import ASSISTANT, END, USER, save_tokeni
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 QUESTION_WEIGHT = 0.1
 """Loss weight of the question's tokens; the completion's weigh 1."""
@@ -41,14 +42,13 @@ class Recipe:
     layers: int = 6
     heads: int = 5
     intermediate: int = 448
-    tokens: int = 28_000_000
+    tokens: int = 34_000_000
     """Training tokens, questions included."""
     batch_tokens: int = 3_600
     muon_lr: float = 4e-3
     adam_lr: float = 2e-3
-    warmup: float = 0.01
-    decay: float = 0.6
-    """Share of the tokens over which the learning rate falls linearly to 2 %."""
+    schedule: str = "0:0.001 0.28:1 11.2:1 21.5:0.388 34:0.02"
+    """Learning rate, as a factor, after so many million tokens; straight lines between."""
     seed: int = 1
 
 
@@ -117,7 +117,7 @@ class Documents:
 
     _DRAW = 512
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
         self._tokenizer, self._recipe = tokenizer, recipe
 
     def batches(self, draw: int) -> list[list[tuple[list[int], int]]]:
@@ -160,12 +160,13 @@ class Documents:
                 draw, skip = draw + 1, 0
 
 
-def learning_rate_factor(done: float, recipe: Recipe) -> float:
-    """Warm-up, plateau, linear fall; `done` is the share of tokens seen, 0 to 1."""
-    if done < recipe.warmup:
-        return done / recipe.warmup + 1e-3
-    start = 1 - recipe.decay
-    return 1.0 if done < start else max(0.02, (1 - done) / recipe.decay)
+def learning_rate_factor(tokens: float, schedule: str) -> float:
+    """The factor after `tokens` tokens, on straight lines through the schedule's knots."""
+    knots = [tuple(map(float, knot.split(":"))) for knot in schedule.split()]
+    for (x0, y0), (x1, y1) in pairwise(knots):
+        if tokens / 1e6 < x1:
+            return y0 + (y1 - y0) * (tokens / 1e6 - x0) / (x1 - x0)
+    return knots[-1][1]
 
 
 def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str) -> torch.Tensor:
@@ -267,7 +268,7 @@ class Trainer:
     def _step(self, batch: list[tuple[list[int], int]]) -> float:
         import torch
 
-        factor = learning_rate_factor(self.progress.tokens / self.recipe.tokens, self.recipe)
+        factor = learning_rate_factor(self.progress.tokens, self.recipe.schedule)
         rates = (self.recipe.muon_lr, self.recipe.adam_lr)
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             for group in optimizer.param_groups:

@@ -57,7 +57,7 @@ def test_any_right_looks_at_the_first_n_samples() -> None:
 
 def test_best_takes_the_highest_score_and_the_vote_the_largest_sum() -> None:
     (pool,) = draw_pools(["What is 2+2?"], policy(), NANO, n=4, temperature=0.8)
-    scorer = ScriptedScorer(lambda _, step: 0.9 if "4" in step else 0.5)
+    scorer = ScriptedScorer(lambda step: 0.9 if "4" in step else 0.5)
     score_pools([pool], scorer, NANO)
     assert [len(v) for v in pool.values] == [len(s.steps) for s in pool.samples]
     answers = [s.answer for s in pool.samples]

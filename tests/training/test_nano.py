@@ -85,9 +85,9 @@ def test_a_batch_is_always_the_same_and_never_too_large(trained: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    recipe = Recipe(warmup=0.1, decay=0.5)
-    factors = [learning_rate_factor(share, recipe) for share in (0.05, 0.3, 0.5, 0.75, 1.0)]
-    assert factors == pytest.approx([0.501, 1.0, 1.0, 0.5, 0.02])
+    schedule = "0:0 1:1 5:1 10:0"
+    factors = [learning_rate_factor(n * 1e6, schedule) for n in (0, 0.5, 3, 7.5, 10, 12)]
+    assert factors == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0, 0.0])
 
 
 def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

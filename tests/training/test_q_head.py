@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,10 @@ def test_rollout_problems_are_fresh_training_problems_of_every_difficulty() -> N
 def synthetic(seed: int = 0) -> Labels:
     """Problems with two solutions each; one input tells right from wrong, one tells nothing."""
     rng = np.random.default_rng(seed)
-    rows, returns, owners, solutions = [], [], [], []
+    rows: list[np.ndarray[Any, Any]] = []
+    returns: list[list[float]] = []
+    owners: list[int] = []
+    solutions: list[tuple[int, list[int], bool]] = []
     for problem in range(300):
         ease = rng.normal()
         for right in (True, False):

@@ -180,6 +180,10 @@ def _same(a: str, b: str) -> bool:
     return a == b
 
 
+def _as_written(text: str) -> str:
+    return text
+
+
 @dataclass(frozen=True)
 class Task:
     """How a family of questions is prompted, split, ended, answered and compared.
@@ -196,6 +200,9 @@ class Task:
         is_terminal: Trajectory text -> True when it is a complete solution.
         answer: Trajectory text -> its final answer, or None (data, not an error).
         equivalent: Whether two extracted answers are the same answer.
+        canonical: Trajectory text -> the text that decides whether two states are
+            the same state; a search keeps one of them. By default they are the
+            same when their texts are.
         prefills: The opening text of each action this task's model knows.
     """
 
@@ -207,4 +214,5 @@ class Task:
     step_tokens: int = 64
     solution_tokens: int = 512
     equivalent: Callable[[str, str], bool] = _same
+    canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)

@@ -227,5 +227,5 @@ def record_of(
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
         "answer": task.answer(text) if terminal else None,
-        "key": state_key(text),
+        "key": state_key(task.canonical(text)),
     }

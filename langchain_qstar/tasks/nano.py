@@ -15,6 +15,18 @@ def _messages(question: str) -> tuple[tuple[str, str], ...]:
     return (("user", question),)
 
 
+_OPENING: Final = re.compile(r"^(?:So|Thus|Now) (?=\S)", re.MULTILINE)
+_CHAIN: Final = re.compile(r"\d[\d+*/=-]*=(?=\d)")
+
+
+def _canonical(text: str) -> str:
+    """Each line without its opening word, and with the value of its equation alone.
+
+    `So Tom has 3*6=18 apples.` and `Tom has 6*3=10+8=18 apples.` say the same.
+    """
+    return _CHAIN.sub("", _OPENING.sub("", text))
+
+
 def _is_terminal(text: str) -> bool:
     return _ANSWER_LINE.search(text) is not None
 
@@ -34,6 +46,7 @@ NANO: Final = Task(
     step_tokens=64,
     solution_tokens=384,
     equivalent=same_number,
+    canonical=_canonical,
     prefills={"subquestion": "Q:", "re_answer": "A:", "rephrase": "Rephrase:"},
 )
 """One user message, the question itself; a step is a line."""

@@ -261,6 +261,7 @@ class Trainer:
                 self.save()
                 last_save = time.monotonic()
             if p.tokens >= self.recipe.tokens:
+                self._report(running)
                 break
         self.save()
         self.export()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from langchain_qstar.training.nano import Documents, Recipe, Trainer, learning_rate_factor, main
 
 TINY = Recipe(
-    hidden=32, layers=2, heads=1, intermediate=64, tokens=24_000, batch_tokens=3000, seed=7
+    hidden=32,
+    layers=2,
+    heads=1,
+    intermediate=64,
+    tokens=24_000,
+    batch_tokens=3000,
+    schedule="0:1 1:1",
+    seed=7,
 )
 
 
@@ -50,7 +58,8 @@ def test_a_digit_is_one_token(trained: Path) -> None:
 
 def test_the_loss_falls(trained: Path) -> None:
     log = [json.loads(line) for line in (trained / "training.jsonl").read_text().splitlines()]
-    assert not log or log[-1]["loss"] < 7
+    untrained = math.log(1024)
+    assert log[-1]["loss"] < untrained - 0.03
 
 
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(trained: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def synthetic(seed: int = 0) -> Labels:
 
 
 def test_a_head_learns_what_tells_right_from_wrong_within_a_problem() -> None:
-    trained = fit(synthetic(), HeadRecipe(epochs=12, hidden=8))
+    trained = fit(synthetic(), HeadRecipe(epochs=12, hidden=8, learning_rate=0.03))
     assert trained.figures["within_problem_auc_last"] > 0.95
     assert trained.figures["ece"] < 0.15
 

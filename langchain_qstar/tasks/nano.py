@@ -15,16 +15,19 @@ def _messages(question: str) -> tuple[tuple[str, str], ...]:
     return (("user", question),)
 
 
-_OPENING: Final = re.compile(r"^(?:So|Thus|Now) (?=\S)", re.MULTILINE)
+_UNDECIDED: Final = re.compile(r"^(?:Q|Rephrase):.*\n?", re.MULTILINE)
+_OPENING: Final = re.compile(r"^(?:A: )?(?:(?:So|Thus|Now) (?=\S))?", re.MULTILINE)
 _CHAIN: Final = re.compile(r"\d[\d+*/=-]*=(?=\d)")
 
 
 def _canonical(text: str) -> str:
-    """Each line without its opening word, and with the value of its equation alone.
+    """What a trajectory has found out: each line's statement with its value alone.
 
-    `So Tom has 3*6=18 apples.` and `Tom has 6*3=10+8=18 apples.` say the same.
+    `So Tom has 3*6=18 apples.` and `A: Tom has 6*3=10+8=18 apples.` say the
+    same. A question to itself or a rephrasing finds nothing out, so a state that
+    ends in one is the state before it.
     """
-    return _CHAIN.sub("", _OPENING.sub("", text))
+    return _CHAIN.sub("", _OPENING.sub("", _UNDECIDED.sub("", text)))
 
 
 def _is_terminal(text: str) -> bool:

@@ -45,7 +45,7 @@ FIRST_SEED: Final = 2**48
 class HeadRecipe:
     """How a head is made."""
 
-    problems: int = 1800
+    problems: int = 1000
     samples: int = 8
     temperature: float = 0.8
     label: str = "best"

@@ -17,12 +17,18 @@ _CONTEXT: Final = 8
 """Tokens before a piece of text that decide how its first token decodes."""
 
 
+_TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
+"""The warning of transformers that is switched off."""
+
+
 class TextCodec:
     """Encodes prompts and decodes generated tokens with a Hugging Face tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         """Wrap `tokenizer`, which must not be reconfigured afterwards."""
         self.tokenizer = tokenizer
+        # Texts longer than the window are our own, one-line `QuestionError`.
+        getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
         self._lock = threading.Lock()
         self.prompt = lru_cache(maxsize=4096)(self._prompt)

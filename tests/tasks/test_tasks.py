@@ -71,3 +71,32 @@ def test_answers_are_compared_by_value(task):
 
 def test_nano_knows_the_openings_of_its_actions():
     assert NANO.prefills == {"subquestion": "Q:", "re_answer": "A:", "rephrase": "Rephrase:"}
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("So Tom has 3*6=18 apples.\n", "Tom has 6*3=10+8=18 apples.\n"),
+        (
+            "Q: How many has Tom?\nA: Tom has 3*6=18 apples.\n",
+            "Tom has 3*6=18 apples.\n",
+        ),
+        ("Rephrase: 1) Tom has 3 bags. Question: How many?\n", ""),
+        ("74-58=74-50-8=24-8=16 dollars are left.\n", "74-58=16 dollars are left.\n"),
+    ],
+)
+def test_states_that_found_out_the_same_are_one_state(text: str, same: str) -> None:
+    assert NANO.canonical(text) == NANO.canonical(same)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Tom has 3*6=18 apples.\n", "Ann has 3*6=18 apples.\n"),
+        ("Tom has 3*6=18 apples.\n", "Tom has 3*6=19 apples.\n"),
+        ("The answer is 18.\n", "The answer is 8.\n"),
+        ("Tom has 18 apples.\n", "Tom has 18 apples.\nThe answer is 18.\n"),
+    ],
+)
+def test_states_that_found_out_something_else_stay_apart(text: str, other: str) -> None:
+    assert NANO.canonical(text) != NANO.canonical(other)

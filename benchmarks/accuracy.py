@@ -232,9 +232,15 @@ def chosen_settings() -> dict[str, Any]:
     return chosen
 
 
+def rows_file(count: int, seed: int) -> Path:
+    """Rows to resume from: only those of the same weights, settings, size and seed."""
+    key = json.dumps([about()["sha256"], chosen_settings(), count, seed], sort_keys=True)
+    return RESULTS / f"accuracy.{hashlib.sha256(key.encode()).hexdigest()[:12]}.rows.jsonl"
+
+
 def full(count: int, seed: int, record: bool) -> None:
     """The figures, on the test split."""
-    done = RESULTS / "accuracy.rows.jsonl" if record else None
+    done = rows_file(count, seed) if record else None
     shares = measure(make_problems("test", count), chosen_settings(), seed, done)
     figures = figures_of(shares)
     if record:

@@ -162,13 +162,14 @@ def _choose_target(story: Story, steps: int) -> int:
     superseded = {
         x.index for q in story.quantities if q.op for x in q.operands if isinstance(x, Ref)
     }
-    fits = [i for i, q in enumerate(story.quantities) if q.op and len(story.steps(i)) == steps]
-    last = [i for i in fits if i not in superseded]
-    if not (last or fits):
+    current = [
+        i
+        for i, q in enumerate(story.quantities)
+        if q.op and i not in superseded and len(story.steps(i)) == steps
+    ]
+    if not current:
         raise RejectedError
-    if last:
-        return story.rng.choice(last)
-    raise RejectedError
+    return story.rng.choice(current)
 
 
 def _needed_facts(story: Story, target: int) -> tuple[list[Fact], list[Fact]]:

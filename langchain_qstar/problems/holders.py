@@ -18,17 +18,14 @@ class Measure:
     unit: str
     base: str = "have"
     third: str = "has"
-    many: str = "many"
     countable: bool = True
-    more: str = "more"
-    less: str = "fewer"
 
 
 MEASURES = (
     Measure("kilometers", "walk", "walks", countable=False),
     Measure("miles", "run", "runs", countable=False),
     Measure("pages", "read", "reads", countable=False),
-    Measure("dollars", "save", "saves", many="many", countable=False),
+    Measure("dollars", "save", "saves", countable=False),
     Measure("dollars", "earn", "earns", countable=False),
     Measure("points", "score", "scores", countable=False),
     Measure("laps", "swim", "swims", countable=False),

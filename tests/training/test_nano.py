@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ pytest.importorskip("torch", reason="needs the transformers extra")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from langchain_qstar.training.nano import Documents, Recipe, Trainer, learning_rate_factor, main
+from langchain_qstar.training.nano import (
+    Documents,
+    Recipe,
+    Trainer,
+    _train,
+    learning_rate_factor,
+    main,
+)
+from langchain_qstar.training.workers import Workers, run_together
 
 TINY = Recipe(
     hidden=32,
@@ -103,3 +112,35 @@ def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         main(["--out", "x", "--no-such-thing", "1"])
     assert "unrecognized" in capsys.readouterr().err
+
+
+def test_two_workers_are_one_run_and_resume_to_the_bit(tmp_path: Path) -> None:
+    def run(folder: str, tokens: int) -> dict[str, torch.Tensor]:
+        recipe = replace(TINY, workers=2, batch_tokens=1500, tokens=tokens)
+        run_together(_train, 2, recipe, tmp_path / folder, "cpu", 1e9)
+        saved = torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)
+        assert saved["progress"]["tokens"] >= tokens
+        assert {draw % 2 for draw, _ in saved["positions"]} == {0, 1}
+        return saved["model"]
+
+    whole = run("whole", 12_000)
+    run("stopped", 5_000)
+    resumed = run("stopped", 12_000)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_goes_on_with_another_number_of_workers_on_fresh_draws(tmp_path: Path) -> None:
+    alone = replace(TINY, tokens=4_000)
+    Trainer(alone, tmp_path, "cpu", 1e9).run()
+    for rank in (0, 1):
+        trainer = Trainer(
+            replace(alone, workers=2), tmp_path, "cpu", 1e9, SilentWorkers(rank=rank, size=2)
+        )
+        assert (trainer.progress.draw, trainer.progress.batch) == (2 + rank, 0)
+
+
+class SilentWorkers(Workers):
+    """Two workers of which only one is there."""
+
+    def gather(self, value: object) -> list[object]:
+        return [value]

@@ -12,6 +12,7 @@ from langchain_qstar.answers.numbers import (
     canonical_number,
     final_number,
     find_number,
+    near_number,
     parse_number,
     same_number,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "final_number",
     "final_yes_no",
     "find_number",
+    "near_number",
     "parse_choice",
     "parse_number",
     "parse_yes_no",

@@ -148,6 +148,16 @@ def same_number(a: str, b: str) -> bool:
     return gap <= Fraction(5, 10**5) and gap * 1000 <= max(abs(left), abs(right))
 
 
+def near_number(a: str, b: str) -> bool:
+    """Whether two bare answers differ by at most 0.001, as GSM-Hard's own evaluation allows.
+
+    Returns:
+        False when either does not parse.
+    """
+    left, right = parse_number(a), parse_number(b)
+    return left is not None and right is not None and abs(left - right) <= Fraction(1, 1000)
+
+
 def _clean(text: str) -> str:
     """Text without currency, LaTeX and markup, from the last equals sign on."""
     text = text.strip()

@@ -29,7 +29,7 @@ _FORMULA: Final = re.compile(
 )
 _BETWEEN: Final = re.compile(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _SENTENCE: Final = re.compile(r"\.(?=\s|$)|\n\s*")
-_POLITE: Final = re.compile(r"\s*I hope\b[^.\n]*\.?\s*$")
+_POLITE: Final = re.compile(r"(?<!\s)\s*I hope\b[^.\n]*\.?\s*$")
 _STATES: Final = re.compile(r".*\b(?:is|are|equals|be)\b", re.DOTALL)
 _CONCLUDES: Final = re.compile(r"\s*(?:so|thus|hence|therefore)\b", re.IGNORECASE)
 _PROSE: Final = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}")
@@ -91,6 +91,8 @@ def _belongs(between: str) -> bool:
     """Whether the text between two boxes joins them to one answer."""
     if len(between) < _TOUCHING:
         return True
+    if _SENTENCE.search(between):
+        return False
     return len(between) < _APART and _JOINED.search(between) is not None
 
 

@@ -29,7 +29,7 @@ _OTHER: Final = re.compile(
     r"[\s,;/]*\b(?:and|or|but)?[\s,;/]+(?:also )?(yes|no|true|false)\b", re.IGNORECASE
 )
 _CONCLUDES: Final = re.compile(
-    r"(?:^|[.!?\n])\s*(?:so|thus|hence|therefore|in conclusion)\b[,:]?\s+(?:the answer is )?"
+    r"(?:^|[.!?\n])[ \t]*(?:so|thus|hence|therefore|in conclusion)\b[,:]?\s+(?:the answer is )?"
     r"(?=(?:yes|no|true|false)\b)",
     re.IGNORECASE,
 )

@@ -80,14 +80,14 @@ def arithmetic(state: State, step: str) -> tuple[bool | None, str]:
         True, False or None (not checkable), and the reason.
     """
     findings = check_text(step)
-    if findings.verdict is not None:
+    if findings.verdict is False or len(step) > LENGTH:
         return findings.verdict, findings.reason
-    answer = final_number(step) if len(step) <= LENGTH else None
-    if answer is not None:
-        for earlier in reversed(state.steps):
-            if answer in check_text(earlier.text).results:
-                return True, f"{answer} is the result of an earlier step"
-    return None, findings.reason
+    answer = final_number(step)
+    if answer is None or answer in findings.results:
+        return findings.verdict, findings.reason
+    if any(answer in check_text(each.text).results for each in reversed(state.steps)):
+        return True, f"{answer} is the result of an earlier step"
+    return None, f"no true equation gives {answer}"
 
 
 @lru_cache(REMEMBERED)

@@ -204,7 +204,7 @@ class _Child:
                 return f"stopped after {seconds:g} s"
             return self._connection.recv_bytes(MESSAGE)
         except (EOFError, OSError):
-            return "out of memory"  # what else ends a process whose exceptions are caught
+            return "the process ended"  # in C code that found no memory, for one
 
     def kill(self) -> None:
         from signal import SIGKILL

@@ -45,10 +45,15 @@ _MEASURES: Final = tuple(
 )
 """Units of one quantity each; two of them in an equation may mean a conversion."""
 
-_COUNTED: Final = frozenset(
-    "dozen dozens pair pairs hundred hundreds score am pm a.m p.m k".split()
-)
-"""Words that multiply what they count, or say a time of day."""
+_COUNTED: Final = {"dozen": 12, "pair": 2, "hundred": 100, "score": 20}
+"""Words that multiply what they count."""
+
+_CLOCK: Final = frozenset("am pm a.m p.m".split())
+"""Words that make a number a time of day."""
+
+
+_LETTERS: Final = frozenset("gmlhs")
+"""Letters that are a unit or a variable; any other after a number is a variable."""
 
 
 class Findings(NamedTuple):
@@ -178,17 +183,23 @@ def _doubt(equation: Equation, left: Side, right: Side, one: Fraction, other: Fr
     doubts = (
         (not equation.exact and gap * 20 <= size, "about equal"),
         (named, "the number before the equals sign may be a name"),
-        (_is_converted(units), "units may be converted"),
-        (any(len(unit) == 1 and unit.isalpha() for unit in units), "a letter may be a variable"),
+        (_is_converted(units, one, other), "units may be converted"),
+        (bool(units & _LETTERS), "a letter may be a variable"),
         (len(percents) > 1 and summed, "a percentage in a sum"),
         (rough and gap * 100 <= size, "rounded on the way"),
     )
     return next(iter((*left.doubts, *right.doubts, *(why for holds, why in doubts if holds))), "")
 
 
-def _is_converted(units: frozenset[str]) -> bool:
-    """Whether the units measure one thing in two ways, or count by the dozen."""
-    return bool(units & _COUNTED) or any(len(_stems(units & each)) > 1 for each in _MEASURES)
+def _is_converted(units: frozenset[str], one: Fraction, other: Fraction) -> bool:
+    """Whether the units measure one thing in two ways, count by the dozen, or tell the time."""
+    stems = _stems(units)
+    counted = any(
+        stem in stems and (one == other * factor or other == one * factor)
+        for stem, factor in _COUNTED.items()
+    )
+    measured = any(len(_stems(units & each)) > 1 for each in _MEASURES)
+    return counted or measured or bool(units & _CLOCK)
 
 
 def _stems(units: frozenset[str]) -> set[str]:

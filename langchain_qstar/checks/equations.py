@@ -27,9 +27,14 @@ _PLAIN_LETTERS: Final = frozenset("gmlhsa")
 """Letters after a number that are units, or a word of their own."""
 
 _TURNS: Final = frozenset(
-    "twice double triple half third quarter than of per squared cubed remainder r".split()
+    "twice double triple half third quarter than per squared cubed remainder r".split()
 )
 """Words that change the value of what stands after or before them."""
+
+_SHARES: Final = frozenset(
+    "half third thirds quarter quarters fourth fourths fifth fifths tenth percent out each".split()
+)
+"""Words that take a part when `of` follows them; `a total of 3 + 4` takes none."""
 
 _NAMING: Final = (Kind.WORD, Kind.NUMBER, Kind.CLOSE)
 """What may name the number after it, as in `day 2 = 3*4`."""
@@ -53,8 +58,8 @@ class Side:
 
     @property
     def units(self) -> frozenset[str]:
-        """The words after its numbers."""
-        return frozenset(unit for item in self.expression.numbers() for unit in item.units)
+        """The first word after each of its numbers, or the sign before it."""
+        return frozenset(item.units[0] for item in self.expression.numbers() if item.units)
 
 
 @dataclass(slots=True)
@@ -223,9 +228,11 @@ class _Sides:
         """A word before the expression that changes what it says: `twice 3 + 4`."""
         if place == self.first:
             return ()
-        before = self.items[place - 1]
-        word = before.text.lower() if before.kind is Kind.WORD else (before.units or ("",))[-1]
-        return (f"'{word}' before it",) if word in _TURNS else ()
+        words = [""]
+        for item in self.items[max(self.first, place - 2) : place]:
+            words += [item.text.lower()] if item.kind is Kind.WORD else item.units
+        turns = words[-1] in _TURNS or (words[-1] == "of" and words[-2] in _SHARES)
+        return (f"'{words[-1]}' before it",) if turns else ()
 
 
 def _refuse(problem: str) -> None:

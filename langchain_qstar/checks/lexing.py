@@ -239,7 +239,11 @@ def _take_units(items: list[Item], place: int, number: Item) -> int:
         if item.text == "%" and item.kind is Kind.OPERATOR and not units[1:]:
             number.percent = number.kind is Kind.NUMBER
         elif item.kind is Kind.WORD:
-            if item.text in _WORDS and _is_times(items, place):
+            if (
+                item.text in _WORDS
+                and _is_times(items, place)
+                and not (item.text == "of" and taken)
+            ):
                 break
             if item.text in _SCALES and taken == 0 and number.kind is Kind.NUMBER:
                 number.scale = _SCALES[item.text]

@@ -44,6 +44,8 @@ def test_no_text_makes_reading_fail(text):
     final_latex(text)
 
 
-@pytest.mark.parametrize("unit", ["\\boxed{", "$", "$a$ ", "\\[", "answer is ", "so ", "{", "a. ", "\n", " "])
+@pytest.mark.parametrize(
+    "unit", ["\\boxed{", "$", "$a$ ", "\\[", "answer is ", "so ", "{", "a. ", "\n", " "]
+)
 def test_megabytes_are_read_in_bounded_time(unit):
     final_latex(unit * (10**6 // len(unit)))

@@ -87,7 +87,7 @@ def math_verify_alone(case: dict[str, Any]) -> bool:
 
 def _read(case: dict[str, Any], side: str) -> list[Any]:
     text, form = case[side], case[f"{side}_form"]
-    bare = case["kind"] == "latex" and form == "final" and "$" not in text and "\\boxed" not in text
+    bare = form == "final" and "$" not in text and "\\boxed" not in text
     return list(parse(f"${text}$" if bare else text))
 
 

@@ -81,6 +81,7 @@ _LATEX: Final = (
     (re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])"), "*"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
     (re.compile(r"\\approx(?![a-zA-Z])"), "≈"),
+    (re.compile(r",\\!\s*"), ","),
     (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|\\[,!;: ]"), " "),
     (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\\[()\[\]]"), " ; "),
@@ -252,6 +253,9 @@ def _take_units(items: list[Item], place: int, number: Item) -> int:
                 taken += 1
         elif item.kind is Kind.OPERATOR and _is_unit_sign(items, place):
             pass  # the word after it is next
+        elif taken and item.text == "^" and _continues(items, place + 1):
+            place += 1  # the power is of the unit: 15 cm^2
+            item = items[place]
         elif (end := _comment(items, place)) > place:
             place = end - 1
             item = items[place]

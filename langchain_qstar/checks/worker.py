@@ -65,9 +65,8 @@ class Worker:
 
     def __init__(self, module: str) -> None:
         self._module = module
+        self._registered = False
         self._forget()
-        atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
         """Start anew, as a forked process must: the other process belongs to its parent."""
@@ -120,7 +119,15 @@ class Worker:
                     raise NoResult("the process ended") from None
         raise AssertionError
 
+    def _register(self) -> None:
+        """End with this process, and stay with it when it forks."""
+        if not self._registered:
+            atexit.register(self.close)
+            os.register_at_fork(after_in_child=self._forget)
+            self._registered = True
+
     def _start(self) -> Connection[bytes, bytes]:
+        self._register()
         ours, theirs = Pipe()
         root = str(Path(__file__).parents[2])
         with theirs:

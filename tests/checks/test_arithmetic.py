@@ -47,6 +47,9 @@ GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k.jsonl"
         "- 3 * 4 = 12",
         "2 - -3 = 5",
         "She has <<48/2=24>>24 left.",
+        r"Its area is $\frac{1}{2} \times 3 \times 10 = 15\mbox{ cm}^2$.",
+        r"$85 + 12,\!000,\!003 = 12,\!000,\!088$",
+        "She paid $5.00 for a total of 20+4+5 = $29.00.",
     ],
 )
 def test_true_equations_pass_in_whatever_notation(text):
@@ -72,6 +75,7 @@ def test_true_equations_pass_in_whatever_notation(text):
         (r"$3 \times 4 = 13$", "3 * 4 = 13: 3 * 4 is 12"),
         ("First 2 + 2 = 4, then 4 + 4 = 9.", "4 + 4 = 9: 4 + 4 is 8"),
         ("She has <<48/2=23>>24 left.", "48/2=23: 48/2 is 24"),
+        ("Thus a total of 9 + 6 = 25 liters", "9 + 6 = 25 liters: 9 + 6 is 15"),
         ("4 * 25 = 101!", "4 * 25 = 101: 4 * 25 is 100"),
     ],
 )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from langchain_qstar.checks.arithmetic import arithmetic
-from langchain_qstar.checks.symbolic import require_algebra, symbolic
+from langchain_qstar.checks.latex import require_algebra
+from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.errors import CheckError, SettingsError
 from langchain_qstar.protocols import State, Step, StepCheck, Task
 from langchain_qstar.solution import Check, Solution, verification

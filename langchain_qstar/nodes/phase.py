@@ -57,7 +57,8 @@ def beside(call: Call, work: Callable[[], Any]) -> Call:
             return call.run(), done.result()
 
     async def arun() -> tuple[Any, Any]:
-        return tuple(await asyncio.gather(call.arun(), asyncio.to_thread(work)))  # type: ignore[return-value]  # two of them
+        result, done = await asyncio.gather(call.arun(), asyncio.to_thread(work))
+        return result, done
 
     return Call(run, arun)
 

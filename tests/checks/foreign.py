@@ -32,8 +32,8 @@ def wait(text: str) -> str:
     return text
 
 
-def power(_: str) -> int:
-    return 9**9**9
+def power(text: str) -> int:
+    return len(str(9**9 ** int(text)))
 
 
 def fill(_: str) -> int:

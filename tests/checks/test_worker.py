@@ -54,7 +54,7 @@ def test_it_sees_no_variables_of_this_environment(worker, monkeypatch):
     ("function", "text", "why"),
     [
         ("wait", "60", "stopped after 0.2 s"),
-        ("power", "", "stopped after 0.2 s"),
+        ("power", "9", "stopped after 0.2 s"),
         ("fill", "", "out of memory"),
         ("deepen", "", "nested too deeply"),
         ("lengthen", "", "too long"),
@@ -97,7 +97,7 @@ def test_threads_and_tasks_share_it(worker):
 
     async def ask() -> list[str]:
         calls = (asyncio.to_thread(worker.ask, "upper", text) for text in texts)
-        return await asyncio.gather(*calls)
+        return list(await asyncio.gather(*calls))
 
     assert asyncio.run(ask()) == [text.upper() for text in texts]
 

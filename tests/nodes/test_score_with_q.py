@@ -26,10 +26,7 @@ LIKES_THE_FALSE_ONE = ScriptedScorer(
 def solve(script=SCRIPT, scorer=LIKES_THE_FALSE_ONE, **options):
     settings = {"num_samples": 3, "num_trajectories": 1} | options.pop("settings", {})
     chain = QStarChain(ScriptedPolicy(script), scorer, task=NANO, settings=settings, **options)
-    return chain.invoke(QUESTION, **({"config": CONFIG} if "checkpointer" in options else {}))
-
-
-CONFIG = {"configurable": {"thread_id": "one"}}
+    return chain.invoke(QUESTION, {"configurable": {"thread_id": "one"}})
 
 
 def node(solution, text):

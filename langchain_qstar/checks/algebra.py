@@ -21,9 +21,6 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy import MatrixBase
 from sympy.core.function import AppliedUndef
 
-_DIGITS: Final = 60
-"""Decimals to which constants are compared that simplification does not show equal."""
-
 _SHOWN: Final = 80
 """Most characters of an equation that a reason quotes."""
 
@@ -66,11 +63,7 @@ def same(left: str, right: str) -> bool:
         first, second = second, first  # an equation names the value: x = 5 is 5
     # A set may be given as a tuple, an interval as an inequality, in either place.
     either = not any(equations) and type(first[0]) is not type(second[0])
-    return (
-        _verified(first, second)
-        or (either and _verified(second, first))
-        or _same_constant(first[0], second[0])
-    )
+    return _verified(first, second) or (either and _verified(second, first))
 
 
 def _rebuilt(value: Any) -> Any:
@@ -92,19 +85,6 @@ def _is_equation(text: str) -> bool:
 
 def _verified(gold: list[Any], answer: list[Any]) -> bool:
     return bool(verify(gold, answer, timeout_seconds=None))
-
-
-def _same_constant(left: Any, right: Any) -> bool:
-    """Whether two exact numbers agree in many digits: nested roots seldom simplify."""
-    if not (_is_exact(left) and _is_exact(right)):
-        return False
-    gap = sympy.Abs(left - right).evalf(_DIGITS, maxn=4 * _DIGITS)
-    return bool(gap < sympy.Float(10) ** (2 - _DIGITS))
-
-
-def _is_exact(value: Any) -> bool:
-    plain = isinstance(value, sympy.Expr) and not isinstance(value, MatrixBase)
-    return plain and not value.free_symbols and not value.has(sympy.Float) and value.is_number
 
 
 def judge(chains: str, earlier: str) -> tuple[bool | None, str]:

@@ -209,9 +209,14 @@ class _Sides:
             return f"'{before.text}' is not read"
         if before.kind is Kind.WORD and not item.spaced and item.kind is not Kind.OPERATOR:
             return f"'{before.text}' is a function or a variable"
-        if before.kind is Kind.WORD and len(before.text) == 1 and item.kind is Kind.OPERATOR:
+        if before.kind is Kind.WORD and item.kind is Kind.OPERATOR and not self._is_sign(place):
             return f"'{before.text}' is a variable"
         return ""
+
+    def _is_sign(self, place: int) -> bool:
+        """Whether the operator after a word is the sign of a number: `it is -3 + 5`."""
+        before, item, after = self.items[place - 1 : place + 2]
+        return item.text == "-" and item.spaced and not after.spaced and len(before.text) > 1
 
     def _cut_after(self, place: int) -> str:
         """Why the expression is only the beginning of a longer one, or nothing."""

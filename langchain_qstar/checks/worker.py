@@ -177,8 +177,7 @@ def serve(descriptor: int, module: str) -> None:
         try:
             request = host.recv_bytes(MESSAGE)
         except (EOFError, OSError):
-            child.kill()
-            return
+            return  # and the child, which waits for a request, sees the same
         reply = child.ask(request, json.loads(request)[2])
         if isinstance(reply, str):
             child.kill()

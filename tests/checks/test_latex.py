@@ -77,6 +77,7 @@ def test_text_alone_decides_many_answers(a, b, same, monkeypatch):
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}", False),
         ("2**(1/4)", r"\sqrt{\sqrt{2}}", True),
         (r"\sqrt{5+2\sqrt{6}}", r"\sqrt{2}+\sqrt{3}", True),
+        (r"\frac{6\sqrt{1789-240\sqrt{21}}+8\sqrt{1236-240\sqrt{21}}}{5}", r"96-10\sqrt{21}", True),
         (r"\cot x", r"\frac{1}{\tan x}", True),
         ("6 - 5i", "-5i+6", True),
     ],
@@ -109,6 +110,11 @@ def test_algebra_decides_the_rest(a, b, same):
 def test_hostile_answers_are_contained_and_not_the_same(text):
     assert same_latex(text, "x + 1") is False
     assert same_latex("x + 1", "1 + x") is True
+
+
+def test_deep_nesting_is_not_sent_to_algebra(monkeypatch):
+    monkeypatch.setattr(latex.ALGEBRA, "ask", None)
+    assert same_latex("(" * 50 + "x" + ")" * 50, "y") is False
 
 
 def test_a_missing_extra_is_named(monkeypatch):

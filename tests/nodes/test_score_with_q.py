@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar import QStarChain, ScriptedPolicy, ScriptedScorer
@@ -23,10 +24,13 @@ LIKES_THE_FALSE_ONE = ScriptedScorer(
 )
 
 
+CONFIG: RunnableConfig = {"configurable": {"thread_id": "one"}}
+
+
 def solve(script=SCRIPT, scorer=LIKES_THE_FALSE_ONE, **options):
     settings = {"num_samples": 3, "num_trajectories": 1} | options.pop("settings", {})
     chain = QStarChain(ScriptedPolicy(script), scorer, task=NANO, settings=settings, **options)
-    return chain.invoke(QUESTION, {"configurable": {"thread_id": "one"}})
+    return chain.invoke(QUESTION, CONFIG)
 
 
 def node(solution, text):
@@ -117,6 +121,21 @@ def test_closed_states_are_not_continued(h_mode):
     assert node(solution, "2+3=6\n").popped is None
 
 
+def test_no_step_is_sampled_after_a_closed_one():
+    script = {
+        "": ["2+3=5\n"],
+        "2+3=5\n": ["5+1=7\n", "5+1=6\n"],
+        "2+3=5\n5+1=6\n": ["The answer is 6.\n"],
+    }
+    for h_mode in ("edge", "lookahead"):
+        policy = ScriptedPolicy(script)
+        settings = {"num_samples": 2, "h_mode": h_mode, "fallback": False}
+        QStarChain(policy, LIKES_THE_FALSE_ONE, task=NANO, settings=settings).invoke(QUESTION)
+        asked = {request.state.text for call in policy.calls for request in call}
+        assert "2+3=5\n5+1=6\n" in asked
+        assert "2+3=5\n5+1=7\n" not in asked
+
+
 @pytest.mark.parametrize("scorer", [LIKES_THE_FALSE_ONE, None])
 def test_checks_never_run_on_the_event_loop(scorer):
     threads = set()
@@ -179,7 +198,11 @@ def test_abstaining_prefers_a_verified_answer_to_a_better_one():
 
 def test_the_completion_of_a_fallback_is_judged():
     settings = {"max_pops": 1, "failed_check": "keep"}
-    solution = solve({"": ["2+3=5\n"], "2+3=5\n": ["The answer is 5.\n"]}, settings=settings)
+    policy = ScriptedPolicy({"": ["2+3=5\n"], "2+3=5\n": ["The answer is 5.\n"]})
+    chain = QStarChain(policy, None, task=NANO, settings=settings, checkpointer=InMemorySaver())
+    solution = chain.invoke(QUESTION, CONFIG)
     assert solution.stopped == "pops"
     assert solution.steps[-1].checks[0].verdict == "passed"
     assert solution.verified is True
+    stored = chain.graph.get_state(CONFIG).values["stats"]
+    assert stored[solution.tree[-1].id]["checks"][0]["verdict"] == "passed"

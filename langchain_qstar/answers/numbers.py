@@ -56,6 +56,7 @@ _CONTINUES: Final = re.compile(
         |\s*(?:or|to|and)\s+\(?[-+]?\d""",
     re.VERBOSE | re.IGNORECASE,
 )
+_FLOAT: Final = re.compile(r"\.\d{7}")
 _WRAPPING: Final = "*_`~ \t\r\n.#"
 
 
@@ -129,9 +130,9 @@ def canonical_number(value: Fraction) -> str:
 def same_number(a: str, b: str) -> bool:
     """Whether two bare answers are the same number.
 
-    Exact, except that a decimal of more than six places is taken for the
-    output of float arithmetic and may differ by 0.00005 (and by a thousandth of
-    its size at most).
+    Exact, except that a number written with more than six decimals is taken for
+    the output of float arithmetic and may differ by 0.00005 (and by a thousandth
+    of its size at most).
 
     Returns:
         False when either does not parse.
@@ -141,8 +142,7 @@ def same_number(a: str, b: str) -> bool:
         return False
     if left == right:
         return True
-    exact = Fraction(10**6)
-    if (left * exact).denominator == 1 and (right * exact).denominator == 1:
+    if not (_FLOAT.search(a) or _FLOAT.search(b)):
         return False
     gap = abs(left - right)
     return gap <= Fraction(5, 10**5) and gap * 1000 <= max(abs(left), abs(right))

@@ -28,6 +28,16 @@ ALGEBRA: Final = Worker("langchain_qstar.checks.algebra")
 """The process that all comparisons and symbolic checks share."""
 
 _COMMANDS: Final = "(?:left|right|[dt]?frac|sqrt|pi|infty|pm|cdot|times|text)(?![a-z])"
+
+
+def _repeating(match: re.Match[str]) -> str:
+    r"""The fraction that a repeating decimal is: `0.1\overline{6}` is 1/6."""
+    whole, start, period = match.groups()
+    ninths = int("9" * len(period) + "0" * len(start))
+    top = int(whole + start + period) - int((whole + start) or "0")
+    return rf"\frac{{{top}}}{{{ninths}}}"
+
+
 _CLEAN: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -36,6 +46,9 @@ _CLEAN: Final = tuple(
         (r"\^\(([^()]*)\)", r"^{\1}"),
         (r"\\(?:left|right|displaystyle|bigl?|bigr?)(?![a-zA-Z])\.?", ""),
         (r"\\[dt]frac", r"\\frac"),
+        (r"\\(?:mathbf|mathrm|mathit|vec|hat)\s*\{([a-zA-Z])\}", r"\1"),
+        (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
+        (r"(\d*)\.(\d*)\\overline\s*\{(\d{1,20})\}", _repeating),
         (r"\\(?:mbox|textbf|textit|mathrm|mathbf|mathit|operatorname)(?=\s*\{)", r"\\text"),
         (r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
         (r"\{,\}|,\\!\s*", ","),
@@ -59,6 +72,7 @@ _NUMBER: Final = re.compile(
 _BASED: Final = re.compile(r"([0-9A-Z]+)_(\d+)")
 _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z]")
 _CHOICE: Final = re.compile(r"\(?([A-Z])\)?")
+_OPTION: Final = re.compile(r"\(([A-Z])\)(?=\s)")
 _CLOCK: Final = re.compile(r"\d{1,2}:\d\d")
 
 
@@ -97,19 +111,16 @@ def cleaned(text: str) -> str:
 
 def _same_text(left: str, right: str) -> bool | None:
     """What the texts alone say, or None."""
-    if left.replace(" ", "") == right.replace(" ", ""):
-        return True
     plain = [_TEXT.sub(r"\1", each).strip() for each in (left, right)]
-    if _BASED.fullmatch(left) or _BASED.fullmatch(right):
-        return False
+    if plain[0].replace(" ", "") == plain[1].replace(" ", ""):
+        return True
+    if any(map(_BASED.fullmatch, (left, right))) or all(map(_CLOCK.fullmatch, plain)):
+        return False  # not the same text
     if all(map(_NUMBER.fullmatch, plain)) and None not in map(parse_number, plain):
         return same_number(*plain)
-    for pattern in (_CHOICE, _CLOCK):
-        found = [pattern.fullmatch(each) for each in plain]
-        if found[0] and found[1]:
-            return found[0].group(found[0].lastindex or 0) == found[1].group(
-                found[1].lastindex or 0
-            )
+    choices = [_CHOICE.fullmatch(each) or _OPTION.match(each) for each in plain]
+    if all(choices) and any(map(_CHOICE.fullmatch, plain)):
+        return len({each[1] for each in choices if each}) == 1
     if all(map(_WORDS.fullmatch, plain)):
         return plain[0].casefold() == plain[1].casefold()
     return None

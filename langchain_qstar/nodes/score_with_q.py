@@ -64,6 +64,7 @@ def make_score_with_q(
                 (each.state, step.text) for each in requests for step in each.steps
             )
 
+        # None until they are known; without checks there are none to wait for.
         verdicts: list[tuple[Check, ...]] | None = None if requests and checks.names else []
         for scorer, key in ((q_model, "q"), (reward_model, "reward")):
             if scorer is None or not requests:
@@ -79,7 +80,7 @@ def make_score_with_q(
             usage = add_usage(usage, used(scores))
         if verdicts is None:
             verdicts = yield aside(judge)
-        for stat, found in zip(learnt.values(), verdicts, strict=False):
+        for stat, found in zip(learnt.values() if verdicts else (), verdicts, strict=True):
             _judge(stat, found, settings)
         work = work.with_stats(learnt)
         inserted = {each: _utilities(work, each, settings) for each in to_insert(work)}

@@ -130,6 +130,7 @@ def test_a_number_is_found_in_a_phrase():
         ("12", "12.5", False),
         ("0.3333333333", "1/3", True),
         ("0.3", "1/3", False),
+        ("0.0536", "3/56", False),
         ("0.00000001", "0", False),
         ("3", "-3", False),
         ("3", "three", False),

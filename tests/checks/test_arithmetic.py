@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_qstar.checks.arithmetic import LENGTH, arithmetic, check_text
+from langchain_qstar.problems.generator import make_problem
 from langchain_qstar.protocols import State, Step
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k.jsonl"
@@ -191,6 +193,15 @@ def test_a_quotient_passes_rounded_to_the_digits_that_are_written(a, b, places):
     terminating = 10**9 % b == 0
     if places or exact or not terminating:
         assert check_text(f"{a}/{b} = {written}").verdict is True
+
+
+@given(st.integers(2, 10), st.integers(0, 10**6), st.integers(0, 99))
+def test_every_step_of_the_generators_solutions_passes(steps, seed, draw):
+    problem = make_problem("train", steps, seed)
+    state = State(problem.question)
+    for line in problem.solution(random.Random(draw)).splitlines(keepends=True):
+        assert arithmetic(state, line)[0] is True, line
+        state = state.then(Step(line))
 
 
 @given(st.text(alphabet="0123456789+-*/^=().,% $x!\\{}frac\n", max_size=60))

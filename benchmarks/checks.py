@@ -44,6 +44,7 @@ from math_verify import parse, verify
 from langchain_qstar.checks.arithmetic import check_text
 from langchain_qstar.checks.latex import ALGEBRA, same_latex
 from langchain_qstar.checks.symbolic import symbolic
+from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.protocols import State, Task
 from langchain_qstar.tasks import GSM8K, MATH, STRATEGYQA
 
@@ -71,13 +72,13 @@ def answer_of(text: str, form: str, task: Task) -> str | None:
     return text if form == "final" else task.answer(text)
 
 
-def grade(case: dict[str, Any]) -> tuple[bool, bool]:
+def judged(case: dict[str, Any]) -> tuple[bool, bool]:
     """Whether a case is judged as expected, and whether its prediction held an answer."""
     task = TASKS[case["kind"]]
     gold = answer_of(case["gold"], case["gold_form"], task)
     found = answer_of(case["pred"], case["pred_form"], task)
-    equal = gold is not None and found is not None and task.equivalent(gold, found)
-    return equal is case["equal"], found is not None
+    said = "unparsed" if gold is None else grade(found, gold, task)
+    return (said == "right") is case["equal"], found is not None
 
 
 def math_verify_alone(case: dict[str, Any]) -> bool:
@@ -105,7 +106,7 @@ def grading(cases: list[dict[str, Any]]) -> dict[str, float]:
     slowest = 0.0
     for case in cases:
         start = time.perf_counter()
-        expected, found = grade(case)
+        expected, found = judged(case)
         slowest = max(slowest, time.perf_counter() - start)
         right[case["kind"]].append(expected)
         parsed.append(found)

@@ -42,7 +42,7 @@ _CLEAN: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (rf"(?<!\\)\\\\(?={_COMMANDS})", r"\\"),  # a backslash escaped twice
-        (r"\*\*|\^\s*(?=\()", "^"),
+        (r"\*\*|\^\s*(?=\()", "^"),  # powers as programs write them: 2**(1/4)
         (r"\^\(([^()]*)\)", r"^{\1}"),
         (r"\\(?:left|right|displaystyle|bigl?|bigr?)(?![a-zA-Z])\.?", ""),
         (r"\\[dt]frac", r"\\frac"),
@@ -51,8 +51,9 @@ _CLEAN: Final = tuple(
         (r"(\d*)\.(\d*)\\overline\s*\{(\d{1,20})\}", _repeating),
         (r"\\(?:mbox|textbf|textit|mathrm|mathbf|mathit|operatorname)(?=\s*\{)", r"\\text"),
         (r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
-        (r"\{,\}|,\\!\s*", ","),
+        (r"\{,\}|,\\!\s*", ","),  # separators of thousands
         (r"(?<!\\)\\[!,;: ]|~|\\q?quad(?![a-zA-Z])", " "),
+        # degrees, percent and currency, which do not matter
         (r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°", ""),
         (r"\\%|(?<=\d)\s*%|\s*(?:\\text\s*\{)?\s*\b(?:percent|pct|degrees?)\b\s*\}?$", ""),
         (r"\\\$|[€£¥₹]", ""),

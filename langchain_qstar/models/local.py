@@ -1,0 +1,319 @@
+"""A local model with a tokenizer as a policy, whatever library computes it.
+
+One engine thread per loaded model; requests of all callers join what is running
+(`scheduler.py`). Results depend on the request and its seeds, not on the batch:
+exactly so in fp32 up to the rounding of batched matrix products.
+
+Besides what `rows.py` says about where a completion ends:
+- Tokens of a prefill are part of `token_ids` with log-probability 0: they were
+  given, not drawn.
+- A trajectory that has filled the window ends with finish `length` and no
+  text; a question that fills it by itself raises `QuestionError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from langchain_qstar.errors import ModelSpecError, QuestionError
+from langchain_qstar.models.backend import Backend, Counters, Sampling
+from langchain_qstar.models.engine import Engine
+from langchain_qstar.models.rows import Endings, Row
+from langchain_qstar.models.scheduler import (
+    CallJob,
+    FeatureJob,
+    SampleJob,
+    Scheduler,
+    ScoreJob,
+)
+from langchain_qstar.models.text import TextCodec
+from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+
+Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
+
+THOUGHT_TOKENS: Final = 4096
+"""Most tokens of one thought; a longer one ends the completion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may use.
+
+    Attributes:
+        window: Context length in tokens, None when unknown.
+        depth: Hidden layers.
+        max_rows: Most completions that run at once.
+        row_tokens: Most tokens, contexts included, of the rows that run at once.
+        cache_bytes: Memory for what was read, beyond that of running rows.
+        full_rows: How many rows keep the hardware busy; more are not faster.
+    """
+
+    window: int | None
+    depth: int
+    max_rows: int = 512
+    row_tokens: int = 2**20
+    cache_bytes: int = 2**30
+    full_rows: int = 96
+
+
+class LocalPolicy:
+    """A `Policy` over a `Backend`, with values for a Q head.
+
+    Besides the protocol it offers `features` (hidden states of states) and
+    `token_logprobs` (scoring given text). The thread that runs the model starts
+    with the first call and ends with `close`, or with the object.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        codec: TextCodec,
+        eos: Sequence[int],
+        limits: Limits,
+        *,
+        name: str,
+        thinking: bool = False,
+    ) -> None:
+        """Put a policy in front of a backend.
+
+        Args:
+            backend: Computes the model.
+            codec: Its tokenizer.
+            eos: Every token that ends a completion.
+            limits: What it may use.
+            name: For reports.
+            thinking: Let the model think before the first step of a solution.
+        """
+        self._codec = codec
+        self._limits = limits
+        self._name = name
+        self._thinking = thinking
+        self._backend = backend
+        self._scheduler = Scheduler(
+            backend,
+            Endings(codec, eos, backend.vocabulary),
+            max_rows=limits.max_rows,
+            row_tokens=limits.row_tokens,
+            cache_bytes=limits.cache_bytes,
+        )
+        self._engine = Engine(name, self._scheduler)
+        self._close = weakref.finalize(self, self._engine.close)
+
+    @property
+    def name(self) -> str:
+        """A short name for reports."""
+        return self._name
+
+    @property
+    def window(self) -> int | None:
+        """Context length in tokens, or None when the model does not say."""
+        return self._limits.window
+
+    @property
+    def full_rows(self) -> int:
+        """How many completions at once keep the hardware busy; more are not faster."""
+        return self._limits.full_rows
+
+    @property
+    def counters(self) -> Counters:
+        """What the model has done so far; still changing while anybody waits for it."""
+        return self._scheduler.counters
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return not self._close.alive
+
+    def close(self) -> None:
+        """End the engine thread; waiting calls fail with `ModelError`."""
+        self._close()
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of `text` alone."""
+        return len(self._codec.encode(text))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds; joined, they are the text of `ids`.
+
+        The first tokens of a character that takes several add nothing.
+        """
+        return self._codec.token_texts(ids)
+
+    def path_ids(self, state: State) -> tuple[int, ...]:
+        """The token ids of a state: its prompt, then every step's own tokens.
+
+        Raises:
+            QuestionError: The prompt alone does not fit the window.
+        """
+        # A thought comes before the first step and is not part of the path.
+        thinking = self._thinking and not state.steps
+        messages = state.messages or (("user", state.question),)
+        prompt = self._codec.prompt(messages, thinking)
+        window = self._limits.window
+        if window is not None and len(prompt) >= window:
+            raise QuestionError(
+                f"the question is {len(prompt)} tokens long with its prompt; "
+                f"this model reads at most {window - 1}: shorten it"
+            )
+        ids = list(prompt)
+        for step in state.steps:
+            ids += self._step_ids(step)
+        return tuple(ids)
+
+    def _step_ids(self, step: Step) -> tuple[int, ...]:
+        return self._codec.encode(step.text) if step.token_ids is None else step.token_ids
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """Sample all requests together with whatever is running; see `Policy.sample`.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        groups = [self._rows(request) for request in requests]
+        reads = _wait(self._engine.submit(SampleJob(groups)))
+        return self._completions(requests, groups, reads)
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """As `sample`; cancelling the task frees its rows at the next token."""
+        groups = [self._rows(request) for request in requests]
+        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        return self._completions(requests, groups, reads)
+
+    def _rows(self, request: SampleRequest) -> list[Row]:
+        context = self.path_ids(request.state) + self._codec.encode(request.prefill)
+        room = request.max_tokens + THOUGHT_TOKENS
+        if self._limits.window is not None:
+            room = max(0, min(room, self._limits.window - len(context)))
+        limit = min(request.max_tokens, room)
+        thinking = self._codec.in_thought(context)
+        return [
+            Row(
+                context=context,
+                stop=request.stop,
+                sampling=Sampling(
+                    seed=seed,
+                    temperature=request.temperature,
+                    top_p=request.top_p,
+                    top_k=request.top_k,
+                    min_p=request.min_p,
+                    repetition_penalty=request.repetition_penalty,
+                ),
+                limit=limit,
+                thought_limit=room - limit,
+                thinking=thinking and room > limit,
+            )
+            for seed in request.seeds
+        ]
+
+    def _completions(
+        self, requests: Sequence[SampleRequest], groups: list[list[Row]], reads: list[int]
+    ) -> list[list[Completion]]:
+        completions = []
+        for request, rows, read in zip(requests, groups, reads, strict=True):
+            given = self._codec.encode(request.prefill)
+            completions.append(
+                [
+                    Completion(
+                        text=request.prefill + row.text,
+                        token_ids=(*given, *row.ids, *row.cut),
+                        logprobs=(*(0.0 for _ in given), *row.logprobs),
+                        finish=row.finish,
+                        generated=row.generated,
+                        prompt_tokens=len(row.context),
+                        reused_tokens=len(row.context) - (0 if number else read),
+                        thought_tokens=row.thought,
+                    )
+                    for number, row in enumerate(rows)
+                ]
+            )
+        return completions
+
+    @property
+    def feature_layers(self) -> tuple[int, ...]:
+        """Hidden layers that `features` returns; default the middle and the last."""
+        depth = self._limits.depth
+        return self._backend.layers or (depth // 2, depth)
+
+    @feature_layers.setter
+    def feature_layers(self, layers: Sequence[int]) -> None:
+        depth = self._limits.depth
+        if not layers or any(not -depth <= layer <= depth for layer in layers):
+            raise ModelSpecError(f"layers must lie between 0 and {depth}, got {list(layers)}")
+        chosen = tuple(layer % (depth + 1) for layer in layers)
+        backend = self._backend
+
+        def choose() -> None:
+            backend.layers = chosen
+
+        _wait(self._engine.submit(CallJob(choose)))
+
+    def features(self, states: Sequence[State]) -> Floats:
+        """Hidden states at the last token of each state's trajectory.
+
+        After the first call, sampling records the hidden states at the end of
+        every step, so those of sampled steps cost nothing here; of others only
+        what is new is read, all of it together.
+
+        Args:
+            states: n states, with or without steps.
+
+        Returns:
+            float32 [n, layers * hidden_size], the `feature_layers` side by
+            side. Layer 0 is the embedding; the last one is after the final norm.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        hidden: Floats = _wait(self._submit_features(states))
+        return hidden
+
+    async def afeatures(self, states: Sequence[State]) -> Floats:
+        """As `features`, without blocking the event loop."""
+        return await asyncio.wrap_future(self._submit_features(states))
+
+    def _submit_features(self, states: Sequence[State]) -> Future[Floats]:
+        paths = [self.path_ids(state) for state in states]
+        return self._engine.submit(FeatureJob(paths, self.feature_layers))
+
+    def token_logprobs(
+        self, states: Sequence[State], steps: Sequence[Step]
+    ) -> list[tuple[float, ...]]:
+        """Natural-log probability of each token of `steps[i]` after `states[i]`.
+
+        Only what was never read is read, and steps of one state share it.
+
+        Args:
+            states: n states.
+            steps: n steps; one without ids is tokenised alone.
+
+        Returns:
+            One tuple per pair, under the untempered model.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        pairs = [
+            (self.path_ids(state), self._step_ids(step))
+            for state, step in zip(states, steps, strict=True)
+        ]
+        scored = iter(_wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
+        return [next(scored) if ids else () for _, ids in pairs]
+
+
+def _wait(future: Future[Any]) -> Any:
+    """The future's result; an interrupted wait drops the work."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.decoding import Branches
 from langchain_qstar.models.forked_rows import ForkedRows
-from langchain_qstar.models.forward import CausalModel, Chain
+from langchain_qstar.models.forward import CausalModel, Chain, Fork
 from langchain_qstar.models.tree_attention import NAME
 from langchain_qstar.models.tree_rows import Shape, TreeRows
 
@@ -113,7 +113,8 @@ def _agrees(branches: Branches, expected: Sequence[torch.Tensor], allowed: float
     first = branches.read([Chain([], 0, model_path[:1])], scored=False)[0].segments[0].kept
     second = branches.read([Chain([first], _PARTED, model_path[1:])], scored=False)[0]
     path = [first, second.segments[0].kept]
-    branches.join(path, len(_PATH), len(_BRANCHES), limit=1)  # so that they share a slot
+    # A limit of 1, so that they share a slot.
+    branches.join([Fork(path, len(_PATH), len(_BRANCHES), 1)])
     for tokens in zip(*_BRANCHES, strict=True):
         logits = branches.advance(tokens).logits
     branches.reset()

@@ -31,6 +31,15 @@ class Sampling:
     repetition_penalty: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Branches to start at the end of `leaf`, of at most `limit` tokens each."""
+
+    leaf: Node
+    samplings: Sequence[Sampling]
+    limit: int
+
+
 @dataclass(slots=True)
 class Counters:
     """What the model of one engine has done so far, in tokens.
@@ -53,8 +62,7 @@ class Counters:
 class Backend(Protocol):
     """One loaded model that computes many branches at once.
 
-    Any method may raise `MemoryError` (`torch.OutOfMemoryError` is turned into
-    one); the branches are then as they were before the call.
+    Any method may raise `MemoryError`; its branches can then only be reset.
     """
 
     vocabulary: int
@@ -91,8 +99,8 @@ class Backend(Protocol):
         """
         ...
 
-    def join(self, leaf: Node, samplings: Sequence[Sampling], limit: int) -> None:
-        """Start branches at the end of `leaf` of at most `limit` tokens each."""
+    def join(self, starts: Sequence[Start]) -> None:
+        """Start branches, all of them at once."""
         ...
 
     def draw(self) -> tuple[list[int], list[float]]:

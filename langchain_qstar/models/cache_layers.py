@@ -75,6 +75,13 @@ _ATTENTION: Final = (
     LinearAttentionAndFullAttentionLayer,
     LinearAttentionAndSlidingWindowAttentionLayer,
 )
+_STATES: Final = ("conv_states", "recurrent_states")
+_FLAGS: Final = (
+    "is_conv_states_initialized",
+    "is_recurrent_states_initialized",
+    "has_previous_state",
+    "conv_kernel_size",
+)
 _KNOWN: Final = (*_ATTENTION, LinearAttentionLayer, DummyLayer)
 
 
@@ -108,18 +115,20 @@ def selected(layer: Any, rows: torch.Tensor) -> Any:
     return _mapped(layer, lambda tensor: tensor.index_select(0, rows.to(tensor.device)))
 
 
-def beside(one: Any, other: Any) -> Any:
-    """The rows of both layers, which must be equally wide."""
-    made = copy.copy(one)
-    if isinstance(one, _ATTENTION) and one.keys is not None:
-        made.keys = torch.cat([one.keys, other.keys])
-        made.values = torch.cat([one.values, other.values])
-    if isinstance(one, LinearAttentionLayer):
-        for name in ("conv_states", "recurrent_states"):
-            mine, theirs = getattr(one, name), getattr(other, name)
+def beside(layers: Sequence[Any]) -> Any:
+    """The rows of all `layers`, which must be equally wide."""
+    first = layers[0]
+    made = copy.copy(first)
+    if isinstance(first, _ATTENTION) and first.keys is not None:
+        made.keys = torch.cat([layer.keys for layer in layers])
+        made.values = torch.cat([layer.values for layer in layers])
+    if isinstance(first, LinearAttentionLayer):
+        for name in _STATES:
             states = {
-                index: None if state is None else torch.cat([state, theirs[index]])
-                for index, state in mine.items()
+                index: None
+                if state is None
+                else torch.cat([getattr(layer, name)[index] for layer in layers])
+                for index, state in getattr(first, name).items()
             }
             setattr(made, name, states)
     return made
@@ -166,17 +175,12 @@ def _mapped(layer: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(layer, _ATTENTION) and layer.keys is not None:
         made.keys, made.values = change(layer.keys), change(layer.values)
     if isinstance(layer, LinearAttentionLayer):
-        for name in ("conv_states", "recurrent_states"):
+        for name in _STATES:
             states = {
                 index: None if state is None else change(state)
                 for index, state in getattr(layer, name).items()
             }
             setattr(made, name, states)
-        for name in (
-            "is_conv_states_initialized",
-            "is_recurrent_states_initialized",
-            "has_previous_state",
-            "conv_kernel_size",
-        ):
+        for name in _FLAGS:
             setattr(made, name, dict(getattr(layer, name)))
     return made

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
-from langchain_qstar.models.backend import Floats, Sampling
+from langchain_qstar.models.backend import Floats, Sampling, Start
 from langchain_qstar.models.drawing import (
     Truncation,
     draw,
@@ -21,6 +22,7 @@ from langchain_qstar.models.drawing import (
 from langchain_qstar.models.forward import (
     CausalModel,
     Chain,
+    Fork,
     Output,
     Reading,
     following_logprobs,
@@ -32,7 +34,7 @@ from langchain_qstar.models.kv_tree import Node
 class Branches(Protocol):
     """How branches are held: `TreeRows` or `ForkedRows`, which tell what these do."""
 
-    def join(self, path: Sequence[Any], length: int, count: int, limit: int) -> None: ...
+    def join(self, forks: Sequence[Fork[Any]]) -> None: ...
     def advance(self, tokens: Sequence[int]) -> Output: ...
     def take(self, number: int) -> Any: ...
     def keep(self, numbers: Sequence[int]) -> None: ...
@@ -130,20 +132,34 @@ class TransformersBackend:
                 for reading in readings
             ]
 
-    def join(self, leaf: Node, samplings: Sequence[Sampling], limit: int) -> None:
+    def join(self, starts: Sequence[Start]) -> None:
         """See `Backend`."""
         with _careful():
-            path = leaf.path()
-            kept = [node.state.kept for node in path]
-            self._branches.join(kept, leaf.length, len(samplings), limit)
-            state = leaf.state
-            logits = state.logits.expand(len(samplings), -1)
-            hidden = None
-            if self.layers and state.layers == self.layers:
-                hidden = torch.from_numpy(state.hidden).to(logits.device)
-                hidden = hidden.expand(len(samplings), -1)
-            self._last = _stacked(self._last, Output(logits, hidden))
-            self._draws.join(samplings, leaf)
+            self._branches.join(
+                [
+                    Fork(
+                        [node.state.kept for node in start.leaf.path()],
+                        start.leaf.length,
+                        len(start.samplings),
+                        start.limit,
+                    )
+                    for start in starts
+                ]
+            )
+            counts = torch.tensor([len(start.samplings) for start in starts])
+            states = [start.leaf.state for start in starts]
+            logits = torch.stack([state.logits for state in states])
+            logits = logits.repeat_interleave(counts.to(logits.device), dim=0)
+            self._last = _stacked(self._last, Output(logits, self._hidden_of(states, counts)))
+            self._draws.join(starts)
+
+    def _hidden_of(self, states: Sequence[State], counts: torch.Tensor) -> torch.Tensor | None:
+        """Recorded hidden states where branches start, or None unless all are known."""
+        known = [self.hidden(state) for state in states]
+        if not self.layers or any(each is None for each in known):
+            return None
+        rows = torch.from_numpy(np.stack([each for each in known if each is not None]))
+        return rows.repeat_interleave(counts, dim=0).to(self.model.device)
 
     def draw(self) -> tuple[list[int], list[float]]:
         """See `Backend`."""
@@ -208,8 +224,9 @@ class _Draws:
         self._ints = torch.zeros((3, 0), dtype=torch.int64, device=device)
         self._floats = torch.zeros((3, 0), device=device)
 
-    def join(self, samplings: Sequence[Sampling], leaf: Node) -> None:
-        """Add branches after `leaf`."""
+    def join(self, starts: Sequence[Start]) -> None:
+        """Add branches."""
+        samplings = [each for start in starts for each in start.samplings]
         seeds = seed_tensor([each.seed for each in samplings], torch.device("cpu"))
         top_k = torch.tensor([each.top_k for each in samplings])
         ints = torch.stack([seeds, torch.zeros_like(seeds), top_k]).to(self._device)
@@ -217,10 +234,10 @@ class _Draws:
         self._ints = torch.cat([self._ints, ints], dim=1)
         self._floats = torch.cat([self._floats, floats.T.to(self._device)], dim=1)
         self._samplings += samplings
-        for each in samplings:
-            penalised = each.repetition_penalty != 1.0
-            context = [token for node in leaf.path() for token in node.tokens] if penalised else []
-            self._seen.append(context if penalised else None)
+        for start in starts:
+            for each in start.samplings:
+                penalised = each.repetition_penalty != 1.0
+                self._seen.append(start.leaf.ids() if penalised else None)
         self._truncates = _truncates(self._samplings)
 
     def draw(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

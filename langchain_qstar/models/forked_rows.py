@@ -26,6 +26,7 @@ from langchain_qstar.models.cache_layers import (
 from langchain_qstar.models.forward import (
     CausalModel,
     Chain,
+    Fork,
     Output,
     Reading,
     Segment,
@@ -88,25 +89,20 @@ class ForkedRows:
         first = [(k[:, :, :count].clone(), v[:, :, :count].clone()) for k, v in kept]
         return first, [(k[:, :, count:].clone(), v[:, :, count:].clone()) for k, v in kept]
 
-    def join(
-        self, path: Sequence[Kept], length: int, count: int, limit: int  # noqa: ARG002
-    ) -> None:
-        """Start `count` branches after a path of `length` tokens."""
-        rows = torch.zeros(count, dtype=torch.int64)
-        layers = [selected(layer, rows) for layer in self._restored(path)]
+    def join(self, forks: Sequence[Fork[Kept]]) -> None:
+        """Start branches."""
         self._drop_dead()
-        width = max(self._width, length)
-        if self._layers:
-            layers = [
-                beside(widened(mine, width), widened(other, width))
-                for mine, other in zip(self._layers, layers, strict=True)
-            ]
-        else:
-            layers = [widened(layer, width) for layer in layers]
-        self._layers = [roomy(layer) for layer in layers]
+        width = max([self._width, *(fork.start for fork in forks)])
+        groups = [[widened(layer, width) for layer in self._layers]] if self._layers else []
+        for fork in forks:
+            rows = torch.zeros(fork.count, dtype=torch.int64)
+            layers = [selected(layer, rows) for layer in self._restored(fork.path)]
+            groups.append([widened(layer, width) for layer in layers])
+            for number in range(self._rows, self._rows + fork.count):
+                self._branches.append(_Branch(number, fork.start, fork.start))
+            self._rows += fork.count
+        self._layers = [roomy(beside(parts)) for parts in zip(*groups, strict=True)]
         self._width = width
-        self._branches += [_Branch(self._rows + n, length, length) for n in range(count)]
-        self._rows += count
 
     def advance(self, tokens: Sequence[int]) -> Output:
         """Read one token into every branch; logits and hidden states [branches, ...]."""

@@ -30,6 +30,16 @@ class Chain(Generic[Kept]):
     segments: Sequence[Sequence[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Fork(Generic[Kept]):
+    """`count` branches of at most `limit` tokens that start after a path of `start` tokens."""
+
+    path: Sequence[Kept]
+    start: int
+    count: int
+    limit: int
+
+
 @dataclass(slots=True)
 class Segment:
     """What the end of a read segment holds.

@@ -55,6 +55,10 @@ class Node:
         nodes.reverse()
         return nodes
 
+    def ids(self) -> list[int]:
+        """All tokens from the start to the end of this segment."""
+        return [token for node in self.path() for token in node.tokens]
+
 
 class KVTree:
     """Segments by what they say; least recently used ones leave when `budget` bytes are exceeded.

@@ -4,8 +4,8 @@ Work comes as jobs and joins what is running at the next step. Paths are kept in
 a tree (`kv_tree.py`), so each segment is read once; what to compute is left to
 a backend. A row's tokens depend on its request and seed, not on its company.
 
-When memory runs out, half the rows go back to the queue and start again later;
-their seeds draw the same tokens.
+When memory runs out, all rows start again, half as many at a time; their seeds
+draw the same tokens.
 
 It does not: share work between models, or prefer some work to other.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_qstar.errors import ModelError
-from langchain_qstar.models.backend import Backend, Counters, Floats, Ints
+from langchain_qstar.models.backend import Backend, Counters, Floats, Ints, Start
 from langchain_qstar.models.engine import Job
 from langchain_qstar.models.kv_tree import KVTree, Node
 from langchain_qstar.models.rows import Endings, Row
@@ -374,22 +374,20 @@ class Scheduler:
         self._join(starting)
 
     def _join(self, starting: dict[Node, list[tuple[Row, _Want]]]) -> None:
+        """Start rows, those of one context together whoever asked for them."""
+        if not starting:
+            return
+        starts = []
         for leaf, pairs in starting.items():
-            rows = [row for row, _ in pairs]
             self.tree.touch(leaf)
-            try:
-                self.backend.join(
-                    leaf,
-                    [row.sampling for row in rows],
-                    max(row.thought_limit * row.thinking + row.limit for row in rows),
-                )
-            except MemoryError as error:
-                self._put_back(pairs)
-                self._preempt(error)
-                continue
+            limit = max(_drawn(row) for row, _ in pairs)
+            starts.append(Start(leaf, [row.sampling for row, _ in pairs], limit))
             self._running += pairs
-        if starting:
-            self._number_kinds()
+        try:
+            self.backend.join(starts)
+        except MemoryError as error:
+            self._preempt(error)
+        self._number_kinds()
 
     def _number_kinds(self) -> None:
         kind = self._endings.kind
@@ -420,15 +418,11 @@ class Scheduler:
             token if row.feed is None else row.feed[0]
             for (row, _), token in zip(self._running, drawn, strict=True)
         ]
-        while True:
-            try:
-                self.backend.advance(tokens)
-                break
-            except MemoryError as error:
-                self._preempt(error)
-                if not self._running:
-                    return
-                tokens = tokens[: len(self._running)]
+        try:
+            self.backend.advance(tokens)
+        except MemoryError as error:
+            self._preempt(error)
+            return
         self.counters.steps += 1
         self.counters.forwarded += len(tokens)
         for row, _ in self._running:
@@ -473,17 +467,17 @@ class Scheduler:
             self._kinds = self._kinds[numbers]
 
     def _preempt(self, error: MemoryError) -> None:
-        """Go on with half the rows; the others start again when there is room."""
-        count = len(self._running)
-        if count <= 1:
-            job = self._running[0][1].job if count else self._waiting[0].job
-            self._fail(job, "out of memory: one row alone is too much for this device", error)
+        """Start all rows again, half as many at a time."""
+        rows, self._running = self._running, []
+        self.backend.reset()
+        self._number_kinds()
+        if len(rows) == 1:
+            self._put_back(rows)
+            reason = "out of memory: one completion alone is too much for this device"
+            self._fail(rows[0][1].job, reason, error)
             return
-        half = count // 2
-        back = self._running[half:]
-        self.max_rows = half
-        self._keep([number < half for number in range(count)])
-        self._put_back(back)
+        self.max_rows = len(rows) // 2
+        self._put_back(rows)
 
     def _put_back(self, pairs: Sequence[tuple[Row, _Want]]) -> None:
         for row, want in pairs:
@@ -495,7 +489,12 @@ class Scheduler:
 
 
 def _size(row: Row) -> int:
-    return len(row.context) + row.limit + row.thought_limit * row.thinking
+    return len(row.context) + _drawn(row)
+
+
+def _drawn(row: Row) -> int:
+    """Most tokens that are likely to be drawn for a row."""
+    return row.limit + row.thought_limit * row.thinking
 
 
 def _chains(missing: Iterable[Node], budget: int) -> list[list[Node]]:

@@ -8,14 +8,18 @@ from typing import Any, Final
 
 import torch
 
-from langchain_qstar.models.forward import CausalModel, Chain, Output, Reading
+from langchain_qstar.models.forward import CausalModel, Chain, Fork, Output, Reading
 from langchain_qstar.models.tree_attention import Plan, Slots, following, grid_of
 from langchain_qstar.models.tree_reading import Kept, TreeReader, batches
 
 _ROOM: Final = 64
 """Least number of columns added at a time."""
 
-_IDLE_BYTES: Final = 2**26
+_LIKELY: Final = 4
+"""Branches are expected to end at this fraction of their limit. A slot takes as many
+as then have no more columns of their own than of the path."""
+
+_IDLE_BYTES: Final = 2**27
 """Slots no larger than this are kept for the next branches when all have left."""
 
 
@@ -72,24 +76,33 @@ class TreeRows:
             (keys[:, count:].clone(), values[:, count:].clone()),
         )
 
-    def join(self, path: Sequence[Kept], length: int, count: int, limit: int) -> None:
-        """Start `count` branches of at most `limit` tokens after a path of `length`."""
-        each = max(1, min(count, length // max(1, limit)))
-        groups = -(-count // each)
-        slots = self._with_room(len(self._used) - len(self._holes) + groups, length + each)
+    def join(self, forks: Sequence[Fork[Kept]]) -> None:
+        """Start branches."""
+        shares = [_share(fork) for fork in forks]
+        groups = sum(-(-fork.count // share) for fork, share in zip(forks, shares, strict=True))
+        longest = max(fork.start + share for fork, share in zip(forks, shares, strict=True))
+        slots = self._with_room(len(self._used) - len(self._holes) + groups, longest)
+        count = sum(fork.count for fork in forks)
         self._with_table(len(self._branches) + count, slots.capacity)
-        seen = [self._free_seen.pop() for _ in range(count)]
-        for start in range(0, count, each):
-            slot = self._open_slot()
-            slots.write(slot, path)
-            self._used[slot] = length
-            self._branches += [
-                _Branch(slot, row, length) for row in seen[start : start + each]
-            ]
-        (rows,) = self._model.indices(seen)
-        sight = self._table(1, self._seen.shape[1])
-        sight[:, :length] = 0
-        self._seen[rows] = sight
+        rows: list[int] = []
+        starts: list[int] = []
+        for fork, share in zip(forks, shares, strict=True):
+            for first in range(0, fork.count, share):
+                slot = self._open_slot()
+                slots.write(slot, fork.path)
+                self._used[slot] = fork.start
+                for _ in range(min(share, fork.count - first)):
+                    rows.append(self._free_seen.pop())
+                    starts.append(fork.start)
+                    self._branches.append(_Branch(slot, rows[-1], fork.start))
+        self._show_paths(rows, starts)
+
+    def _show_paths(self, rows: Sequence[int], starts: Sequence[int]) -> None:
+        """Let new branches see their paths and nothing else."""
+        rows_, starts_ = self._model.indices(rows, starts)
+        columns = torch.arange(self._seen.shape[1], device=self._model.device)
+        sight = torch.zeros((len(rows), len(columns)), dtype=self._seen.dtype, device=columns.device)
+        self._seen[rows_] = sight.masked_fill_(columns >= starts_[:, None], float("-inf"))
 
     def advance(self, tokens: Sequence[int]) -> Output:
         """Read one token into every branch; logits and hidden states [branches, ...]."""
@@ -242,3 +255,8 @@ class TreeRows:
         for branch in self._branches:
             if branch.slot == last:
                 branch.slot = hole
+
+
+def _share(fork: Fork[Kept]) -> int:
+    """How many branches of a fork share a slot: the longer they may be, the fewer."""
+    return max(1, min(fork.count, _LIKELY * fork.start // max(1, fork.limit)))

@@ -106,7 +106,6 @@ class KVTree:
             known = self._add(parent, tokens)
         if known.state is None:
             self.store(known, state, size)
-        self.touch(known)
         return known
 
     def store(self, node: Node, state: Any, size: int) -> None:
@@ -114,6 +113,7 @@ class KVTree:
         self.bytes += size - node.size
         node.state, node.size = state, size
         self._used[node] = None
+        self.touch(node)
 
     def touch(self, node: Node) -> None:
         """Mark the path down to `node` as just used."""
@@ -181,7 +181,6 @@ class KVTree:
             share = node.size * count // (count + len(node.tokens))
             self.store(node, states[1], node.size - share)
             self.store(head, states[0], share)
-            self.touch(node)
         return head
 
     def _add(self, parent: Node, tokens: tuple[int, ...]) -> Node:

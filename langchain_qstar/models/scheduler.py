@@ -242,8 +242,9 @@ class Scheduler:
     def _close_if_done(self, job: Job) -> None:
         opened = self._open[job]
         if not opened.left:
-            job.resolve(opened.result())
+            value = opened.result()
             self._close(job)
+            job.resolve(value)
 
     def _close(self, job: Job) -> None:
         for want in self._open.pop(job).wants:

@@ -140,6 +140,11 @@ class SayingBackend:
 
 
 @pytest.fixture
+def saying_backend():
+    return SayingBackend
+
+
+@pytest.fixture
 def saying(make_tokenizer):
     """A policy whose model says the given pieces, each of which is one token."""
     made = []

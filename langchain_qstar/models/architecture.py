@@ -9,7 +9,7 @@ wrong under tree attention gets a cache for every branch, which is compared too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
 from transformers import DynamicCache

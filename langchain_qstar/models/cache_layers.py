@@ -139,7 +139,7 @@ def widened(layer: Any, width: int) -> Any:
 
     Also makes it narrower, when the tokens lost are padding of every row.
     """
-    if not isinstance(layer, _ATTENTION) or layer.keys is None:
+    if not isinstance(layer, _ATTENTION) or layer.keys is None or layer.values is None:
         return layer
     made = copy.copy(layer)
     more = columns(layer, width) - layer.keys.shape[-2]
@@ -164,15 +164,21 @@ def state_of(layer: Any, row: int, length: int) -> Any:
 
 def nbytes(layer: Any) -> int:
     """Memory of a layer."""
-    sizes: list[int] = []
-    _mapped(layer, lambda tensor: sizes.append(tensor.nbytes) or tensor)
-    return sum(sizes)
+    size = 0
+
+    def measure(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal size
+        size += tensor.nbytes
+        return tensor
+
+    _mapped(layer, measure)
+    return size
 
 
 def _mapped(layer: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """A copy of `layer` with every tensor that has rows changed."""
     made = copy.copy(layer)
-    if isinstance(layer, _ATTENTION) and layer.keys is not None:
+    if isinstance(layer, _ATTENTION) and layer.keys is not None and layer.values is not None:
         made.keys, made.values = change(layer.keys), change(layer.values)
     if isinstance(layer, LinearAttentionLayer):
         for name in _STATES:

@@ -32,18 +32,47 @@ from langchain_qstar.models.kv_tree import Node
 
 
 class Branches(Protocol):
-    """How branches are held: `TreeRows` or `ForkedRows`, which tell what these do."""
+    """How the keys and values of branches are held: `TreeRows` or `ForkedRows`.
 
-    def join(self, forks: Sequence[Fork[Any]]) -> None: ...
-    def advance(self, tokens: Sequence[int]) -> Output: ...
-    def take(self, number: int) -> Any: ...
-    def keep(self, numbers: Sequence[int]) -> None: ...
-    def reset(self) -> None: ...
-    def read(self, chains: Sequence[Chain[Any]], *, scored: bool) -> list[Reading]: ...
-    def split(self, kept: Any, count: int) -> tuple[Any, Any] | None: ...
-    def size_of(self, kept: Any) -> int: ...
+    `Any` is what the holder keeps of one segment.
+    """
+
     @property
-    def bytes(self) -> int: ...
+    def bytes(self) -> int:
+        """Memory held for running branches."""
+        ...
+
+    def join(self, forks: Sequence[Fork[Any]]) -> None:
+        """Start branches."""
+        ...
+
+    def advance(self, tokens: Sequence[int]) -> Output:
+        """Read one token into every branch; logits and hidden states [branches, ...]."""
+        ...
+
+    def take(self, number: int) -> Any:
+        """What is kept of the tokens read into a branch."""
+        ...
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Drop all branches but these."""
+        ...
+
+    def reset(self) -> None:
+        """Drop all branches, and the memory they used."""
+        ...
+
+    def read(self, chains: Sequence[Chain[Any]], *, scored: bool) -> list[Reading]:
+        """Read chains of segments, each below its path."""
+        ...
+
+    def split(self, kept: Any, count: int) -> tuple[Any, Any] | None:
+        """See `kv_tree.Split`."""
+        ...
+
+    def size_of(self, kept: Any) -> int:
+        """Bytes of a segment."""
+        ...
 
 
 @dataclass(slots=True)
@@ -124,9 +153,7 @@ class TransformersBackend:
                     _note_logprobs(nodes, reading.logprobs)
             return [
                 [
-                    self._sized(
-                        State(each.kept, each.logits, _on_host(each.hidden), self.layers)
-                    )
+                    self._sized(State(each.kept, each.logits, _on_host(each.hidden), self.layers))
                     for each in reading.segments
                 ]
                 for reading in readings

@@ -82,9 +82,7 @@ class Truncation:
         return torch.empty_like(logits).scatter_(1, order, kept)
 
 
-def penalise(
-    logits: torch.Tensor, row: int, seen: torch.Tensor, penalty: float
-) -> None:
+def penalise(logits: torch.Tensor, row: int, seen: torch.Tensor, penalty: float) -> None:
     """Make the tokens `seen` (int64 [m]) less probable in one row of `logits`, in place.
 
     Positive logits are divided by `penalty`, negative ones multiplied (Keskar
@@ -122,5 +120,9 @@ def draw(
 
 
 def logprobs_of(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Natural-log probabilities of `tokens` int64 [n] under `logits` [n, vocabulary], float32 [n]."""
+    """Natural-log probabilities of `tokens` int64 [n] under `logits` [n, vocabulary].
+
+    Returns:
+        float32 [n].
+    """
     return logits.float().log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]

@@ -139,9 +139,7 @@ class ForkedRows:
         """Drop everything."""
         self._branches, self._layers, self._rows, self._width = [], [], 0, 0
 
-    def read(
-        self, chains: Sequence[Chain[Kept]], *, scored: bool
-    ) -> list[Reading]:
+    def read(self, chains: Sequence[Chain[Kept]], *, scored: bool) -> list[Reading]:
         """Read chains of segments, each after its path, one after the other."""
         return [self._read_chain(chain, scored=scored) for chain in chains]
 
@@ -188,7 +186,7 @@ class ForkedRows:
 
     def _restored(self, path: Sequence[Kept]) -> list[Any]:
         """The layers at the end of a path, one row, in memory of their own."""
-        layers = DynamicCache(config=self._model.model.config).layers
+        layers: list[Any] = DynamicCache(config=self._model.model.config).layers
         if not path:
             return layers
         check_known(layers)

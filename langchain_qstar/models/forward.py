@@ -55,8 +55,11 @@ class Segment:
 
 @dataclass(slots=True)
 class Reading:
-    """One chain that was read: its segments, and the log-probabilities of all its
-    tokens after the first, or none when they were not asked for."""
+    """One chain that was read.
+
+    `logprobs` are those of all its tokens after the first, or none when they
+    were not asked for.
+    """
 
     segments: list[Segment]
     logprobs: list[float]
@@ -129,7 +132,8 @@ class CausalModel:
     def indices(self, *parts: Sequence[int]) -> list[torch.Tensor]:
         """Lists of ints as int64 tensors on the device, sent there as one."""
         flat = torch.tensor([number for part in parts for number in part], dtype=torch.int64)
-        return list(flat.to(self.device, non_blocking=True).split([len(part) for part in parts]))
+        sent = flat.to(self.device, non_blocking=True)
+        return list(torch.split(sent, [len(part) for part in parts]))
 
 
 def following_logprobs(logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:

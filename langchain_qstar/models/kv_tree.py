@@ -21,7 +21,7 @@ SHARED: Final = 16
 the two parted. Fewer are read again: a forward pass of their own costs more."""
 
 Split = Callable[[Any, int], tuple[Any, Any] | None]
-"""`(state, n)`: the states of the first n tokens and of the rest, or None if it cannot be parted."""
+"""`(state, n)`: the states of the first n tokens and of the rest; None if it cannot be parted."""
 
 
 @dataclass(eq=False, slots=True)

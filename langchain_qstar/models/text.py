@@ -68,7 +68,9 @@ class TextCodec:
             return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _prompt(
-        self, messages: tuple[tuple[str, str], ...], thinking: bool = False  # noqa: FBT001, FBT002
+        self,
+        messages: tuple[tuple[str, str], ...],
+        thinking: bool = False,  # noqa: FBT001, FBT002
     ) -> tuple[int, ...]:
         """Ids of the rendered chat, ready for the assistant's next token.
 
@@ -107,9 +109,7 @@ class TextCodec:
             except Exception as error:
                 # Templates raise what they like, over several lines.
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
-                raise ModelSpecError(
-                    f"the chat template refuses the messages: {reason}"
-                ) from error
+                raise ModelSpecError(f"the chat template refuses the messages: {reason}") from error
         return text
 
     @cached_property

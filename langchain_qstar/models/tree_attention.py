@@ -138,7 +138,7 @@ def attend(
         attn_mask=plan.mask_for(groups),
         scale=options.get("scaling"),
     )
-    mixed = mixed.unflatten(2, (groups, queries)).permute(0, 3, 1, 2, 4)
+    mixed = mixed.reshape(slots, -1, groups, queries, value.shape[-1]).permute(0, 3, 1, 2, 4)
     mixed = mixed.reshape(slots * queries, heads, -1)
     return (mixed if plan.grid is None else mixed[plan.back])[None], None
 
@@ -168,7 +168,7 @@ class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         assert self.values is not None
         self._flat_keys.index_copy_(0, plan.places, key_states[0].transpose(0, 1))
         self._flat_values.index_copy_(0, plan.places, value_states[0].transpose(0, 1))
-        slots, _, columns = plan.mask.shape
+        slots, columns = plan.mask.shape[0], plan.mask.shape[2]
         keys = self.keys[:slots, :columns].transpose(1, 2)
         return keys, self.values[:slots, :columns].transpose(1, 2)
 

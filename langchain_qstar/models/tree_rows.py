@@ -54,7 +54,12 @@ class TreeRows:
         """Run branches of `model`, whose cache has this shape."""
         self._model = model
         self._shape = shape
-        self.reset()
+        self._branches: list[_Branch] = []
+        self._slots: Slots | None = None
+        self._used: list[int] = []
+        self._holes: list[int] = []
+        self._free_seen: list[int] = []
+        self._seen = self._table(0, 0)
 
     def __len__(self) -> int:
         return len(self._branches)
@@ -101,7 +106,9 @@ class TreeRows:
         """Let new branches see their paths and nothing else."""
         rows_, starts_ = self._model.indices(rows, starts)
         columns = torch.arange(self._seen.shape[1], device=self._model.device)
-        sight = torch.zeros((len(rows), len(columns)), dtype=self._seen.dtype, device=columns.device)
+        sight = torch.zeros(
+            (len(rows), len(columns)), dtype=self._seen.dtype, device=columns.device
+        )
         self._seen[rows_] = sight.masked_fill_(columns >= starts_[:, None], float("-inf"))
 
     def advance(self, tokens: Sequence[int]) -> Output:
@@ -169,12 +176,8 @@ class TreeRows:
 
     def reset(self) -> None:
         """Drop everything."""
-        self._branches: list[_Branch] = []
-        self._slots: Slots | None = None
-        self._used: list[int] = []
-        self._holes: list[int] = []
-        self._free_seen: list[int] = []
-        self._seen = self._table(0, 0)
+        self._branches, self._used, self._holes, self._free_seen = [], [], [], []
+        self._slots, self._seen = None, self._table(0, 0)
 
     def read(self, chains: Sequence[Chain[Kept]], *, scored: bool) -> list[Reading]:
         """Read chains of segments, each after its path, those of like length as one batch."""

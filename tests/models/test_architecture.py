@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.models.tree_rows import TreeRows
 from langchain_qstar.protocols import Step
 
-SIZE = {
+SIZE: dict[str, Any] = {
     "vocab_size": 259,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -26,8 +28,8 @@ SIZE = {
     "bos_token_id": None,
     "eos_token_id": 0,
 }
-WINDOW = {"sliding_window": 12}
-LINEAR = {
+WINDOW: dict[str, Any] = {"sliding_window": 12}
+LINEAR: dict[str, Any] = {
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
     "linear_key_head_dim": 8,
@@ -40,7 +42,7 @@ EXPERTS = {
     "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 16,
 }
-KINDS = {
+KINDS: dict[str, tuple[dict[str, Any], bool]] = {
     "Llama": ({}, True),
     "Qwen2": ({}, True),
     "Qwen3": ({}, True),
@@ -116,13 +118,12 @@ def test_what_is_sampled_scored_and_shown_agrees_with_a_plain_pass(model, policy
                 step = Step(completion.text, token_ids=completion.token_ids)
                 states.append((request.state, step))
                 context = policy.path_ids(request.state)
+                assert step.token_ids is not None
                 logprobs, _ = plain(model, (*context, *step.token_ids))
                 expected = logprobs[len(context) - 1 : -1].gather(
                     1, torch.tensor(step.token_ids)[:, None]
                 )
-                np.testing.assert_allclose(
-                    completion.logprobs, expected[:, 0].numpy(), atol=2e-3
-                )
+                np.testing.assert_allclose(completion.logprobs, expected[:, 0].numpy(), atol=2e-3)
         after = [state.then(step) for state, step in states]
         for state, hidden in zip(after, policy.features(after), strict=True):
             _, expected_hidden = plain(model, policy.path_ids(state), (1, 2))

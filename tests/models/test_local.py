@@ -92,6 +92,7 @@ class TestEnds:
             policy.asample([ask("x" * 200)]), policy.asample([ask()]), return_exceptions=True
         )
         assert isinstance(outcomes[0], QuestionError)
+        assert not isinstance(outcomes[1], BaseException)
         assert outcomes[1][0][0].text == policy.sample([ask()])[0][0].text
 
     def test_rows_that_end_leave_the_batch(self, saying, ask):
@@ -206,5 +207,3 @@ class TestEngineThread:
         policy.close()
         thread.join(30)
         assert "closed" in str(failures[0])
-
-

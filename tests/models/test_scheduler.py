@@ -29,9 +29,7 @@ def make(make_tokenizer, saying_backend):
 
 
 def rows(context, *limits):
-    return [
-        Row(tuple(context), (), Sampling(seed), limit, 0) for seed, limit in enumerate(limits)
-    ]
+    return [Row(tuple(context), (), Sampling(seed), limit, 0) for seed, limit in enumerate(limits)]
 
 
 def submit(scheduler, *groups):
@@ -125,7 +123,12 @@ def test_rows_of_one_context_start_together_whoever_asked(make):
     scheduler, backend = make()
     starts = []
     join = backend.join
-    backend.join = lambda given: (starts.extend(given), join(given))
+
+    def noting(given):
+        starts.extend(given)
+        join(given)
+
+    backend.join = noting
     submit(scheduler, rows((1, 2), 4), rows((1, 2), 9))
     submit(scheduler, rows((1, 2), 2))
     finish(scheduler)
@@ -216,7 +219,7 @@ def test_a_prompt_that_is_too_much_alone_is_one_error(make):
 
 
 def test_given_text_is_scored_once_and_only_what_is_new_is_read(make):
-    scheduler, backend = make()
+    scheduler, _ = make()
     job = Job(ScoreJob([((1, 2), (3, 4)), ((1, 2), (5,)), ((1, 2), (3, 4))]))
     scheduler.admit(job)
     finish(scheduler)

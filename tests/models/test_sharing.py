@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from langchain_qstar.errors import ModelError
+from langchain_qstar.models.decoding import TransformersBackend
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.models.scheduler import CallJob
 from langchain_qstar.models.transformers import TransformersPolicy
@@ -134,7 +135,9 @@ def test_closing_frees_what_was_kept(llama, make_tokenizer):
     policy.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "freed"]
     assert not policy._scheduler.tree.bytes
-    assert not policy._backend.bytes
+    backend = policy._backend
+    assert isinstance(backend, TransformersBackend)
+    assert not backend.bytes
     with pytest.raises(ModelError, match="closed"):
         run(policy, QUESTIONS[:1])
 
@@ -142,7 +145,7 @@ def test_closing_frees_what_was_kept(llama, make_tokenizer):
 def test_running_out_of_memory_changes_no_token(llama, make_tokenizer, monkeypatch):
     policy = TransformersPolicy(llama, make_tokenizer())
     expected = run(policy, QUESTIONS)
-    forward = policy._backend.model.model.forward
+    forward = llama.forward
 
     def small_device(input_ids, **options):
         if 4 < input_ids.shape[1] < 12:  # a decode step of more than four rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from langchain_qstar.errors import ModelSpecError, QuestionError
+from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import Policy, State, Step
 

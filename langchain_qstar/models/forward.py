@@ -79,7 +79,9 @@ class CausalModel:
         self.depth = int(config.num_hidden_layers)
         self.layers: tuple[int, ...] = ()
         """Indices into `hidden_states` that every pass returns side by side."""
-        accepted = inspect.signature(model.forward).parameters
+        # An adapter around a model passes on what it does not name.
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        accepted = inspect.signature(inner.forward).parameters
         self._positions = "position_ids" in accepted
         self._keeps = "logits_to_keep" in accepted
 

@@ -22,7 +22,7 @@ SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>")
 def make_tokenizer():
     """Every byte is a token, and so is each of the `merged` texts (two characters each)."""
 
-    def make(*merged: str, template: str | None = TEMPLATE):
+    def make(*merged: str, template: str | None = TEMPLATE, thinks: bool = False):
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         spelled = [level.pre_tokenize_str(text)[0][0] for text in merged]
@@ -31,12 +31,15 @@ def make_tokenizer():
         tokenizer = Tokenizer(token_models.BPE({token: n for n, token in enumerate(tokens)}, pairs))
         tokenizer.pre_tokenizer = level
         tokenizer.decoder = decoders.ByteLevel()
-        return PreTrainedTokenizerFast(
+        made = PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             eos_token=SPECIAL[0],
             additional_special_tokens=list(SPECIAL[1:]),
             chat_template=template,
         )
+        if thinks:
+            made.add_tokens(["<think>", "</think>"])
+        return made
 
     return make
 
@@ -149,13 +152,22 @@ def saying(make_tokenizer):
     """A policy whose model says the given pieces, each of which is one token."""
     made = []
 
-    def make(*pieces: str, merged: tuple[str, ...] = (), window=64, **options):
-        tokenizer = make_tokenizer(*merged)
+    def make(*pieces: str, merged=(), window=64, thinking=None, **options):
+        tokenizer = make_tokenizer(*merged, thinks=thinking is not None)
         tokens = [token for piece in pieces for token in tokenizer.encode(piece)]
         backend = SayingBackend(tokens, len(tokenizer))
         limits = Limits(window=window, depth=2, **options)
         codec = TextCodec(tokenizer)
-        made.append(LocalPolicy(backend, codec, [tokenizer.eos_token_id], limits, name="saying"))
+        made.append(
+            LocalPolicy(
+                backend,
+                codec,
+                [tokenizer.eos_token_id],
+                limits,
+                name="saying",
+                thinking=bool(thinking),
+            )
+        )
         return made[-1], backend
 
     yield make

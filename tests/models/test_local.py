@@ -102,6 +102,40 @@ class TestEnds:
         assert backend.steps == [9, 9, 1, 1, 1, 1]
 
 
+class TestThoughts:
+    def test_they_are_kept_apart_and_counted(self, saying, ask):
+        policy, _ = saying("<think>", "2+2\n", "</think>", "so 4\n", thinking=True)
+        (completion,) = policy.sample([ask(max_tokens=20)])[0]
+        assert (completion.text, completion.finish) == ("so 4\n", "stop")
+        assert (completion.generated, completion.thought_tokens) == (11, 6)
+        assert "".join(policy.token_texts(completion.token_ids)) == "so 4\n"
+
+    def test_a_step_after_a_thought_is_read_again_without_it(self, saying, ask):
+        policy, backend = saying("<think>", "hm", "</think>", "a\n", thinking=True)
+        (completion,) = policy.sample([ask(max_tokens=20)])[0]
+        policy.sample([ask(steps=[Step(completion.text, token_ids=completion.token_ids)])])
+        assert backend.reads[-1] == [completion.token_ids]
+
+    def test_only_the_first_step_comes_after_a_thought(self, make_tokenizer, saying, ask):
+        policy, _ = saying("a\n", thinking=True)
+        asked: list[bool] = []
+        prompt = policy._codec.prompt
+
+        def noting(messages, thinking):
+            asked.append(thinking)
+            return prompt(messages, thinking)
+
+        policy._codec.prompt = noting
+        policy.sample([ask(), ask(steps=[Step("b\n")])])
+        assert asked == [True, False]
+
+    def test_a_prompt_that_leaves_no_room_for_a_thought_gets_none(self, saying, ask):
+        policy, _ = saying("<think>", "x" * 90, thinking=True, window=40)
+        (completion,) = policy.sample([ask(max_tokens=9)])[0]
+        assert (completion.text, completion.finish) == ("", "length")
+        assert completion.generated + len(ids_of(policy, ask())) <= policy.window
+
+
 class TestEngineThread:
     async def test_a_call_joins_what_is_running(self, saying, ask):
         policy, backend = saying("a")

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.tree_rows import TreeRows
 from langchain_qstar.protocols import Policy, State, Step
 
 
@@ -210,6 +212,62 @@ class TestLoading:
             assert one.token_ids == other.token_ids
         assert loaded.count_tokens("four") == 4
         loaded.close()
+
+    def test_an_adapter_changes_the_model_as_a_merged_one_would(
+        self, folder, llama, make_tokenizer, ask, tmp_path
+    ):
+        peft = pytest.importorskip("peft")
+        base = type(llama).from_pretrained(folder)
+        config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], r=2, task_type="CAUSAL_LM")
+        adapted = peft.get_peft_model(base, config)
+        torch.manual_seed(3)
+        for name, weight in adapted.named_parameters():
+            if "lora" in name:
+                torch.nn.init.normal_(weight, std=0.5)
+        adapted.save_pretrained(tmp_path / "adapter")
+        request = ask(n=3, stop=(), max_tokens=20)
+        loaded = TransformersPolicy.from_pretrained(
+            folder, device="cpu", adapter=tmp_path / "adapter"
+        )
+        merged = TransformersPolicy(adapted.merge_and_unload(), make_tokenizer())
+        found = [[c.token_ids for c in p.sample([request])[0]] for p in (loaded, merged)]
+        assert found[0] == found[1]
+        assert isinstance(loaded._backend._branches, TreeRows)
+        loaded.close()
+        merged.close()
+
+    def test_a_type_a_device_map_and_a_quantisation_are_passed_on(self, folder, monkeypatch):
+        given = {}
+        load = transformers.AutoModelForCausalLM.from_pretrained
+
+        def noting(source, **options):
+            given.update(options)
+            return load(source, torch_dtype=options["dtype"])
+
+        monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", noting)
+        policy = TransformersPolicy.from_pretrained(
+            folder, dtype=torch.float64, device_map="cpu", quantization_config="four bits"
+        )
+        policy.close()
+        assert given["dtype"] is torch.float64
+        assert (given["device_map"], given["quantization_config"]) == ("cpu", "four bits")
+        assert given["trust_remote_code"] is False
+
+    def test_sixteen_bits_are_near_enough(self, folder, ask):
+        half = TransformersPolicy.from_pretrained(folder, device="cpu", dtype=torch.bfloat16)
+        assert isinstance(half._backend._branches, TreeRows)
+        assert len(half.sample([ask(n=3, max_tokens=9, stop=())])[0][0].token_ids) == 9
+        half.close()
+
+    def test_others_who_use_the_model_see_no_difference(self, llama, policy):
+        ids = torch.tensor([[5, 6, 7, 8], [9, 1, 2, 3]])
+        mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
+        assert llama.config._attn_implementation == "qstar_tree"
+        before = llama(ids, attention_mask=mask).logits
+        llama.set_attn_implementation("eager")
+        expected = llama(ids, attention_mask=mask).logits
+        llama.set_attn_implementation("qstar_tree")
+        torch.testing.assert_close(before[:, 1:], expected[:, 1:])
 
     def test_loading_prints_nothing(self, folder, capfd):
         TransformersPolicy.from_pretrained(folder).close()

@@ -81,6 +81,10 @@ class Backend(Protocol):
         """Whether branches can start after this state (its last logits are known)."""
         ...
 
+    def next_logprobs(self, state: Any, tokens: Sequence[int]) -> list[float]:
+        """Natural-log probabilities of some tokens to come after a state that can start."""
+        ...
+
     def hidden(self, state: Any) -> Floats | None:
         """The recorded hidden states, float32 [d], or None if they are not those of `layers`."""
         ...

@@ -132,6 +132,15 @@ class TransformersBackend:
         """See `Backend`."""
         return state is not None and state.logits is not None
 
+    def next_logprobs(self, state: State, tokens: Sequence[int]) -> list[float]:
+        """See `Backend`."""
+        assert state.logits is not None
+        with _careful():
+            scores = state.logits.float().log_softmax(dim=-1)
+            (chosen,) = self.model.indices(tokens)
+            values: list[float] = scores[chosen].tolist()
+        return values
+
     def hidden(self, state: State | None) -> Floats | None:
         """See `Backend`."""
         return state.hidden if state is not None and state.layers == self.layers else None

@@ -29,6 +29,7 @@ from langchain_qstar.models.rows import Endings, Row
 from langchain_qstar.models.scheduler import (
     CallJob,
     FeatureJob,
+    NextJob,
     SampleJob,
     Scheduler,
     ScoreJob,
@@ -283,6 +284,46 @@ class LocalPolicy:
     def _submit_features(self, states: Sequence[State]) -> Future[Floats]:
         paths = [self.path_ids(state) for state in states]
         return self._engine.submit(FeatureJob(paths, self.feature_layers))
+
+    def next_logprobs(
+        self, states: Sequence[State], words: Sequence[str]
+    ) -> list[tuple[tuple[float, ...], int]]:
+        """Natural-log probabilities of `words` to come next after each state.
+
+        Args:
+            states: n states.
+            words: Texts of one token each.
+
+        Returns:
+            For each state the log-probabilities of the words, in order, and
+            how many tokens had to be read for them.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelSpecError: A word is not one token for this model.
+            ModelError: The model failed, or was closed.
+        """
+        found = _wait(self._submit_next(states, words))
+        return [(tuple(values), read) for values, read in found]
+
+    async def anext_logprobs(
+        self, states: Sequence[State], words: Sequence[str]
+    ) -> list[tuple[tuple[float, ...], int]]:
+        """As `next_logprobs`, without blocking the event loop."""
+        found = await asyncio.wrap_future(self._submit_next(states, words))
+        return [(tuple(values), read) for values, read in found]
+
+    def _submit_next(self, states: Sequence[State], words: Sequence[str]) -> Future[Any]:
+        tokens: list[int] = []
+        for word in words:
+            ids = self._codec.encode(word)
+            if len(ids) != 1:
+                raise ModelSpecError(
+                    f"{word!r} is {len(ids)} tokens for {self._name}; give texts of one token"
+                )
+            tokens += ids
+        paths = [self.path_ids(state) for state in states]
+        return self._engine.submit(NextJob(paths, tuple(tokens)))
 
     def token_logprobs(
         self, states: Sequence[State], steps: Sequence[Step]

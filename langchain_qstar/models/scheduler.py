@@ -58,6 +58,17 @@ class ScoreJob:
 
 
 @dataclass(frozen=True, slots=True)
+class NextJob:
+    """Log-probabilities of some next tokens at the end of each path.
+
+    Resolves to (list of floats, tokens that had to be read) for each path.
+    """
+
+    paths: Sequence[tuple[int, ...]]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallJob:
     """Run something on the thread; resolves to what it returns."""
 
@@ -68,9 +79,9 @@ class CallJob:
 class _Want:
     """A path that must be in the tree before work on it can begin or end.
 
-    `rows` are to be started at its end, `running` of them were. `hidden` says
-    whether its hidden states are wanted; so are the log-probabilities of all
-    nodes after `scored_from`. `contexts` are the context tokens of all its
+    `rows` are to be started at its end, `running` of them were. `hidden` and
+    `logits` say whether those of its last token are wanted; so are the
+    log-probabilities of all nodes after `scored_from`. `contexts` are the context tokens of all its
     rows, of which `read` had to be read.
     """
 
@@ -79,6 +90,7 @@ class _Want:
     rows: list[Row] = field(default_factory=list)
     running: int = 0
     hidden: bool = False
+    logits: bool = False
     scored_from: Node | None = None
     contexts: int = 0
     read: int = 0
@@ -149,6 +161,8 @@ class Scheduler:
             self._admit_sampling(job, payload)
         elif isinstance(payload, FeatureJob):
             self._admit_features(job, payload)
+        elif isinstance(payload, NextJob):
+            self._admit_next(job, payload)
         else:
             self._admit_scoring(job, payload)
 
@@ -204,6 +218,17 @@ class Scheduler:
         def result() -> Floats:
             states = [self.backend.hidden(want.leaf.state) for want in wants]
             return np.stack([state for state in states if state is not None])
+
+        self._await(job, wants, result)
+
+    def _admit_next(self, job: Job, payload: NextJob) -> None:
+        wants = [
+            _Want(job, self._pinned(self.tree.extend(path)), logits=True) for path in payload.paths
+        ]
+
+        def result() -> list[tuple[list[float], int]]:
+            after, tokens = self.backend.next_logprobs, payload.tokens
+            return [(after(want.leaf.state, tokens), want.read) for want in wants]
 
         self._await(job, wants, result)
 
@@ -275,7 +300,7 @@ class Scheduler:
         """Nodes that must be read before work on `want` can go on, from the top."""
         path = want.leaf.path()
         lacking = {node for node in path if node.state is None}
-        if want.rows and not self.backend.can_start(want.leaf.state):
+        if (want.rows or want.logits) and not self.backend.can_start(want.leaf.state):
             lacking.add(want.leaf)
         if want.hidden and self.backend.hidden(want.leaf.state) is None:
             lacking.add(want.leaf)

@@ -39,7 +39,7 @@ def test_a_template_of_ones_own_replaces_the_tokenizers(codec):
 
 def test_a_template_that_refuses_the_messages_is_one_line(codec):
     refusing = codec("{{ raise_exception('no system\nplease') }}")
-    with pytest.raises(ModelSpecError, match="refuses the messages: no system$"):
+    with pytest.raises(ModelSpecError, match=r"refuses the messages: no system$"):
         refusing.prompt(CHAT)
 
 

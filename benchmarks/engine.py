@@ -139,15 +139,16 @@ def make_model(shape: str, device: str) -> tuple[Any, Any]:
         pad_token_id=0,
     )
     with torch.device(device):
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     words = {f"w{number}": number for number in range(config.vocab_size)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))  # noqa: S106
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         chat_template="{% for m in messages %}{{ m['content'] }} {% endfor %}",
     )
-    return model.to(torch.float32 if device == "cpu" else torch.bfloat16).eval(), fast
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    return model.to(dtype).eval(), fast
 
 
 class Bench:

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from langchain_qstar.errors import ModelSpecError
-from langchain_qstar.models.decoding import Branches
+from langchain_qstar.models.branches import Branches
 from langchain_qstar.models.forked_rows import ForkedRows
 from langchain_qstar.models.forward import CausalModel, Chain, Fork
 from langchain_qstar.models.tree_attention import NAME

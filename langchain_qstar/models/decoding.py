@@ -5,74 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from langchain_qstar.models.backend import Floats, Sampling, Start
-from langchain_qstar.models.drawing import (
-    Truncation,
-    draw,
-    logprobs_of,
-    penalise,
-    seed_tensor,
-    uniforms,
-)
+from langchain_qstar.models.backend import Floats, Start
+from langchain_qstar.models.branches import Branches
+from langchain_qstar.models.draws import Draws
 from langchain_qstar.models.forward import (
     CausalModel,
     Chain,
     Fork,
     Output,
-    Reading,
     following_logprobs,
     out_of_memory,
 )
 from langchain_qstar.models.kv_tree import Node
-
-
-class Branches(Protocol):
-    """How the keys and values of branches are held: `TreeRows` or `ForkedRows`.
-
-    `Any` is what the holder keeps of one segment.
-    """
-
-    @property
-    def bytes(self) -> int:
-        """Memory held for running branches."""
-        ...
-
-    def join(self, forks: Sequence[Fork[Any]]) -> None:
-        """Start branches."""
-        ...
-
-    def advance(self, tokens: Sequence[int]) -> Output:
-        """Read one token into every branch; logits and hidden states [branches, ...]."""
-        ...
-
-    def take(self, number: int) -> Any:
-        """What is kept of the tokens read into a branch."""
-        ...
-
-    def keep(self, numbers: Sequence[int]) -> None:
-        """Drop all branches but these."""
-        ...
-
-    def reset(self) -> None:
-        """Drop all branches, and the memory they used."""
-        ...
-
-    def read(self, chains: Sequence[Chain[Any]], *, scored: bool) -> list[Reading]:
-        """Read chains of segments, each below its path."""
-        ...
-
-    def split(self, kept: Any, count: int) -> tuple[Any, Any] | None:
-        """See `kv_tree.Split`."""
-        ...
-
-    def size_of(self, kept: Any) -> int:
-        """Bytes of a segment."""
-        ...
 
 
 @dataclass(slots=True)
@@ -98,7 +47,7 @@ class TransformersBackend:
         self.vocabulary = model.vocabulary
         self._branches = branches
         self._threads = threads
-        self._draws = _Draws(model.device)
+        self._draws = Draws(model.device)
         self._last: Output | None = None
 
     @property
@@ -241,77 +190,13 @@ class TransformersBackend:
     def reset(self) -> None:
         """See `Backend`."""
         self._branches.reset()
-        self._draws = _Draws(self.model.device)
+        self._draws = Draws(self.model.device)
         self._last = None
 
     def _sized(self, state: State) -> tuple[State, int]:
         size = self._branches.size_of(state.kept)
         size += 0 if state.logits is None else state.logits.nbytes
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
-
-
-class _Draws:
-    """Sampling settings of the running branches, side by side on the device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._samplings: list[Sampling] = []
-        self._seen: list[list[int] | None] = []
-        self._ints = torch.zeros((3, 0), dtype=torch.int64, device=device)
-        self._floats = torch.zeros((3, 0), device=device)
-
-    def join(self, starts: Sequence[Start]) -> None:
-        """Add branches."""
-        samplings = [each for start in starts for each in start.samplings]
-        seeds = seed_tensor([each.seed for each in samplings], torch.device("cpu"))
-        top_k = torch.tensor([each.top_k for each in samplings])
-        ints = torch.stack([seeds, torch.zeros_like(seeds), top_k]).to(self._device)
-        floats = torch.tensor([[e.temperature, e.top_p, e.min_p] for e in samplings])
-        self._ints = torch.cat([self._ints, ints], dim=1)
-        self._floats = torch.cat([self._floats, floats.T.to(self._device)], dim=1)
-        self._samplings += samplings
-        for start in starts:
-            for each in start.samplings:
-                penalised = each.repetition_penalty != 1.0
-                self._seen.append(start.leaf.ids() if penalised else None)
-        self._truncates = _truncates(self._samplings)
-
-    def draw(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens and their log-probabilities, [branches] each."""
-        seeds, positions, top_k = self._ints
-        temperature, top_p, min_p = self._floats
-        truncation = Truncation(top_p, top_k, min_p) if self._truncates else None
-        scored = self._penalised(logits.float())
-        tokens = draw(scored, uniforms(seeds, positions), temperature, truncation)
-        return tokens, logprobs_of(logits, tokens)
-
-    def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
-        rows = [number for number, seen in enumerate(self._seen) if seen is not None]
-        if not rows:
-            return logits
-        logits = logits.clone()
-        for row in rows:
-            seen = torch.tensor(sorted(set(self._seen[row] or ())), device=self._device)
-            penalise(logits, row, seen, self._samplings[row].repetition_penalty)
-        return logits
-
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Every branch has read a token."""
-        self._ints[1] += 1
-        for seen, token in zip(self._seen, tokens, strict=True):
-            if seen is not None:
-                seen.append(token)
-
-    def keep(self, numbers: Sequence[int], rows: torch.Tensor) -> None:
-        """Keep these branches; `rows` are the same numbers on the device."""
-        self._ints, self._floats = self._ints[:, rows], self._floats[:, rows]
-        self._samplings = [self._samplings[number] for number in numbers]
-        self._seen = [self._seen[number] for number in numbers]
-        self._truncates = _truncates(self._samplings)
-
-
-def _truncates(samplings: Sequence[Sampling]) -> bool:
-    return any(each.top_p < 1 or each.top_k > 0 or each.min_p > 0 for each in samplings)
 
 
 def _stacked(one: Output | None, other: Output) -> Output:

@@ -17,51 +17,21 @@ import asyncio
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.errors import ModelSpecError, QuestionError
-from langchain_qstar.models.backend import Backend, Counters, Sampling
+from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.backend import Backend, Counters
 from langchain_qstar.models.engine import Engine
-from langchain_qstar.models.rows import Endings, Row
-from langchain_qstar.models.scheduler import (
-    CallJob,
-    FeatureJob,
-    NextJob,
-    SampleJob,
-    Scheduler,
-    ScoreJob,
-)
+from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
+from langchain_qstar.models.rows import Endings
+from langchain_qstar.models.scheduler import Scheduler
 from langchain_qstar.models.text import TextCodec
+from langchain_qstar.models.translation import Limits, Translator
 from langchain_qstar.protocols import Completion, SampleRequest, State, Step
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
-
-THOUGHT_TOKENS: Final = 4096
-"""Most tokens of one thought; a longer one ends the completion."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model may use.
-
-    Attributes:
-        window: Context length in tokens, None when unknown.
-        depth: Hidden layers.
-        max_rows: Most completions that run at once.
-        row_tokens: Most tokens, contexts included, of the rows that run at once.
-        cache_bytes: Memory for what was read, beyond that of running rows.
-        full_rows: How many rows keep the hardware busy; more are not faster.
-    """
-
-    window: int | None
-    depth: int
-    max_rows: int = 512
-    row_tokens: int = 2**20
-    cache_bytes: int = 2**30
-    full_rows: int = 96
 
 
 class LocalPolicy:
@@ -95,7 +65,7 @@ class LocalPolicy:
         self._codec = codec
         self._limits = limits
         self._name = name
-        self._thinking = thinking
+        self._translator = Translator(codec, limits.window, thinking=thinking)
         self._backend = backend
         self._scheduler = Scheduler(
             backend,
@@ -153,23 +123,7 @@ class LocalPolicy:
         Raises:
             QuestionError: The prompt alone does not fit the window.
         """
-        # A thought comes before the first step and is not part of the path.
-        thinking = self._thinking and not state.steps
-        messages = state.messages or (("user", state.question),)
-        prompt = self._codec.prompt(messages, thinking)
-        window = self._limits.window
-        if window is not None and len(prompt) >= window:
-            raise QuestionError(
-                f"the question is {len(prompt)} tokens long with its prompt; "
-                f"this model reads at most {window - 1}: shorten it"
-            )
-        ids = list(prompt)
-        for step in state.steps:
-            ids += self._step_ids(step)
-        return tuple(ids)
-
-    def _step_ids(self, step: Step) -> tuple[int, ...]:
-        return self._codec.encode(step.text) if step.token_ids is None else step.token_ids
+        return self._translator.path_ids(state)
 
     def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """Sample all requests together with whatever is running; see `Policy.sample`.
@@ -178,64 +132,15 @@ class LocalPolicy:
             QuestionError: A question does not fit the window.
             ModelError: The model failed, or was closed.
         """
-        groups = [self._rows(request) for request in requests]
+        groups = [self._translator.rows(request) for request in requests]
         reads = _wait(self._engine.submit(SampleJob(groups)))
-        return self._completions(requests, groups, reads)
+        return self._translator.completions(requests, groups, reads)
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`; cancelling the task frees its rows at the next token."""
-        groups = [self._rows(request) for request in requests]
+        groups = [self._translator.rows(request) for request in requests]
         reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
-        return self._completions(requests, groups, reads)
-
-    def _rows(self, request: SampleRequest) -> list[Row]:
-        context = self.path_ids(request.state) + self._codec.encode(request.prefill)
-        room = request.max_tokens + THOUGHT_TOKENS
-        if self._limits.window is not None:
-            room = max(0, min(room, self._limits.window - len(context)))
-        limit = min(request.max_tokens, room)
-        thinking = self._codec.in_thought(context)
-        return [
-            Row(
-                context=context,
-                stop=request.stop,
-                sampling=Sampling(
-                    seed=seed,
-                    temperature=request.temperature,
-                    top_p=request.top_p,
-                    top_k=request.top_k,
-                    min_p=request.min_p,
-                    repetition_penalty=request.repetition_penalty,
-                ),
-                limit=limit,
-                thought_limit=room - limit,
-                thinking=thinking and room > limit,
-            )
-            for seed in request.seeds
-        ]
-
-    def _completions(
-        self, requests: Sequence[SampleRequest], groups: list[list[Row]], reads: list[int]
-    ) -> list[list[Completion]]:
-        completions = []
-        for request, rows, read in zip(requests, groups, reads, strict=True):
-            given = self._codec.encode(request.prefill)
-            completions.append(
-                [
-                    Completion(
-                        text=request.prefill + row.text,
-                        token_ids=(*given, *row.ids, *row.cut),
-                        logprobs=(*(0.0 for _ in given), *row.logprobs),
-                        finish=row.finish,
-                        generated=row.generated,
-                        prompt_tokens=len(row.context),
-                        reused_tokens=len(row.context) - (0 if number else read),
-                        thought_tokens=row.thought,
-                    )
-                    for number, row in enumerate(rows)
-                ]
-            )
-        return completions
+        return self._translator.completions(requests, groups, reads)
 
     @property
     def feature_layers(self) -> tuple[int, ...]:
@@ -344,7 +249,7 @@ class LocalPolicy:
             ModelError: The model failed, or was closed.
         """
         pairs = [
-            (self.path_ids(state), self._step_ids(step))
+            (self.path_ids(state), self._translator.step_ids(step))
             for state, step in zip(states, steps, strict=True)
         ]
         scored = iter(_wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))

@@ -12,102 +12,21 @@ It does not: share work between models, or prefer some work to other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
 from langchain_qstar.errors import ModelError
-from langchain_qstar.models.backend import Backend, Counters, Floats, Ints, Start
+from langchain_qstar.models.backend import Backend, Counters, Ints, Start
 from langchain_qstar.models.engine import Job
+from langchain_qstar.models.jobs import CallJob, OpenJob, Want, open_job
 from langchain_qstar.models.kv_tree import KVTree, Node
+from langchain_qstar.models.missing import chains_of, lacking
 from langchain_qstar.models.rows import Endings, Row
 
 READ_TOKENS: Final = 8192
 """Most new tokens that are read between two decode steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class SampleJob:
-    """Complete rows, the rows of a group after one context.
-
-    Resolves to the number of tokens that had to be read for each group; the
-    results are in the rows.
-    """
-
-    groups: Sequence[Sequence[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureJob:
-    """Hidden states of `layers` at the end of each path; resolves to float32 [n, d]."""
-
-    paths: Sequence[tuple[int, ...]]
-    layers: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreJob:
-    """Log-probabilities of given tokens; resolves to a tuple of floats for each pair.
-
-    `pairs` are (path, tokens after it), neither of them empty.
-    """
-
-    pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
-
-
-@dataclass(frozen=True, slots=True)
-class NextJob:
-    """Log-probabilities of some next tokens at the end of each path.
-
-    Resolves to (list of floats, tokens that had to be read) for each path.
-    """
-
-    paths: Sequence[tuple[int, ...]]
-    tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CallJob:
-    """Run something on the thread; resolves to what it returns."""
-
-    run: Callable[[], Any]
-
-
-@dataclass(eq=False, slots=True)
-class _Want:
-    """A path that must be in the tree before work on it can begin or end.
-
-    `rows` are to be started at its end, `running` of them were. `hidden` and
-    `logits` say whether those of its last token are wanted; so are the
-    log-probabilities of all nodes after `scored_from`. `contexts` are the context tokens of all its
-    rows, of which `read` had to be read.
-    """
-
-    job: Job
-    leaf: Node
-    rows: list[Row] = field(default_factory=list)
-    running: int = 0
-    hidden: bool = False
-    logits: bool = False
-    scored_from: Node | None = None
-    contexts: int = 0
-    read: int = 0
-
-    def scored(self) -> list[Node]:
-        """The nodes whose log-probabilities are wanted."""
-        path = self.leaf.path()
-        return [] if self.scored_from is None else path[path.index(self.scored_from) + 1 :]
-
-
-@dataclass(eq=False, slots=True)
-class _Open:
-    """A job in hand: how many of its wants are open, and what it resolves to."""
-
-    wants: list[_Want]
-    left: int
-    result: Callable[[], Any]
 
 
 class Scheduler:
@@ -138,9 +57,9 @@ class Scheduler:
         self._endings = endings
         self._row_tokens = row_tokens
         self._read_tokens = READ_TOKENS
-        self._open: dict[Job, _Open] = {}
-        self._waiting: list[_Want] = []
-        self._running: list[tuple[Row, _Want]] = []
+        self._open: dict[Job, OpenJob] = {}
+        self._waiting: list[Want] = []
+        self._running: list[tuple[Row, Want]] = []
         self._kinds: Ints = np.zeros(0, dtype=np.int64)
 
     @property
@@ -154,17 +73,13 @@ class Scheduler:
 
     def admit(self, job: Job) -> None:
         """See `Worker`."""
-        payload = job.payload
-        if isinstance(payload, CallJob):
-            job.resolve(payload.run())
-        elif isinstance(payload, SampleJob):
-            self._admit_sampling(job, payload)
-        elif isinstance(payload, FeatureJob):
-            self._admit_features(job, payload)
-        elif isinstance(payload, NextJob):
-            self._admit_next(job, payload)
-        else:
-            self._admit_scoring(job, payload)
+        if isinstance(job.payload, CallJob):
+            job.resolve(job.payload.run())
+            return
+        opened = open_job(job, self.tree, self.backend)
+        self._open[job] = opened
+        self._waiting += opened.wants
+        self._close_if_done(job)
 
     def step(self) -> None:
         """Read what is missing, start what can start, draw a token for every row."""
@@ -193,73 +108,9 @@ class Scheduler:
 
     # What comes in.
 
-    def _admit_sampling(self, job: Job, payload: SampleJob) -> None:
-        wants: dict[int, _Want] = {}
-        for number, rows in enumerate(payload.groups):
-            live = [row for row in rows if row.limit]
-            if live:
-                leaf = self._pinned(self.tree.extend(live[0].context))
-                contexts = len(live) * leaf.length
-                wants[number] = _Want(job, leaf, rows=live, contexts=contexts)
-
-        def result() -> list[int]:
-            groups = range(len(payload.groups))
-            return [wants[number].read if number in wants else 0 for number in groups]
-
-        self._await(job, list(wants.values()), result)
-
-    def _admit_features(self, job: Job, payload: FeatureJob) -> None:
-        if payload.layers != self.backend.layers:
-            self.backend.layers = payload.layers
-        wants = [
-            _Want(job, self._pinned(self.tree.extend(path)), hidden=True) for path in payload.paths
-        ]
-
-        def result() -> Floats:
-            states = [self.backend.hidden(want.leaf.state) for want in wants]
-            return np.stack([state for state in states if state is not None])
-
-        self._await(job, wants, result)
-
-    def _admit_next(self, job: Job, payload: NextJob) -> None:
-        wants = [
-            _Want(job, self._pinned(self.tree.extend(path)), logits=True) for path in payload.paths
-        ]
-
-        def result() -> list[tuple[list[float], int]]:
-            after, tokens = self.backend.next_logprobs, payload.tokens
-            return [(after(want.leaf.state, tokens), want.read) for want in wants]
-
-        self._await(job, wants, result)
-
-    def _admit_scoring(self, job: Job, payload: ScoreJob) -> None:
-        wants = []
-        for path, ids in payload.pairs:
-            start = self._pinned(self.tree.extend(path))
-            leaf = self._pinned(self.tree.extend(ids, start))
-            self.tree.release(start)
-            wants.append(_Want(job, leaf, scored_from=start))
-
-        def result() -> list[tuple[float, ...]]:
-            return [
-                tuple(value for node in want.scored() for value in node.logprobs or ())
-                for want in wants
-            ]
-
-        self._await(job, wants, result)
-
-    def _pinned(self, node: Node) -> Node:
-        self.tree.pin(node)
-        return node
-
-    def _await(self, job: Job, wants: list[_Want], result: Callable[[], Any]) -> None:
-        self._open[job] = _Open(wants, len(wants), result)
-        self._waiting += wants
-        self._close_if_done(job)
-
     # What goes out.
 
-    def _satisfied(self, want: _Want) -> None:
+    def _satisfied(self, want: Want) -> None:
         self._open[want.job].left -= 1
         self.counters.reused += want.contexts - want.read if want.contexts else 0
         self._close_if_done(want.job)
@@ -296,33 +147,17 @@ class Scheduler:
 
     # Reading.
 
-    def _lacking(self, want: _Want) -> list[Node]:
-        """Nodes that must be read before work on `want` can go on, from the top."""
-        path = want.leaf.path()
-        lacking = {node for node in path if node.state is None}
-        if (want.rows or want.logits) and not self.backend.can_start(want.leaf.state):
-            lacking.add(want.leaf)
-        if want.hidden and self.backend.hidden(want.leaf.state) is None:
-            lacking.add(want.leaf)
-        for node in want.scored():
-            if node.logprobs is None:
-                lacking.add(node)
-                above = node.parent
-                if above is not None and not self.backend.can_start(above.state):
-                    lacking.add(above)
-        return [node for node in path if node in lacking]
-
     def _read(self) -> None:
         """Read one batch of what waiting work lacks: segments whose parents were read."""
         if not self._waiting:
             return
-        missing: dict[Node, _Want] = {}
+        missing: dict[Node, Want] = {}
         scored: set[Node] = set()
         for want in self._next_up():
-            for node in self._lacking(want):
+            for node in lacking(want, self.backend):
                 missing.setdefault(node, want)
             scored.update(want.scored())
-        chains = _chains(missing, self._read_tokens)
+        chains = chains_of(missing, self._read_tokens)
         if not chains:
             return
         try:
@@ -340,7 +175,7 @@ class Scheduler:
                 self.counters.prefilled += count
                 self.counters.forwarded += count
 
-    def _next_up(self) -> list[_Want]:
+    def _next_up(self) -> list[Want]:
         """Waiting work that could begin now, as far as room for rows goes."""
         room = self.max_rows - len(self._running)
         chosen = []
@@ -374,13 +209,13 @@ class Scheduler:
         """Start the rows, and end the look-ups, whose paths are all there."""
         if not self._waiting:
             return
-        starting: dict[Node, list[tuple[Row, _Want]]] = {}
-        waiting: list[_Want] = []
+        starting: dict[Node, list[tuple[Row, Want]]] = {}
+        waiting: list[Want] = []
         rows = len(self._running)
         tokens = sum(_size(row) for row, _ in self._running)
-        satisfied: list[_Want] = []
+        satisfied: list[Want] = []
         for want in self._waiting:
-            if (want.rows and rows >= self.max_rows) or self._lacking(want):
+            if (want.rows and rows >= self.max_rows) or lacking(want, self.backend):
                 waiting.append(want)
                 continue
             while want.rows and rows < self.max_rows:
@@ -399,7 +234,7 @@ class Scheduler:
             self._satisfied(want)
         self._join(starting)
 
-    def _join(self, starting: dict[Node, list[tuple[Row, _Want]]]) -> None:
+    def _join(self, starting: dict[Node, list[tuple[Row, Want]]]) -> None:
         """Start rows, those of one context together whoever asked for them."""
         if not starting:
             return
@@ -505,7 +340,7 @@ class Scheduler:
         self.max_rows = len(rows) // 2
         self._put_back(rows)
 
-    def _put_back(self, pairs: Sequence[tuple[Row, _Want]]) -> None:
+    def _put_back(self, pairs: Sequence[tuple[Row, Want]]) -> None:
         for row, want in pairs:
             row.restart()
             want.running -= 1
@@ -521,24 +356,3 @@ def _size(row: Row) -> int:
 def _drawn(row: Row) -> int:
     """Most tokens that are likely to be drawn for a row."""
     return row.limit + row.thought_limit * row.thinking
-
-
-def _chains(missing: Iterable[Node], budget: int) -> list[list[Node]]:
-    """Sequences of missing nodes that can be read now, of at most `budget` tokens in all."""
-    nodes = set(missing)
-    below: dict[Node, list[Node]] = {}
-    for node in missing:
-        if node.parent in nodes and node.parent is not None:
-            below.setdefault(node.parent, []).append(node)
-    chains: list[list[Node]] = []
-    for node in missing:
-        if node.parent in nodes:
-            continue
-        chain = [node]
-        while len(below.get(chain[-1], ())) == 1:
-            chain.append(below[chain[-1]][0])
-        budget -= sum(len(each.tokens) for each in chain)
-        if chains and budget < 0:
-            break
-        chains.append(chain)
-    return chains

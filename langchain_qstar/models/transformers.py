@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
-from langchain_qstar.models.local import Limits, LocalPolicy
+from langchain_qstar.models.local import LocalPolicy
+from langchain_qstar.models.translation import Limits
 
 try:
     import torch

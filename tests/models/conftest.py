@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langchain_qstar.models.local import Limits, LocalPolicy
+from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.text import TextCodec
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.translation import Limits
 from langchain_qstar.protocols import SampleRequest, State
 
 
@@ -44,6 +45,9 @@ class SayingBackend:
 
     def can_start(self, state):
         return state is not None
+
+    def next_logprobs(self, state, tokens):
+        return [-float(state)] * len(tokens)
 
     def hidden(self, state):
         return None if state is None else np.full(2, state, dtype=np.float32)

@@ -101,7 +101,7 @@ def plain(model, ids, layers=()):
 
 
 def test_tree_attention_is_used_where_it_is_right(kind, policy):
-    assert isinstance(policy._backend._branches, TreeRows) == KINDS[kind][1]
+    assert (type(policy._backend._branches) is TreeRows) == KINDS[kind][1]
 
 
 def test_what_is_sampled_scored_and_shown_agrees_with_a_plain_pass(model, policy, ask):

@@ -8,8 +8,9 @@ import pytest
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.backend import Sampling
 from langchain_qstar.models.engine import Job
+from langchain_qstar.models.jobs import FeatureJob, NextJob, SampleJob, ScoreJob
 from langchain_qstar.models.rows import Endings, Row
-from langchain_qstar.models.scheduler import FeatureJob, SampleJob, Scheduler, ScoreJob
+from langchain_qstar.models.scheduler import Scheduler
 from langchain_qstar.models.text import TextCodec
 
 FEW_SHOT = tuple(range(100, 120))
@@ -241,6 +242,15 @@ def test_a_scored_segment_may_be_parted_while_it_waits(make):
     submit(scheduler, rows((1, 2, *text[:20], 9), 1))
     finish(scheduler)
     assert job.future.result(0) == [tuple(-float(token) for token in text)]
+
+
+def test_next_tokens_are_scored_without_being_read(make):
+    scheduler, _ = make()
+    job = Job(NextJob([(1, 2, 3), (1, 2, 3), (4,)], (7, 8)))
+    scheduler.admit(job)
+    finish(scheduler)
+    assert job.future.result(0) == [([-3.0, -3.0], 3), ([-3.0, -3.0], 0), ([-1.0, -1.0], 1)]
+    assert scheduler.counters.forwarded == 4
 
 
 def test_features_come_in_the_order_of_their_paths(make):

@@ -11,8 +11,8 @@ import torch
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.decoding import TransformersBackend
+from langchain_qstar.models.jobs import CallJob
 from langchain_qstar.models.resolve import NANO_FOLDER
-from langchain_qstar.models.scheduler import CallJob
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
 

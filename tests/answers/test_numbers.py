@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.answers import (
+from langchain_qstar.answers.numbers import (
     canonical_number,
     final_number,
     find_number,
@@ -16,7 +16,7 @@ from langchain_qstar.answers import (
     same_number,
 )
 
-CASES = Path(__file__).parent.parent.parent / "shared" / "data" / "grading_cases.jsonl"
+CASES = Path(__file__).parents[3] / "shared" / "data" / "grading_cases.jsonl"
 
 
 @pytest.mark.parametrize(

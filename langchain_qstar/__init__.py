@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from langchain_qstar.qstar import create_qstar_graph
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
     from langchain_qstar.scoring.resolve import resolve_scorer
+    from langchain_qstar.scoring.value_model import ValueModelScorer
     from langchain_qstar.settings import QStarSettings
     from langchain_qstar.solution import (
         Check,
@@ -89,6 +90,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "qstar": ("create_qstar_graph",),
     "scoring.log_probability": ("LogProbabilityScorer",),
     "scoring.resolve": ("resolve_scorer",),
+    "scoring.value_model": ("ValueModelScorer",),
     "settings": ("QStarSettings",),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
@@ -129,6 +131,7 @@ __all__ = [
     "TransformersPolicy",
     "TreeNode",
     "Usage",
+    "ValueModelScorer",
     "Vote",
     "__version__",
     "create_qstar_graph",

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 Output = Literal["solution", "message", "text"]
 
 CONCURRENCY: Final = 16
-"""Questions of a `batch` that are worked on together, so that they share the policy's batches."""
+"""Questions of a `batch` that are worked on together, at least, to share the policy's batches."""
+
+MOST_TOGETHER: Final = 128
+"""As many threads as a `batch` starts at most, unless `max_concurrency` says otherwise."""
 
 
 class QuestionInput(BaseModel):
@@ -106,6 +109,20 @@ class SolverChain(Runnable[Any, Any]):
         self.abstain = abstain
         self.output = output
         self.seed = _checked_seed(seed)
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return 1
+
+    def _together(self) -> int:
+        """How many questions at once fill the policy's engine.
+
+        Half as many again as fit: while some wait for their stragglers, others
+        fill the rows.
+        """
+        rows = getattr(self.policy, "full_rows", 0)
+        return max(CONCURRENCY, min(MOST_TOGETHER, -(-3 * rows // (2 * self.samples))))
 
     @abstractmethod
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution: ...
@@ -190,8 +207,11 @@ class SolverChain(Runnable[Any, Any]):
         return_exceptions: bool = False,
         **overrides: Any,
     ) -> list[Any]:
-        """Solve questions together, 16 at a time unless `max_concurrency` says otherwise."""
-        configs = _concurrent(config, len(inputs))
+        """Solve questions together, as many at a time as keep the policy's engine full.
+
+        That is 16 or more; `max_concurrency` of the config says otherwise.
+        """
+        configs = _concurrent(config, len(inputs), self._together())
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **overrides)
 
     async def abatch(
@@ -203,7 +223,7 @@ class SolverChain(Runnable[Any, Any]):
         **overrides: Any,
     ) -> list[Any]:
         """As `batch`, without blocking the event loop."""
-        configs = _concurrent(config, len(inputs))
+        configs = _concurrent(config, len(inputs), self._together())
         return await super().abatch(
             inputs, configs, return_exceptions=return_exceptions, **overrides
         )
@@ -327,6 +347,11 @@ class QStarChain(SolverChain):
         self._graph = graph.compile(checkpointer=checkpointer, name="qstar")
 
     @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return self.settings.num_samples
+
+    @property
     def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """The compiled graph, for drawing, sub-graphs and servers."""
         return self._graph
@@ -407,6 +432,11 @@ class _BaselineChain(SolverChain):
 
     overrides = ("seed", "max_tokens")
     options: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return int(self.options.get("n", 1))
 
     @abstractmethod
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
@@ -565,12 +595,12 @@ def _message(solution: Solution) -> AIMessage:
 
 
 def _concurrent(
-    config: RunnableConfig | list[RunnableConfig] | None, count: int
+    config: RunnableConfig | list[RunnableConfig] | None, count: int, together: int
 ) -> list[RunnableConfig]:
     configs = get_config_list(config, count)
     for each in configs:
         if each.get("max_concurrency") is None:
-            each["max_concurrency"] = CONCURRENCY
+            each["max_concurrency"] = together
     return configs
 
 

@@ -195,7 +195,7 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed)
     show(solution)
-    return _exit_code(solution)
+    return _exit_code(solution, abstained=args.abstain)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -305,12 +305,14 @@ def _reconfigure(**options: str) -> None:
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
 
 
-def _exit_code(solution: Solution) -> int:
+def _exit_code(solution: Solution, *, abstained: bool) -> int:
+    """The exit code; a caller that wanted verified answers only got none by wish, not by want."""
     if solution.stopped == "interrupted":
         return INTERRUPTED
     if solution.answer is not None:
         return ANSWERED
-    return NO_ANSWER if solution.stopped in {"complete", "exhausted"} else BUDGET_ENDED
+    ended = abstained or solution.stopped in {"complete", "exhausted"}
+    return NO_ANSWER if ended else BUDGET_ENDED
 
 
 def _failed(message: str, code: int, *, debug: bool) -> int:

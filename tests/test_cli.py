@@ -236,6 +236,13 @@ def test_abstaining_without_a_verified_answer_is_code_4(model, capsys, method):
     assert Solution.model_validate_json(capsys.readouterr().out).answer is None
 
 
+def test_abstaining_is_code_4_though_a_budget_ended(model):
+    model(UNCHECKED)
+    flags = ("--q-model", "log-probability", "--max-pops", "2")
+    assert solve(QUESTION, "--json", *flags) == cli.ANSWERED
+    assert solve(QUESTION, "--json", *flags, "--abstain") == cli.NO_ANSWER
+
+
 def test_a_verified_answer_is_told(model, capsys):
     model(WRITES)
     assert solve(QUESTION, "--abstain") == cli.ANSWERED

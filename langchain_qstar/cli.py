@@ -306,7 +306,7 @@ def _reconfigure(**options: str) -> None:
 
 
 def _exit_code(solution: Solution, *, abstained: bool) -> int:
-    """The exit code; a caller that wanted verified answers only got none by wish, not by want."""
+    """The exit code; who abstains asked for no answer, whatever ended the search."""
     if solution.stopped == "interrupted":
         return INTERRUPTED
     if solution.answer is not None:

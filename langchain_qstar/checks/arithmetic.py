@@ -177,11 +177,13 @@ def _doubt(equation: Equation, left: Side, right: Side, one: Fraction, other: Fr
     named = left.expression.is_number and not equation.chained and bool(left.label or left.units)
     units = left.units | right.units
     numbers = [*left.expression.numbers(), *right.expression.numbers()]
+    minus = left.expression.operator == "-" and left.label and one < 0
     percents = {item.percent for item in numbers}
     summed = any(side.expression.operator in ("+", "-") for side in (left, right))
     rough = any(item.places for item in numbers) and not right.expression.is_number
     doubts = (
         (not equation.exact and gap * 20 <= size, "about equal"),
+        (minus, "it may be a range"),
         (named, "the number before the equals sign may be a name"),
         (_is_converted(units, one, other), "units may be converted"),
         (bool(units & _LETTERS), "a letter may be a variable"),

@@ -76,7 +76,12 @@ class Item:
 _GLYPHS: Final = str.maketrans(
     {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "×": "*", "·": "*"}
     | {"⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/", "≃": "≈", "≅": "≈", "’": "'"}
+    | {digit: f"^{power}" for power, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+    | {"½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅛": " 1/8"}
 )
+_BOLD: Final = re.compile(r"(?<![\w)])\*\*(?=[^\s*])|(?<=[^\s*])\*\*(?![\w(])")
+"""Marks of bold text, which no power has: a power stands between its operands."""
+
 _LATEX: Final = (
     (re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])"), "*"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
@@ -134,7 +139,7 @@ _TOKEN: Final = re.compile(
 
 def plain_notation(text: str) -> str:
     """`text` with LaTeX and typographic signs written as plain operators."""
-    text = text.translate(_GLYPHS)
+    text = _BOLD.sub("", text.translate(_GLYPHS))
     if "\\" not in text and "^" not in text:
         return text
     for pattern, replacement in _LATEX:

@@ -99,12 +99,12 @@ class TransformersBackend:
     ) -> list[list[tuple[State, int]]]:
         """See `Backend`."""
         with _careful():
-            asked = []
-            for nodes in chains:
-                parent = nodes[0].parent
-                assert parent is not None
-                path = [node.state.kept for node in parent.path()]
-                asked.append(Chain(path, parent.length, [node.tokens for node in nodes]))
+            # One list for each path, so that chains below the same one are seen to be.
+            paths = {parent: _kept_of(parent) for parent in map(_parent_of, chains)}
+            asked = [
+                Chain(paths[parent], parent.length, [node.tokens for node in nodes])
+                for nodes, parent in ((nodes, _parent_of(nodes)) for nodes in chains)
+            ]
             readings = self._branches.read(asked, scored=scored)
             for nodes, reading in zip(chains, readings, strict=True):
                 if scored:
@@ -123,7 +123,7 @@ class TransformersBackend:
             self._branches.join(
                 [
                     Fork(
-                        [node.state.kept for node in start.leaf.path()],
+                        _kept_of(start.leaf),
                         start.leaf.length,
                         len(start.samplings),
                         start.limit,
@@ -199,6 +199,17 @@ class TransformersBackend:
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
 
 
+def _parent_of(chain: Sequence[Node]) -> Node:
+    parent = chain[0].parent
+    assert parent is not None
+    return parent
+
+
+def _kept_of(leaf: Node) -> list[Any]:
+    """What is kept of every segment down to `leaf`."""
+    return [node.state.kept for node in leaf.path()]
+
+
 def _stacked(one: Output | None, other: Output) -> Output:
     """The rows of both; hidden states only when both have them."""
     if one is None:
@@ -215,8 +226,7 @@ def _on_host(hidden: torch.Tensor | None) -> Floats | None:
 
 def _note_logprobs(nodes: Sequence[Node], after_first: Sequence[float]) -> None:
     """Give nodes of a chain their log-probabilities, as far as they are known."""
-    parent = nodes[0].parent
-    assert parent is not None
+    parent = _parent_of(nodes)
     before = None if parent.state is None else parent.state.logits
     if before is None:
         return

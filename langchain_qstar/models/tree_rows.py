@@ -10,7 +10,7 @@ import torch
 
 from langchain_qstar.models.forward import CausalModel, Chain, Fork, Output, Reading
 from langchain_qstar.models.tree_attention import Plan, Slots, following, grid_of
-from langchain_qstar.models.tree_reading import Kept, TreeReader, batches
+from langchain_qstar.models.tree_reading import Kept, TreeReader, batches, paginate
 
 _ROOM: Final = 64
 """Least number of columns added at a time."""
@@ -180,15 +180,12 @@ class TreeRows:
         self._slots, self._seen = None, self._table(0, 0)
 
     def read(self, chains: Sequence[Chain[Kept]], *, scored: bool) -> list[Reading]:
-        """Read chains of segments, each after its path, those of like length as one batch."""
-        readings: dict[int, Reading] = {}
-        sizes = [sum(map(len, chain.segments)) for chain in chains]
-        for batch in batches(sizes):
-            longest = max(chains[number].start + sizes[number] for number in batch)
-            slots = self._fresh(len(batch), longest)
-            reader = TreeReader(self._model, slots, [chains[number] for number in batch])
-            readings.update(zip(batch, reader.run(scored=scored), strict=True))
-        return [readings[number] for number in range(len(chains))]
+        """Read chains of segments, each below its path, those of like length as one batch."""
+        pages, texts = paginate(chains)
+        for batch in batches(pages):
+            slots = self._fresh(len(batch), max(page.width for page in batch))
+            TreeReader(self._model, slots, batch).run(scored=scored)
+        return [text.reading for text in texts]
 
     def _fresh(self, count: int, capacity: int) -> Slots:
         shape = self._shape

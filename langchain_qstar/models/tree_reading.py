@@ -184,11 +184,11 @@ class TreeReader:
         sent = self._model.indices(ids, positions, columns, begins, slots, back, starts, keep)
         ids_, positions_, columns_, begins_, slots_, back_, starts_, keep_ = sent
         shape = (len(sizes), queries, 1)
-        begin, own = (
+        first, last = (
             back_.new_zeros(len(sizes) * queries).scatter_(0, back_, each).view(shape)
             for each in (begins_, columns_)
         )
-        mask = self._mask(starts_[:, None, None], begin, own, max(columns) + 1)
+        mask = self._mask(starts_[:, None, None], first, last, max(columns) + 1)
         places = len(sizes) * queries
         grid = None if len(back) == places else grid_of(back_, places)
         plan = Plan(slots_ * capacity + columns_, grid, back_, mask)

@@ -208,7 +208,7 @@ class TreeReader:
         """
         column = torch.arange(width, device=own.device)
         unseen = (column >= start) & ((column < begin) | (column > own))
-        mask = torch.zeros(unseen.shape, dtype=self._model.dtype, device=own.device)
+        mask = torch.zeros(unseen.shape, dtype=self._slots.keys.dtype, device=own.device)
         return mask.masked_fill_(unseen, float("-inf"))
 
     def _kept(self, slot: int, start: int, count: int) -> Kept:

@@ -25,12 +25,13 @@ _IDLE_BYTES: Final = 2**27
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Keys and values of one token: layers, key heads, and the sizes of both."""
+    """Keys and values of one token: layers, key heads, the sizes of both, and their type."""
 
     layers: int
     heads: int
     key_size: int
     value_size: int
+    dtype: torch.dtype
 
 
 @dataclass(eq=False, slots=True)
@@ -189,7 +190,7 @@ class TreeRows:
 
     def _fresh(self, count: int, capacity: int) -> Slots:
         shape = self._shape
-        kind: dict[str, Any] = {"dtype": self._model.dtype, "device": self._model.device}
+        kind: dict[str, Any] = {"dtype": shape.dtype, "device": self._model.device}
         sizes = (shape.layers, count, capacity, shape.heads)
         return Slots(
             torch.zeros((*sizes, shape.key_size), **kind),
@@ -214,7 +215,7 @@ class TreeRows:
 
     def _table(self, rows: int, columns: int) -> torch.Tensor:
         """Of every branch which columns it sees: 0, else -inf."""
-        options: dict[str, Any] = {"dtype": self._model.dtype, "device": self._model.device}
+        options: dict[str, Any] = {"dtype": self._shape.dtype, "device": self._model.device}
         return torch.full((rows, columns), float("-inf"), **options)
 
     def _with_table(self, rows: int, columns: int) -> None:

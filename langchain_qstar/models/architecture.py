@@ -77,13 +77,12 @@ def _tree_shape(model: CausalModel) -> Shape | None:
         if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
             return None
         keys, values = layer.keys, layer.values
-        if keys.device != model.device or keys.dtype != model.dtype:
+        if keys.device != model.device:
             return None
-        sizes.add((keys.shape[1], keys.shape[3], values.shape[3]))
+        sizes.add((keys.shape[1], keys.shape[3], values.shape[3], keys.dtype))
     if len(sizes) != 1:
         return None
-    heads, key_size, value_size = sizes.pop()
-    return Shape(len(cache.layers), heads, key_size, value_size)
+    return Shape(len(cache.layers), *sizes.pop())
 
 
 def _with_tree_attention(

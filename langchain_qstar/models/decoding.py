@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from langchain_qstar.models.backend import Floats, Start
@@ -57,6 +56,8 @@ class TransformersBackend:
 
     @layers.setter
     def layers(self, layers: tuple[int, ...]) -> None:
+        if layers != self.model.layers and self._last is not None:
+            self._last.hidden = None  # those of other layers
         self.model.layers = layers
 
     @property
@@ -99,12 +100,12 @@ class TransformersBackend:
     ) -> list[list[tuple[State, int]]]:
         """See `Backend`."""
         with _careful():
-            asked = []
-            for nodes in chains:
-                parent = nodes[0].parent
-                assert parent is not None
-                path = [node.state.kept for node in parent.path()]
-                asked.append(Chain(path, parent.length, [node.tokens for node in nodes]))
+            # One list for each path, so that chains below the same one are seen to be.
+            paths = {parent: _kept_of(parent) for parent in map(_parent_of, chains)}
+            asked = [
+                Chain(paths[parent], parent.length, [node.tokens for node in nodes])
+                for nodes, parent in ((nodes, _parent_of(nodes)) for nodes in chains)
+            ]
             readings = self._branches.read(asked, scored=scored)
             for nodes, reading in zip(chains, readings, strict=True):
                 if scored:
@@ -123,7 +124,7 @@ class TransformersBackend:
             self._branches.join(
                 [
                     Fork(
-                        [node.state.kept for node in start.leaf.path()],
+                        _kept_of(start.leaf),
                         start.leaf.length,
                         len(start.samplings),
                         start.limit,
@@ -135,16 +136,8 @@ class TransformersBackend:
             states = [start.leaf.state for start in starts]
             logits = torch.stack([state.logits for state in states])
             logits = logits.repeat_interleave(counts.to(logits.device), dim=0)
-            self._last = _stacked(self._last, Output(logits, self._hidden_of(states, counts)))
+            self._last = _joined(self._last, logits)
             self._draws.join(starts)
-
-    def _hidden_of(self, states: Sequence[State], counts: torch.Tensor) -> torch.Tensor | None:
-        """Recorded hidden states where branches start, or None unless all are known."""
-        known = [self.hidden(state) for state in states]
-        if not self.layers or any(each is None for each in known):
-            return None
-        rows = torch.from_numpy(np.stack([each for each in known if each is not None]))
-        return rows.repeat_interleave(counts, dim=0).to(self.model.device)
 
     def draw(self) -> tuple[list[int], list[float]]:
         """See `Backend`."""
@@ -199,14 +192,25 @@ class TransformersBackend:
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
 
 
-def _stacked(one: Output | None, other: Output) -> Output:
-    """The rows of both; hidden states only when both have them."""
-    if one is None:
-        return other
-    hidden = None
-    if one.hidden is not None and other.hidden is not None:
-        hidden = torch.cat([one.hidden, other.hidden])
-    return Output(torch.cat([one.logits, other.logits]), hidden)
+def _parent_of(chain: Sequence[Node]) -> Node:
+    parent = chain[0].parent
+    assert parent is not None
+    return parent
+
+
+def _kept_of(leaf: Node) -> list[Any]:
+    """What is kept of every segment down to `leaf`."""
+    return [node.state.kept for node in leaf.path()]
+
+
+def _joined(running: Output | None, logits: torch.Tensor) -> Output:
+    """Running branches, and new ones, which have no hidden states before they read a token."""
+    if running is None:
+        return Output(logits, None)
+    hidden = running.hidden
+    if hidden is not None:
+        hidden = torch.cat([hidden, hidden.new_zeros((len(logits), hidden.shape[1]))])
+    return Output(torch.cat([running.logits, logits]), hidden)
 
 
 def _on_host(hidden: torch.Tensor | None) -> Floats | None:
@@ -215,8 +219,7 @@ def _on_host(hidden: torch.Tensor | None) -> Floats | None:
 
 def _note_logprobs(nodes: Sequence[Node], after_first: Sequence[float]) -> None:
     """Give nodes of a chain their log-probabilities, as far as they are known."""
-    parent = nodes[0].parent
-    assert parent is not None
+    parent = _parent_of(nodes)
     before = None if parent.state is None else parent.state.logits
     if before is None:
         return

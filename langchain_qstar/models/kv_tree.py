@@ -138,14 +138,13 @@ class KVTree:
 
     def evict(self) -> None:
         """Let the least recently used segments go until the rest fits the budget."""
-        if self.bytes <= self.budget:
-            return
-        for node in list(self._used):
-            if self.bytes <= self.budget:
+        while self.bytes > self.budget:
+            leaves = (node for node in self._used if not node.pins and not node.children)
+            oldest = next(leaves, None)
+            if oldest is None:
                 return
-            if not node.pins and not node.children:
-                self._remove(node)
-                self.evictions += 1
+            self._remove(oldest)
+            self.evictions += 1
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,7 +10,7 @@ import torch
 
 from langchain_qstar.models.forward import CausalModel, Chain, Fork, Output, Reading
 from langchain_qstar.models.tree_attention import Plan, Slots, following, grid_of
-from langchain_qstar.models.tree_reading import Kept, TreeReader, batches
+from langchain_qstar.models.tree_reading import Kept, TreeReader, batches, paginate
 
 _ROOM: Final = 64
 """Least number of columns added at a time."""
@@ -25,12 +25,13 @@ _IDLE_BYTES: Final = 2**27
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Keys and values of one token: layers, key heads, and the sizes of both."""
+    """Keys and values of one token: layers, key heads, the sizes of both, and their type."""
 
     layers: int
     heads: int
     key_size: int
     value_size: int
+    dtype: torch.dtype
 
 
 @dataclass(eq=False, slots=True)
@@ -180,19 +181,16 @@ class TreeRows:
         self._slots, self._seen = None, self._table(0, 0)
 
     def read(self, chains: Sequence[Chain[Kept]], *, scored: bool) -> list[Reading]:
-        """Read chains of segments, each after its path, those of like length as one batch."""
-        readings: dict[int, Reading] = {}
-        sizes = [sum(map(len, chain.segments)) for chain in chains]
-        for batch in batches(sizes):
-            longest = max(chains[number].start + sizes[number] for number in batch)
-            slots = self._fresh(len(batch), longest)
-            reader = TreeReader(self._model, slots, [chains[number] for number in batch])
-            readings.update(zip(batch, reader.run(scored=scored), strict=True))
-        return [readings[number] for number in range(len(chains))]
+        """Read chains of segments, each below its path, those of like length as one batch."""
+        pages, texts = paginate(chains)
+        for batch in batches(pages):
+            slots = self._fresh(len(batch), max(page.width for page in batch))
+            TreeReader(self._model, slots, batch).run(scored=scored)
+        return [text.reading for text in texts]
 
     def _fresh(self, count: int, capacity: int) -> Slots:
         shape = self._shape
-        kind: dict[str, Any] = {"dtype": self._model.dtype, "device": self._model.device}
+        kind: dict[str, Any] = {"dtype": shape.dtype, "device": self._model.device}
         sizes = (shape.layers, count, capacity, shape.heads)
         return Slots(
             torch.zeros((*sizes, shape.key_size), **kind),
@@ -217,7 +215,7 @@ class TreeRows:
 
     def _table(self, rows: int, columns: int) -> torch.Tensor:
         """Of every branch which columns it sees: 0, else -inf."""
-        options: dict[str, Any] = {"dtype": self._model.dtype, "device": self._model.device}
+        options: dict[str, Any] = {"dtype": self._shape.dtype, "device": self._model.device}
         return torch.full((rows, columns), float("-inf"), **options)
 
     def _with_table(self, rows: int, columns: int) -> None:

@@ -17,10 +17,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from langchain_qstar.errors import ModelSpecError
-from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.protocols import ScoreRequest, Scores, State, Step
+
+Verdict = tuple[tuple[float, ...], int]
+"""Log-probabilities of the words asked for, and how many tokens were read for them."""
+
+
+@runtime_checkable
+class NextWords(Protocol):
+    """A model that says how probable some words are next (any local model does)."""
+
+    @property
+    def name(self) -> str:
+        """A short name for reports."""
+        ...
+
+    def next_logprobs(self, states: Sequence[State], words: Sequence[str]) -> list[Verdict]:
+        """For each state the log-probabilities of `words`, each one token, to come next."""
+        ...
+
+    async def anext_logprobs(self, states: Sequence[State], words: Sequence[str]) -> list[Verdict]:
+        """As `next_logprobs`, without blocking the event loop."""
+        ...
 
 
 class ValueModelScorer:
@@ -28,7 +49,7 @@ class ValueModelScorer:
 
     def __init__(
         self,
-        judge: LocalPolicy,
+        judge: Any,
         *,
         good: str = "+",
         bad: str = "-",
@@ -38,7 +59,7 @@ class ValueModelScorer:
         """Judge with a model of its own.
 
         Args:
-            judge: The model, such as a `TransformersPolicy`.
+            judge: The model, a `TransformersPolicy` or anything with `NextWords`.
             good: The token by which it says that a step is good.
             bad: The token by which it says that it is not.
             mark: Text after a step, after which it says so.
@@ -46,8 +67,14 @@ class ValueModelScorer:
                 reward models are trained; a chat model is asked once, at the end.
 
         Raises:
-            ModelSpecError: `good` and `bad` are the same.
+            ModelSpecError: `good` and `bad` are the same, or the judge cannot say
+                how probable they are.
         """
+        if not isinstance(judge, NextWords):
+            raise ModelSpecError(
+                f"a judge must be a local model; {type(judge).__name__} does not say "
+                "how probable its next words are"
+            )
         if good == bad:
             raise ModelSpecError(f"good and bad are both {good!r}; a verdict needs two words")
         self._judge = judge
@@ -91,9 +118,7 @@ class ValueModelScorer:
         return State(state.question, state.messages, tuple(map(Step, texts)))
 
 
-def _scores(
-    requests: Sequence[ScoreRequest], found: Sequence[tuple[tuple[float, ...], int]]
-) -> list[Scores]:
+def _scores(requests: Sequence[ScoreRequest], found: Sequence[Verdict]) -> list[Scores]:
     verdicts = iter(found)
     scores = []
     for request in requests:

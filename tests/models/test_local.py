@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -174,6 +175,23 @@ class TestEngineThread:
         go_on.set()
         assert (await policy.asample([ask(max_tokens=1)]))[0][0].text == "a"
         assert len(backend.steps) <= 3
+
+    def test_an_interrupted_call_frees_its_rows(self, saying, ask, monkeypatch):
+        policy, backend = saying("a", window=10**6)
+        stepped = threading.Event()
+        backend.before_forward = stepped.set
+        wait = Future.result
+
+        def interrupted(future, timeout=None):
+            assert stepped.wait(30)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            policy.sample([ask(max_tokens=10**6)])
+        monkeypatch.setattr(Future, "result", wait)
+        assert policy.sample([ask(max_tokens=1)])[0][0].text == "a"
+        assert not backend.said
 
     def test_a_failing_model_is_a_model_error_and_the_next_call_works(self, saying, ask):
         policy, backend = saying("a")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 import torch
@@ -172,6 +174,20 @@ class TestFeatures:
         assert [c.token_ids for c in policy.sample([request])[0]] == before
         assert policy.feature_layers == (3,)
 
+    async def test_layers_may_change_while_rows_run(self, policy, llama, ask):
+        policy.feature_layers = (1,)
+        request = ask(n=24, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
+        running = asyncio.create_task(policy.asample([request]))
+        await asyncio.sleep(0.002)
+        await policy.afeatures([request.state])
+        policy.feature_layers = (2,)
+        states = [
+            request.state.then(Step(c.text, token_ids=c.token_ids)) for c in (await running)[0]
+        ]
+        for state, row in zip(states, policy.features(states), strict=True):
+            expected = self.expected(llama, policy.path_ids(state), (2,))
+            np.testing.assert_allclose(row, expected, atol=1e-4)
+
     def test_other_layers_forget_what_was_recorded(self, policy, ask):
         states = self.states(ask)
         policy.feature_layers = (1,)
@@ -280,6 +296,12 @@ class TestLoading:
     def test_corrupt_weights_are_one_line(self, folder):
         (folder / "model.safetensors").write_bytes(b"not weights")
         with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
+            TransformersPolicy.from_pretrained(folder)
+        assert "\n" not in str(caught.value)
+
+    def test_an_unknown_architecture_is_one_line(self, folder):
+        (folder / "config.json").write_text('{"model_type": "nonesuch"}')
+        with pytest.raises(ModelSpecError, match="nonesuch") as caught:
             TransformersPolicy.from_pretrained(folder)
         assert "\n" not in str(caught.value)
 

@@ -6,6 +6,7 @@ import torch
 
 from langchain_qstar.chains import QStarChain
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import ScoreRequest, State, Step
 from langchain_qstar.scoring.value_model import ValueModelScorer
@@ -69,6 +70,11 @@ def test_verdicts_must_be_two_single_tokens(judge):
         ValueModelScorer(judge, good="+", bad="+")
     with pytest.raises(ModelSpecError, match=r"'good' is 4 tokens for judge"):
         ValueModelScorer(judge, good="good").score([ScoreRequest(ROOT, CANDIDATES)])
+
+
+def test_a_model_that_tells_no_probabilities_cannot_judge():
+    with pytest.raises(ModelSpecError, match="ScriptedPolicy does not say"):
+        ValueModelScorer(ScriptedPolicy({}))
 
 
 def test_a_search_may_have_one_model_that_proposes_and_one_that_judges(

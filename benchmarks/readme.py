@@ -93,7 +93,7 @@ def engine() -> str:
 CPU seconds, a random Llama of 28M parameters, one thread
 (`python benchmarks/engine.py --full --record`):
 
-| questions at once | search ÷ raw decoding | `generate` a sample ÷ search | `n` sequences ÷ search |
+| at once | search ÷ raw decoding | `generate` a sample ÷ search | `n` sequences ÷ search |
 |---|---|---|---|
 {rows}
 

@@ -355,4 +355,4 @@ def _size(row: Row) -> int:
 
 def _drawn(row: Row) -> int:
     """Most tokens that are likely to be drawn for a row."""
-    return row.limit + row.thought_limit * row.thinking
+    return row.limit + row.thought_limit * row.opened

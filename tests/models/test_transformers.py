@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.drawing import draw, uniforms
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.models.tree_rows import TreeRows
 from langchain_qstar.protocols import Policy, State, Step
@@ -56,6 +57,17 @@ class TestSampling:
             for completion in group:
                 expected = forward_logprobs(llama, ids_of(policy, request), completion.token_ids)
                 np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
+
+    def test_every_token_is_drawn_by_its_seed_and_place_alone(self, policy, llama, ask):
+        request = ask(n=2, stop=(), max_tokens=12, temperature=0.9)
+        for seed, completion in enumerate(policy.sample([request])[0]):
+            ids = ids_of(policy, request)
+            for place, token in enumerate(completion.token_ids):
+                with torch.no_grad():
+                    logits = llama(torch.tensor([ids])).logits[:, -1]
+                uniform = uniforms(torch.tensor([seed]), torch.tensor([place]))
+                assert draw(logits, uniform, torch.tensor([0.9])).item() == token
+                ids.append(token)
 
     def test_a_request_gives_the_same_tokens_alone_and_among_others(self, policy, ask):
         request = ask("Who?", n=4, stop=("e",), max_tokens=40)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.errors import ModelSpecError, SettingsError
 from langchain_qstar.models.drawing import draw, uniforms
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.models.tree_rows import TreeRows
@@ -230,6 +230,13 @@ class TestScoringText:
         for (_, step), logprobs in zip(pairs, scored, strict=True):
             np.testing.assert_allclose(logprobs, step.logprobs, atol=1e-4)
 
+    def test_text_that_was_never_read_is_read_once(self, policy, ask):
+        state, step = ask().state, Step("given text")
+        policy.token_logprobs([state], [step])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step)))
+        policy.token_logprobs([state.then(step)], [Step("more")])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step))) + 4
+
 
 class TestLoading:
     @pytest.fixture
@@ -321,6 +328,10 @@ class TestLoading:
         with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
             TransformersPolicy.from_pretrained(tmp_path)
         assert "\n" not in str(caught.value)
+
+    def test_room_for_no_rows_is_refused(self, llama, make_tokenizer):
+        with pytest.raises(SettingsError, match="max_rows=0"):
+            TransformersPolicy(llama, make_tokenizer(), max_rows=0)
 
     def test_a_pair_of_other_things_is_refused(self):
         with pytest.raises(ModelSpecError, match="pair"):

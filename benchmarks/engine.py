@@ -56,7 +56,7 @@ RESULTS: Final = Path(__file__).parent / "results" / "engine.json"
 CHILDREN: Final = 6
 SHARED: Final = 520
 OWN: Final = 80
-QUICK: Final = {1: 4, 4: 1, 16: 1}
+QUICK: Final = {1: 6, 4: 3, 16: 1}
 FULL: Final = {1: 16, 4: 6, 16: 3}
 GPU: Final = {1: 8, 16: 8, 64: 4}
 """Questions at once: expansions of each."""

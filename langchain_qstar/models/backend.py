@@ -62,7 +62,8 @@ class Counters:
 class Backend(Protocol):
     """One loaded model that computes many branches at once.
 
-    Any method may raise `MemoryError`; its branches can then only be reset.
+    Any method may raise `MemoryError`. After one of `read` the branches are as
+    they were; after any other they can only be reset.
     """
 
     vocabulary: int
@@ -85,8 +86,8 @@ class Backend(Protocol):
         """Natural-log probabilities of some tokens to come after a state that can start."""
         ...
 
-    def hidden(self, state: Any) -> Floats | None:
-        """The recorded hidden states, float32 [d], or None if they are not those of `layers`."""
+    def hidden(self, state: Any, layers: tuple[int, ...]) -> Floats | None:
+        """The hidden states of `layers`, float32 [d], or None if others or none were recorded."""
         ...
 
     def read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,9 +92,9 @@ class TransformersBackend:
             values: list[float] = scores[chosen].tolist()
         return values
 
-    def hidden(self, state: State | None) -> Floats | None:
+    def hidden(self, state: State | None, layers: tuple[int, ...]) -> Floats | None:
         """See `Backend`."""
-        return state.hidden if state is not None and state.layers == self.layers else None
+        return state.hidden if state is not None and state.layers == layers else None
 
     def read(
         self, chains: Sequence[Sequence[Node]], *, scored: bool
@@ -218,16 +219,20 @@ def _on_host(hidden: torch.Tensor | None) -> Floats | None:
 
 
 def _note_logprobs(nodes: Sequence[Node], after_first: Sequence[float]) -> None:
-    """Give nodes of a chain their log-probabilities, as far as they are known."""
-    parent = _parent_of(nodes)
-    before = None if parent.state is None else parent.state.logits
-    if before is None:
-        return
-    first = torch.tensor(nodes[0].tokens[:1], device=before.device)
-    values = [*following_logprobs(before[None], first), *after_first]
+    """Give nodes of a chain their log-probabilities, as far as they are known.
+
+    That of the very first token follows from the logits before it, if there are any.
+    """
+    state = _parent_of(nodes).state
+    values = [math.nan, *after_first]
+    if state is not None and state.logits is not None:
+        first = torch.tensor(nodes[0].tokens[:1], device=state.logits.device)
+        values[0] = following_logprobs(state.logits[None], first)[0]
     for node in nodes:
         count = len(node.tokens)
-        node.logprobs, values = tuple(values[:count]), values[count:]
+        own, values = tuple(values[:count]), values[count:]
+        if not math.isnan(own[0]):
+            node.logprobs = own
 
 
 @contextmanager

@@ -69,21 +69,25 @@ class CallJob:
 class Want:
     """A path that must be in the tree before work on it can begin or end.
 
-    `rows` are to be started at its end, `running` of them were. `hidden` and
-    `logits` say whether those of its last token are wanted; so are the
-    log-probabilities of all nodes after `scored_from`. `contexts` are the context tokens of all its
-    rows, of which `read` had to be read.
+    `rows` are to be started at its end, `running` of them were. `layers` are
+    those whose hidden states of its last token are wanted; `logits` says
+    whether its logits are. The log-probabilities of all nodes after
+    `scored_from` are wanted. `contexts` are the context tokens of all its rows,
+    of which `read` had to be read. `found` is what `collect` returns once
+    everything is there: later work may replace it.
     """
 
     job: Job
     leaf: Node
+    collect: Callable[[Want], Any]
     rows: list[Row] = field(default_factory=list)
     running: int = 0
-    hidden: bool = False
+    layers: tuple[int, ...] = ()
     logits: bool = False
     scored_from: Node | None = None
     contexts: int = 0
     read: int = 0
+    found: Any = None
 
     def scored(self) -> list[Node]:
         """The nodes whose log-probabilities are wanted."""
@@ -106,10 +110,18 @@ def open_job(job: Job, tree: KVTree, backend: Backend) -> OpenJob:
     if isinstance(payload, SampleJob):
         return _open_sampling(job, payload, tree)
     if isinstance(payload, FeatureJob):
-        return _open_features(job, payload, tree, backend)
+        layers = payload.layers
+        wants = [
+            Want(job, _pinned(tree, path), _hidden_by(backend), layers=layers)
+            for path in payload.paths
+        ]
+        return OpenJob(wants, len(wants), lambda: np.stack([want.found for want in wants]))
     if isinstance(payload, NextJob):
-        return _open_next(job, payload, tree, backend)
-    return _open_scoring(job, payload, tree)
+        collect = _next_by(backend, payload.tokens)
+        wants = [Want(job, _pinned(tree, path), collect, logits=True) for path in payload.paths]
+    else:
+        wants = [_scored(job, tree, path, ids) for path, ids in payload.pairs]
+    return OpenJob(wants, len(wants), lambda: [want.found for want in wants])
 
 
 def _open_sampling(job: Job, payload: SampleJob, tree: KVTree) -> OpenJob:
@@ -118,53 +130,38 @@ def _open_sampling(job: Job, payload: SampleJob, tree: KVTree) -> OpenJob:
         live = [row for row in rows if row.limit]
         if live:
             leaf = _pinned(tree, live[0].context)
-            wants[number] = Want(job, leaf, rows=live, contexts=len(live) * leaf.length)
+            contexts = len(live) * leaf.length
+            wants[number] = Want(job, leaf, _tokens_read, rows=live, contexts=contexts)
 
     def result() -> list[int]:
         groups = range(len(payload.groups))
-        return [wants[number].read if number in wants else 0 for number in groups]
+        return [wants[number].found if number in wants else 0 for number in groups]
 
     return OpenJob(list(wants.values()), len(wants), result)
 
 
-def _open_features(job: Job, payload: FeatureJob, tree: KVTree, backend: Backend) -> OpenJob:
-    if payload.layers != backend.layers:
-        backend.layers = payload.layers
-    wants = [Want(job, _pinned(tree, path), hidden=True) for path in payload.paths]
-
-    def result() -> Floats:
-        states = [backend.hidden(want.leaf.state) for want in wants]
-        return np.stack([state for state in states if state is not None])
-
-    return OpenJob(wants, len(wants), result)
+def _tokens_read(want: Want) -> int:
+    return want.read
 
 
-def _open_next(job: Job, payload: NextJob, tree: KVTree, backend: Backend) -> OpenJob:
-    wants = [Want(job, _pinned(tree, path), logits=True) for path in payload.paths]
-
-    def result() -> list[tuple[list[float], int]]:
-        after, tokens = backend.next_logprobs, payload.tokens
-        return [(after(want.leaf.state, tokens), want.read) for want in wants]
-
-    return OpenJob(wants, len(wants), result)
+def _hidden_by(backend: Backend) -> Callable[[Want], Floats | None]:
+    return lambda want: backend.hidden(want.leaf.state, want.layers)
 
 
-def _open_scoring(job: Job, payload: ScoreJob, tree: KVTree) -> OpenJob:
-    wants = []
-    for path, ids in payload.pairs:
-        start = _pinned(tree, path)
-        leaf = tree.extend(ids, start)
-        tree.pin(leaf)
-        tree.release(start)
-        wants.append(Want(job, leaf, scored_from=start))
+def _next_by(backend: Backend, tokens: Sequence[int]) -> Callable[[Want], tuple[list[float], int]]:
+    return lambda want: (backend.next_logprobs(want.leaf.state, tokens), want.read)
 
-    def result() -> list[tuple[float, ...]]:
-        return [
-            tuple(value for node in want.scored() for value in node.logprobs or ())
-            for want in wants
-        ]
 
-    return OpenJob(wants, len(wants), result)
+def _scored(job: Job, tree: KVTree, path: Sequence[int], ids: Sequence[int]) -> Want:
+    start = _pinned(tree, path)
+    leaf = tree.extend(ids, start)
+    tree.pin(leaf)
+    tree.release(start)
+    return Want(job, leaf, _logprobs, scored_from=start)
+
+
+def _logprobs(want: Want) -> tuple[float, ...]:
+    return tuple(value for node in want.scored() for value in node.logprobs or ())
 
 
 def _pinned(tree: KVTree, path: Sequence[int]) -> Node:

@@ -106,6 +106,7 @@ class KVTree:
             known = self._add(parent, tokens)
         if known.state is None:
             self.store(known, state, size)
+        self.touch(known)
         return known
 
     def store(self, node: Node, state: Any, size: int) -> None:
@@ -113,7 +114,6 @@ class KVTree:
         self.bytes += size - node.size
         node.state, node.size = state, size
         self._used[node] = None
-        self.touch(node)
 
     def touch(self, node: Node) -> None:
         """Mark the path down to `node` as just used."""

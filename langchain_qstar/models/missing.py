@@ -22,7 +22,7 @@ def _incomplete(want: Want, backend: Backend) -> Iterator[Node]:
     leaf = want.leaf
     if (want.rows or want.logits) and not backend.can_start(leaf.state):
         yield leaf
-    if want.hidden and backend.hidden(leaf.state) is None:
+    if want.layers and backend.hidden(leaf.state, want.layers) is None:
         yield leaf
     for node in want.scored():
         if node.logprobs is None:

@@ -26,8 +26,9 @@ from langchain_qstar.protocols import Finish
 class Row:
     """One completion; the fields from `ids` on are results.
 
-    `context` are the ids read before it. `left` tokens may still be drawn, and
-    `limit` is what that is set to when a thought ends. `cut` holds ids of a
+    `context` are the ids read before it; `opened` says that they leave a thought
+    open. `left` tokens may still be drawn, and `limit` is what that is set to
+    when a thought ends. `cut` holds ids of a
     token that the end of the step cut. `feed` are tokens that are yet to be
     read before the row leaves, None while tokens are drawn. `whole` says that
     the tokens read make up the step, so that its node can be stored.
@@ -38,6 +39,7 @@ class Row:
     sampling: Sampling
     limit: int
     thought_limit: int
+    opened: bool = False
     thinking: bool = False
     left: int = 0
     ids: list[int] = field(default_factory=list)
@@ -58,8 +60,8 @@ class Row:
         self.ids, self.cut, self.logprobs = [], [], []
         self.text, self.finish = "", "length"
         self.generated = self.thought = 0
-        self.feed, self.whole = None, not self.thinking
-        self.left = self.thought_limit if self.thinking else self.limit
+        self.feed, self.whole, self.thinking = None, not self.opened, self.opened
+        self.left = self.thought_limit if self.opened else self.limit
 
     def took(self, token: int, logprob: float) -> None:
         """Add a drawn token."""

@@ -106,11 +106,8 @@ class Scheduler:
         self.abandon()
         self.tree.clear()
 
-    # What comes in.
-
-    # What goes out.
-
     def _satisfied(self, want: Want) -> None:
+        want.found = want.collect(want)
         self._open[want.job].left -= 1
         self.counters.reused += want.contexts - want.read if want.contexts else 0
         self._close_if_done(want.job)
@@ -145,18 +142,23 @@ class Scheduler:
         job.fail(error)
         self._drop([job])
 
-    # Reading.
-
     def _read(self) -> None:
         """Read one batch of what waiting work lacks: segments whose parents were read."""
         if not self._waiting:
             return
         missing: dict[Node, Want] = {}
         scored: set[Node] = set()
+        layers: tuple[int, ...] = ()
         for want in self._next_up():
-            for node in lacking(want, self.backend):
-                missing.setdefault(node, want)
+            nodes = lacking(want, self.backend)
+            if nodes and want.layers:
+                layers = layers or want.layers
+                if want.layers != layers:
+                    continue  # one set of layers at a time
+            missing.update((node, want) for node in nodes if node not in missing)
             scored.update(want.scored())
+        if layers and layers != self.backend.layers:
+            self.backend.layers = layers
         chains = chains_of(missing, self._read_tokens)
         if not chains:
             return
@@ -198,12 +200,13 @@ class Scheduler:
             self._shrink_tree(job, error)
 
     def _shrink_tree(self, job: Job, error: MemoryError) -> None:
-        before, self.tree.budget = self.tree.bytes, self.tree.bytes // 2
+        """Let half of what was read go, or give up when all of it is in use."""
+        before, budget = self.tree.bytes, self.tree.budget
+        self.tree.budget = before // 2
         self.tree.evict()
+        self.tree.budget = budget
         if self.tree.bytes == before:
             self._fail(job, "out of memory: the text is too long for this device", error)
-
-    # Drawing.
 
     def _start(self) -> None:
         """Start the rows, and end the look-ups, whose paths are all there."""
@@ -355,4 +358,4 @@ def _size(row: Row) -> int:
 
 def _drawn(row: Row) -> int:
     """Most tokens that are likely to be drawn for a row."""
-    return row.limit + row.thought_limit * row.thinking
+    return row.limit + row.thought_limit * row.opened

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.errors import MissingExtraError, ModelSpecError, SettingsError
 from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.translation import Limits
 
@@ -85,9 +85,12 @@ class TransformersPolicy(LocalPolicy):
         Raises:
             ModelSpecError: The two are not a causal LM and a tokenizer, the
                 architecture is not supported, or there is no chat template.
+            SettingsError: `max_rows` is less than one.
         """
         if not hasattr(model, "forward") or not hasattr(tokenizer, "decode"):
             raise ModelSpecError("expected a (model, tokenizer) pair of transformers objects")
+        if max_rows < 1:
+            raise SettingsError(f"max_rows={max_rows}: at least one completion must run")
         model.eval()
         codec = TextCodec(tokenizer, chat_template)
         if threads is None and _is_small(model):

@@ -82,7 +82,7 @@ class Translator:
         if self._window is not None:
             room = max(0, min(room, self._window - len(context)))
         limit = min(request.max_tokens, room)
-        thinking = self.codec.in_thought(context)
+        opened = self.codec.in_thought(context)
         return [
             Row(
                 context=context,
@@ -97,7 +97,7 @@ class Translator:
                 ),
                 limit=limit,
                 thought_limit=room - limit,
-                thinking=thinking and room > limit,
+                opened=opened and room > limit,
             )
             for seed in request.seeds
         ]

@@ -32,6 +32,7 @@ class SayingBackend:
         self.layers: tuple[int, ...] = ()
         self.parts = parts
         self.said: list[int] = []
+        self.recorded: dict[int, tuple[int, ...]] = {}
         self.reads: list[list[tuple[int, ...]]] = []
         self.steps: list[int] = []
         self.capacity = 10**6
@@ -49,8 +50,9 @@ class SayingBackend:
     def next_logprobs(self, state, tokens):
         return [-float(state)] * len(tokens)
 
-    def hidden(self, state):
-        return None if state is None else np.full(2, state, dtype=np.float32)
+    def hidden(self, state, layers):
+        recorded = state is not None and self.recorded.get(state) == layers
+        return np.full(2, state, dtype=np.float32) if recorded else None
 
     def read(self, chains, *, scored):
         self.before_forward()
@@ -63,7 +65,9 @@ class SayingBackend:
         if scored:
             for node in (node for chain in chains for node in chain):
                 node.logprobs = tuple(-float(token) for token in node.tokens)
-        return [[(len(node.tokens), len(node.tokens)) for node in chain] for chain in chains]
+        sizes = [[len(node.tokens) for node in chain] for chain in chains]
+        self.recorded |= {size: self.layers for chain in sizes for size in chain}
+        return [[(size, size) for size in chain] for chain in sizes]
 
     def _check(self, size):
         if size > self.capacity:

@@ -74,6 +74,16 @@ def test_a_branch_that_is_known_keeps_its_state(tree):
     assert (first.state, tree.bytes) == ("old", 3)
 
 
+def test_a_branch_that_is_drawn_again_was_just_used():
+    tree = KVTree(4, parts)
+    first = tree.attach(tree.root, (1, 1), (), 2)
+    tree.attach(tree.root, (2, 2), (), 2)
+    tree.attach(tree.root, (1, 1), (), 2)
+    tree.attach(tree.root, (3, 3), (), 2)
+    tree.evict()
+    assert tree.extend((1, 1)) is first
+
+
 def test_a_state_that_cannot_be_parted_is_read_again_beside_it():
     tree = KVTree(10**9, lambda state, count: None)
     few_shot = tuple(range(100, 100 + SHARED))

@@ -50,6 +50,13 @@ class TestEnds:
         (completion,) = policy.sample([ask()])[0]
         assert policy.token_texts(completion.token_ids) == ["\n"]
 
+    def test_of_a_cut_token_only_the_kept_part_is_scored_again(self, saying, ask):
+        policy, _ = saying("ab\n\n", merged=("\n\n",))
+        (completion,) = policy.sample([ask()])[0]
+        step = Step(completion.text, token_ids=completion.token_ids)
+        (logprobs,) = policy.token_logprobs([ask().state], [step])
+        assert logprobs == tuple(-float(token) for token in completion.token_ids)
+
     def test_characters_of_several_tokens_are_whole(self, saying, ask):
         policy, _ = saying("3 € →\n")
         (completion,) = policy.sample([ask(stop=("→",))])[0]

@@ -15,8 +15,8 @@ def draw(make_tokenizer):
     codec = TextCodec(tokenizer)
     endings = Endings(codec, [tokenizer.eos_token_id], len(tokenizer))
 
-    def run(*pieces, stop=("\n",), limit=50, thought_limit=50, thinking=False):
-        row = Row((1,), stop, Sampling(0), limit, thought_limit, thinking)
+    def run(*pieces, stop=("\n",), limit=50, thought_limit=50, opened=False):
+        row = Row((1,), stop, Sampling(0), limit, thought_limit, opened)
         kinds = np.array([endings.kind(stop)])
         for token in (token for piece in pieces for token in tokenizer.encode(piece)):
             if row.feed is not None:
@@ -74,14 +74,15 @@ def test_a_thought_is_in_neither_text_nor_ids_and_its_stops_mean_nothing(draw):
 
 
 def test_a_thought_that_the_prompt_opened_ends_the_same_way(draw):
-    row = draw("hm\n", "</think>", "so\n", thinking=True)
+    row = draw("hm\n", "</think>", "so\n", opened=True)
     assert told(row) == ("so\n", "stop", 7, 4)
+    assert not row.whole
 
 
 def test_a_thought_has_a_limit_of_its_own(draw):
     row = draw("<think>", "x" * 20, thought_limit=5, limit=8)
     assert told(row) == ("", "length", 6, 6)
-    longer = draw("x" * 6, "</think>", "y" * 20, thinking=True, thought_limit=9, limit=3)
+    longer = draw("x" * 6, "</think>", "y" * 20, opened=True, thought_limit=9, limit=3)
     assert told(longer) == ("yyy", "length", 10, 7)
 
 
@@ -99,3 +100,7 @@ def test_a_row_that_starts_again_forgets_everything(draw):
     row.restart()
     assert told(row) == ("", "length", 0, 0)
     assert (row.ids, row.logprobs, row.feed, row.left) == ([], [], None, 50)
+    assert (row.thinking, row.whole) == (False, True)
+    opened = draw("x", "</think>", "so\n", opened=True, thought_limit=9)
+    opened.restart()
+    assert (opened.thinking, opened.whole, opened.left) == (True, False, 9)

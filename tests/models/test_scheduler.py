@@ -261,6 +261,24 @@ def test_features_come_in_the_order_of_their_paths(make):
     np.testing.assert_array_equal(job.future.result(0)[:, 0], [3, 1, 3])
 
 
+def test_features_of_different_layers_do_not_mix(make):
+    scheduler, backend = make()
+    jobs = [Job(FeatureJob([(1, 2, 3), (4,)], layers)) for layers in ((1,), (2,), (1,))]
+    seen = []
+    read = backend.read
+
+    def noting(chains, *, scored):
+        seen.append((backend.layers, sum(len(chain) for chain in chains)))
+        return read(chains, scored=scored)
+
+    backend.read = noting
+    for job in jobs:
+        scheduler.admit(job)
+    finish(scheduler)
+    assert [job.future.result(0)[:, 0].tolist() for job in jobs] == [[3, 1]] * 3
+    assert seen == [((1,), 2), ((2,), 2)]
+
+
 def test_abandoned_work_leaves_nothing_pinned(make):
     scheduler, _ = make()
     submit(scheduler, rows((1, 2), 5, 6), rows((3, 4), 5))

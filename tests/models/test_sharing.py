@@ -11,7 +11,7 @@ import torch
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.decoding import TransformersBackend
-from langchain_qstar.models.jobs import CallJob
+from langchain_qstar.models.jobs import CallJob, ScoreJob
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
@@ -100,6 +100,18 @@ def test_the_same_seeds_grow_the_same_trees_alone_together_and_under_eviction(
     assert run(one_row, QUESTIONS) == expected
     for each in (together, evicting, one_row):
         each.close()
+
+
+def test_text_after_a_parted_prefix_is_scored_right(policy, llama):
+    first, second = (policy.path_ids(state(question)) for question in QUESTIONS[:2])
+    shared = next(n for n, pair in enumerate(zip(first, second, strict=False)) if len({*pair}) > 1)
+    run(policy, QUESTIONS[:1], 1)
+    run(policy, QUESTIONS[1:2], 1)  # now what both share is a segment, cut out of the first
+    (scores,) = policy._engine.submit(ScoreJob([(first[:shared], (9, 8))])).result(30)
+    with torch.no_grad():
+        logprobs = llama(torch.tensor([[*first[:shared], 9, 8]])).logits[0].log_softmax(-1)
+    expected = logprobs[[shared - 1, shared], [9, 8]].tolist()
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.nano

@@ -7,7 +7,8 @@ import pytest
 import torch
 import transformers
 
-from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.errors import ModelSpecError, SettingsError
+from langchain_qstar.models.drawing import draw, uniforms
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.models.tree_rows import TreeRows
 from langchain_qstar.protocols import Policy, State, Step
@@ -56,6 +57,17 @@ class TestSampling:
             for completion in group:
                 expected = forward_logprobs(llama, ids_of(policy, request), completion.token_ids)
                 np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
+
+    def test_every_token_is_drawn_by_its_seed_and_place_alone(self, policy, llama, ask):
+        request = ask(n=2, stop=(), max_tokens=12, temperature=0.9)
+        for seed, completion in enumerate(policy.sample([request])[0]):
+            ids = ids_of(policy, request)
+            for place, token in enumerate(completion.token_ids):
+                with torch.no_grad():
+                    logits = llama(torch.tensor([ids])).logits[:, -1]
+                uniform = uniforms(torch.tensor([seed]), torch.tensor([place]))
+                assert draw(logits, uniform, torch.tensor([0.9])).item() == token
+                ids.append(token)
 
     def test_a_request_gives_the_same_tokens_alone_and_among_others(self, policy, ask):
         request = ask("Who?", n=4, stop=("e",), max_tokens=40)
@@ -218,6 +230,13 @@ class TestScoringText:
         for (_, step), logprobs in zip(pairs, scored, strict=True):
             np.testing.assert_allclose(logprobs, step.logprobs, atol=1e-4)
 
+    def test_text_that_was_never_read_is_read_once(self, policy, ask):
+        state, step = ask().state, Step("given text")
+        policy.token_logprobs([state], [step])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step)))
+        policy.token_logprobs([state.then(step)], [Step("more")])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step))) + 4
+
 
 class TestLoading:
     @pytest.fixture
@@ -309,6 +328,10 @@ class TestLoading:
         with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
             TransformersPolicy.from_pretrained(tmp_path)
         assert "\n" not in str(caught.value)
+
+    def test_room_for_no_rows_is_refused(self, llama, make_tokenizer):
+        with pytest.raises(SettingsError, match="max_rows=0"):
+            TransformersPolicy(llama, make_tokenizer(), max_rows=0)
 
     def test_a_pair_of_other_things_is_refused(self):
         with pytest.raises(ModelSpecError, match="pair"):

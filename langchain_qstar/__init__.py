@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
+        CheckError,
         InputError,
         MissingExtraError,
         ModelError,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
     "errors": (
+        "CheckError",
         "InputError",
         "MissingExtraError",
         "ModelError",
@@ -99,6 +101,7 @@ __all__ = [
     "BestOfNChain",
     "ChatModelPolicy",
     "Check",
+    "CheckError",
     "Completion",
     "GreedyChain",
     "InputError",

@@ -9,7 +9,8 @@ The tree of classes::
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
     │   └── PromptError           a prompt file with an unknown or missing hole
-    └── ModelError                a model failed while it was running (exit code 1)
+    ├── ModelError                a model failed while it was running (exit code 1)
+    └── CheckError                a check failed while it was running (exit code 1)
 
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
@@ -60,3 +61,7 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class CheckError(QStarError, RuntimeError):
+    """A check returned what is no verdict, or its process cannot be started."""

@@ -187,6 +187,19 @@ ScoreCallable = Callable[[State, Sequence[str]], Sequence[float]]
 """The plain form users write: `(state, steps) -> list[float]`, values in [0, 1]."""
 
 
+Judgement = bool | tuple[bool | None, str] | None
+"""What a check says of a step: True (passed), False (failed) or None (not checkable),
+alone or in a pair with the reason."""
+
+StepCheck = Callable[[State, str], Judgement]
+"""A check: `(state, step) -> Judgement`, of the step's text after the state's steps.
+
+It is deterministic: the same state and step get the same judgement. Its name in
+results is its attribute `name`, or the name of the function. An exception that it
+raises makes the step not checkable, with the exception as the reason.
+"""
+
+
 def _same(a: str, b: str) -> bool:
     return a == b
 
@@ -215,6 +228,7 @@ class Task:
             the same state; a search keeps one of them. By default they are the
             same when their texts are.
         prefills: The opening text of each action this task's model knows.
+        checks: What judges the steps of its solutions.
     """
 
     name: str
@@ -227,3 +241,4 @@ class Task:
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)
+    checks: tuple[StepCheck, ...] = ()

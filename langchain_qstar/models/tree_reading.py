@@ -213,4 +213,10 @@ class TreeReader:
 
     def _kept(self, slot: int, start: int, count: int) -> Kept:
         span = slice(start, start + count)
-        return self._slots.keys[:, slot, span].clone(), self._slots.values[:, slot, span].clone()
+        keys, values = self._slots.keys[:, slot, :, span], self._slots.values[:, slot, :, span]
+        return tokens_first(keys), tokens_first(values)
+
+
+def tokens_first(tensor: torch.Tensor) -> torch.Tensor:
+    """[layers, key heads, tokens, size] as [layers, tokens, key heads, size], a copy."""
+    return tensor.transpose(1, 2).clone(memory_format=torch.contiguous_format)

@@ -10,7 +10,13 @@ import torch
 
 from langchain_qstar.models.forward import CausalModel, Chain, Fork, Output, Reading
 from langchain_qstar.models.tree_attention import Plan, Slots, following, grid_of
-from langchain_qstar.models.tree_reading import Kept, TreeReader, batches, paginate
+from langchain_qstar.models.tree_reading import (
+    Kept,
+    TreeReader,
+    batches,
+    paginate,
+    tokens_first,
+)
 
 _ROOM: Final = 64
 """Least number of columns added at a time."""
@@ -160,8 +166,8 @@ class TreeRows:
         (columns,) = self._model.indices(branch.columns)
         keys, values = self._slots.keys, self._slots.values
         return (
-            keys[:, branch.slot].index_select(1, columns),
-            values[:, branch.slot].index_select(1, columns),
+            tokens_first(keys[:, branch.slot].index_select(2, columns)),
+            tokens_first(values[:, branch.slot].index_select(2, columns)),
         )
 
     def keep(self, numbers: Sequence[int]) -> None:
@@ -191,7 +197,7 @@ class TreeRows:
     def _fresh(self, count: int, capacity: int) -> Slots:
         shape = self._shape
         kind: dict[str, Any] = {"dtype": shape.dtype, "device": self._model.device}
-        sizes = (shape.layers, count, capacity, shape.heads)
+        sizes = (shape.layers, count, shape.heads, capacity)
         return Slots(
             torch.zeros((*sizes, shape.key_size), **kind),
             torch.zeros((*sizes, shape.value_size), **kind),
@@ -251,7 +257,7 @@ class TreeRows:
         used = self._used[last]
         assert self._slots is not None
         for tensor in (self._slots.keys, self._slots.values):
-            tensor[:, hole, :used] = tensor[:, last, :used]
+            tensor[:, hole, :, :used] = tensor[:, last, :, :used]
         self._used[hole] = used
         for branch in self._branches:
             if branch.slot == last:

@@ -24,7 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_qstar.training.documents import make_document
 from langchain_qstar.training.tokenizer import ASSISTANT, END, USER, save_tokenizer
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 QUESTION_WEIGHT = 0.1
 """Loss weight of the question's tokens; the completion's weigh 1."""
+
+_LENGTHS: Final = 8
+"""The lengths of batches, less the token that is only predicted, are multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,9 @@ def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str)
     import torch
     import torch.nn.functional as F
 
-    length = max(len(ids) for ids, _ in batch)
+    longest = max(len(ids) for ids, _ in batch)
+    # Few distinct shapes: the CPU's kernels are compiled and kept for each.
+    length = -(-(longest - 1) // _LENGTHS) * _LENGTHS + 1
     ids = torch.full((len(batch), length), pad)
     weights = torch.zeros((len(batch), length))
     for row, (tokens, start) in enumerate(batch):

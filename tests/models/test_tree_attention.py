@@ -50,14 +50,14 @@ def test_a_token_attends_to_what_it_sees_in_its_slot(folded, monkeypatch):
 
 
 def test_new_tokens_are_written_to_their_places():
-    keys, values = torch.zeros(2, 3, KEY_HEADS, SIZE), torch.zeros(2, 3, KEY_HEADS, SIZE)
+    keys, values = torch.zeros(2, KEY_HEADS, 3, SIZE), torch.zeros(2, KEY_HEADS, 3, SIZE)
     layer = SlotLayer(keys, values)
     new = torch.randn(1, KEY_HEADS, 2, SIZE)
     plan = Plan(torch.tensor([1, 5]), None, torch.tensor([0, 1]), torch.zeros(2, 1, 2))
     with following(plan):
         shown, _ = layer.update(new, -new)
-    torch.testing.assert_close(keys[0, 1], new[0, :, 0])
-    torch.testing.assert_close(values[1, 2], -new[0, :, 1])
+    torch.testing.assert_close(keys[0, :, 1], new[0, :, 0])
+    torch.testing.assert_close(values[1, :, 2], -new[0, :, 1])
     assert shown.shape == (2, KEY_HEADS, 2, SIZE)
 
 

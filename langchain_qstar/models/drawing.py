@@ -18,6 +18,11 @@ _MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2: Final = 0x94D049BB133111EB - 2**64
 
 
+def drawing_device(device: torch.device) -> torch.device:
+    """Where to draw for a model on `device`: there, if it can count in 64 bits."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def seed_tensor(seeds: Sequence[int], device: torch.device) -> torch.Tensor:
     """Seeds of any size as int64 [n], keeping their low 64 bits."""
     low = [seed & (2**64 - 1) for seed in seeds]

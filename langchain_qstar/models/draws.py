@@ -10,6 +10,7 @@ from langchain_qstar.models.backend import Sampling, Start
 from langchain_qstar.models.drawing import (
     Truncation,
     draw,
+    drawing_device,
     logprobs_of,
     penalise,
     seed_tensor,
@@ -21,7 +22,8 @@ class Draws:
     """Draws the next token of every branch, each by its own settings and seed."""
 
     def __init__(self, device: torch.device) -> None:
-        """Start without branches."""
+        """Start without branches of a model on `device`."""
+        device = drawing_device(device)
         self._device = device
         self._samplings: list[Sampling] = []
         self._seen: list[list[int] | None] = []
@@ -49,6 +51,7 @@ class Draws:
         seeds, positions, top_k = self._ints
         temperature, top_p, min_p = self._floats
         truncation = Truncation(top_p, top_k, min_p) if self._truncates else None
+        logits = logits.to(self._device)
         scored = self._penalised(logits.float())
         tokens = draw(scored, uniforms(seeds, positions), temperature, truncation)
         return tokens, logprobs_of(logits, tokens)
@@ -72,6 +75,7 @@ class Draws:
 
     def keep(self, numbers: Sequence[int], rows: torch.Tensor) -> None:
         """Keep these branches; `rows` are the same numbers on the device."""
+        rows = rows.to(self._device)
         self._ints, self._floats = self._ints[:, rows], self._floats[:, rows]
         self._samplings = [self._samplings[number] for number in numbers]
         self._seen = [self._seen[number] for number in numbers]

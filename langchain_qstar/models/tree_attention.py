@@ -38,7 +38,8 @@ class Plan:
     """Where the tokens of one forward pass are written, and what they see.
 
     Attributes:
-        places: int64 [tokens], slot * capacity + column of each token.
+        slots: int64 [tokens], the slot of each token.
+        columns: int64 [tokens], the column it is written to.
         grid: int64 [slots * queries], the token that sits in each place for
             queries, any token where none does; None when that is simply each
             token in order.
@@ -50,18 +51,12 @@ class Plan:
             heads per key head; made once for all layers.
     """
 
-    places: torch.Tensor
+    slots: torch.Tensor
+    columns: torch.Tensor
     grid: torch.Tensor | None
     back: torch.Tensor
     mask: torch.Tensor
     folded: dict[int, torch.Tensor] = field(default_factory=dict)
-    spots: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def spots_in(self, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slot and column of each token, both int64 [tokens]; made once for all layers."""
-        if self.spots is None:
-            self.spots = self.places // capacity, self.places % capacity
-        return self.spots
 
     def mask_for(self, groups: int) -> torch.Tensor:
         """The mask for `groups` query heads folded into one key head."""
@@ -172,9 +167,8 @@ class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         assert plan is not None
         assert self.keys is not None
         assert self.values is not None
-        slot, column = plan.spots_in(self.keys.shape[2])
-        self.keys[slot, :, column] = key_states[0].transpose(0, 1)
-        self.values[slot, :, column] = value_states[0].transpose(0, 1)
+        self.keys[plan.slots, :, plan.columns] = key_states[0].transpose(0, 1)
+        self.values[plan.slots, :, plan.columns] = value_states[0].transpose(0, 1)
         slots, columns = plan.mask.shape[0], plan.mask.shape[2]
         return self.keys[:slots, :, :columns], self.values[:slots, :, :columns]
 
@@ -209,16 +203,16 @@ class Slots:
         return self.keys.nbytes + self.values.nbytes
 
     def write(self, slot: int, path: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> int:
-        """Copy segments, (keys, values) [layers, tokens, key heads, size], to the slot's start.
+        """Copy segments, (keys, values) [layers, key heads, tokens, size], to the slot's start.
 
         Returns:
             How many columns they fill.
         """
         at = 0
         for keys, values in path:
-            end = at + keys.shape[1]
-            self.keys[:, slot, :, at:end] = keys.transpose(1, 2)
-            self.values[:, slot, :, at:end] = values.transpose(1, 2)
+            end = at + keys.shape[2]
+            self.keys[:, slot, :, at:end] = keys
+            self.values[:, slot, :, at:end] = values
             at = end
         return at
 

@@ -33,7 +33,7 @@ COLUMNS: Final = 131072
 """Most columns of all slots of one forward pass; bounds the memory it takes."""
 
 Kept: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-"""Keys and values of a segment, [layers, tokens, key heads, size]."""
+"""Keys and values of a segment, [layers, key heads, tokens, size]."""
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class TreeReader:
 
     def _forward(self, at: int, sizes: Sequence[int], keep: Sequence[int]) -> Output:
         """One pass over `sizes` tokens of every page, from token `at` on."""
-        queries, capacity = max(sizes), self._slots.capacity
+        queries = max(sizes)
         ids: list[int] = []
         positions: list[int] = []
         columns: list[int] = []
@@ -191,7 +191,7 @@ class TreeReader:
         mask = self._mask(starts_[:, None, None], first, last, max(columns) + 1)
         places = len(sizes) * queries
         grid = None if len(back) == places else grid_of(back_, places)
-        plan = Plan(slots_ * capacity + columns_, grid, back_, mask)
+        plan = Plan(slots_, columns_, grid, back_, mask)
         with following(plan):
             return self._model(ids_[None], positions_[None], self._slots.cache, keep=keep_)
 
@@ -213,10 +213,5 @@ class TreeReader:
 
     def _kept(self, slot: int, start: int, count: int) -> Kept:
         span = slice(start, start + count)
-        keys, values = self._slots.keys[:, slot, :, span], self._slots.values[:, slot, :, span]
-        return tokens_first(keys), tokens_first(values)
-
-
-def tokens_first(tensor: torch.Tensor) -> torch.Tensor:
-    """[layers, key heads, tokens, size] as [layers, tokens, key heads, size], a copy."""
-    return tensor.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        keys, values = self._slots.keys, self._slots.values
+        return keys[:, slot, :, span].clone(), values[:, slot, :, span].clone()

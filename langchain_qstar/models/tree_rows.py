@@ -10,13 +10,7 @@ import torch
 
 from langchain_qstar.models.forward import CausalModel, Chain, Fork, Output, Reading
 from langchain_qstar.models.tree_attention import Plan, Slots, following, grid_of
-from langchain_qstar.models.tree_reading import (
-    Kept,
-    TreeReader,
-    batches,
-    paginate,
-    tokens_first,
-)
+from langchain_qstar.models.tree_reading import Kept, TreeReader, batches, paginate
 
 _ROOM: Final = 64
 """Least number of columns added at a time."""
@@ -84,8 +78,8 @@ class TreeRows:
         """The first `count` tokens and the rest, as copies: a view would keep both alive."""
         keys, values = kept
         return (
-            (keys[:, :count].clone(), values[:, :count].clone()),
-            (keys[:, count:].clone(), values[:, count:].clone()),
+            (keys[:, :, :count].clone(), values[:, :, :count].clone()),
+            (keys[:, :, count:].clone(), values[:, :, count:].clone()),
         )
 
     def join(self, forks: Sequence[Fork[Kept]]) -> None:
@@ -127,16 +121,18 @@ class TreeRows:
         width = max(used + count for used, count in zip(self._used, crowd, strict=True))
         slots = self._with_room(len(self._used), width)
         self._with_table(len(self._branches), slots.capacity)
-        columns, places, back = self._places(max(crowd), slots.capacity)
+        columns, back = self._places(max(crowd))
         size = len(crowd) * max(crowd)
         seen = [branch.seen for branch in self._branches]
+        in_slots = [branch.slot for branch in self._branches]
         positions = [branch.position for branch in self._branches]
-        sent = self._model.indices(tokens, positions, seen, columns, places, back)
-        ids_, positions_, seen_, columns_, places_, back_ = sent
+        sent = self._model.indices(tokens, positions, seen, in_slots, columns, back)
+        ids_, positions_, seen_, slots_, columns_, back_ = sent
         self._seen[seen_, columns_] = 0
         grid = None if back == list(range(size)) else grid_of(back_, size)
         mask = self._seen[seen_ if grid is None else seen_[grid], :width]
-        plan = Plan(places_, grid, back_, mask.view(len(crowd), max(crowd), width))
+        mask = mask.view(len(crowd), max(crowd), width)
+        plan = Plan(slots_, columns_, grid, back_, mask)
         with following(plan):
             output = self._model(ids_[None], positions_[None], slots.cache)
         for branch, column in zip(self._branches, columns, strict=True):
@@ -146,18 +142,16 @@ class TreeRows:
         hidden = None if output.hidden is None else output.hidden[0]
         return Output(output.logits[0], hidden)
 
-    def _places(self, queries: int, capacity: int) -> tuple[list[int], list[int], list[int]]:
-        """For every branch the column it writes next, that place in memory, and its query's."""
-        columns, places, back = [], [], []
+    def _places(self, queries: int) -> tuple[list[int], list[int]]:
+        """For every branch the column it writes next, and the place of its query."""
+        columns, back = [], []
         taken = [0] * len(self._used)
         for branch in self._branches:
             slot = branch.slot
-            column = self._used[slot] + taken[slot]
-            columns.append(column)
-            places.append(slot * capacity + column)
+            columns.append(self._used[slot] + taken[slot])
             back.append(slot * queries + taken[slot])
             taken[slot] += 1
-        return columns, places, back
+        return columns, back
 
     def take(self, number: int) -> Kept:
         """Keys and values of the tokens read into a branch."""
@@ -166,8 +160,8 @@ class TreeRows:
         (columns,) = self._model.indices(branch.columns)
         keys, values = self._slots.keys, self._slots.values
         return (
-            tokens_first(keys[:, branch.slot].index_select(2, columns)),
-            tokens_first(values[:, branch.slot].index_select(2, columns)),
+            keys[:, branch.slot].index_select(2, columns),
+            values[:, branch.slot].index_select(2, columns),
         )
 
     def keep(self, numbers: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ import torch
 from langchain_qstar.models.drawing import (
     Truncation,
     draw,
+    drawing_device,
     logprobs_of,
     penalise,
     seed_tensor,
@@ -55,6 +56,11 @@ def test_neighbouring_seeds_and_positions_are_unrelated():
 
 def test_seeds_of_any_size_keep_their_low_64_bits():
     assert seed_tensor([2**64 + 5, 2**63, -1], CPU).tolist() == [5, -(2**63), -1]
+
+
+def test_devices_that_cannot_count_in_64_bits_leave_drawing_to_the_cpu():
+    assert drawing_device(torch.device("mps")) == CPU
+    assert drawing_device(torch.device("cuda")) == torch.device("cuda")
 
 
 def draws(logits, count, temperature=1.0, **truncation):

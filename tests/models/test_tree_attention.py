@@ -34,7 +34,7 @@ def test_a_token_attends_to_what_it_sees_in_its_slot(folded, monkeypatch):
     for place, columns in zip(back.tolist(), seen, strict=True):
         mask.view(4, 5)[place, columns] = 0
     mask[1, 1] = 0  # an empty place sees anything
-    plan = Plan(torch.tensor([]), grid_of(back, 4), back, mask)
+    plan = Plan(torch.tensor([]), torch.tensor([]), grid_of(back, 4), back, mask)
     with following(plan):
         mixed, _ = attend(
             torch.nn.Identity(),
@@ -53,7 +53,8 @@ def test_new_tokens_are_written_to_their_places():
     keys, values = torch.zeros(2, KEY_HEADS, 3, SIZE), torch.zeros(2, KEY_HEADS, 3, SIZE)
     layer = SlotLayer(keys, values)
     new = torch.randn(1, KEY_HEADS, 2, SIZE)
-    plan = Plan(torch.tensor([1, 5]), None, torch.tensor([0, 1]), torch.zeros(2, 1, 2))
+    slots, columns = torch.tensor([0, 1]), torch.tensor([1, 2])
+    plan = Plan(slots, columns, None, torch.tensor([0, 1]), torch.zeros(2, 1, 2))
     with following(plan):
         shown, _ = layer.update(new, -new)
     torch.testing.assert_close(keys[0, :, 1], new[0, :, 0])
@@ -63,14 +64,14 @@ def test_new_tokens_are_written_to_their_places():
 
 @pytest.mark.parametrize("option", ["softcap", "sliding_window", "s_aux"])
 def test_attention_that_is_something_else_is_refused(option):
-    plan = Plan(torch.tensor([0]), None, torch.tensor([0]), torch.zeros(1, 1, 1))
+    plan = Plan(*[torch.tensor([0])] * 2, None, torch.tensor([0]), torch.zeros(1, 1, 1))
     one = torch.ones(1, HEADS, 1, SIZE)
     with following(plan), pytest.raises(NotImplementedError, match=option):
         attend(torch.nn.Identity(), one, one, one, None, **{option: 2.0})
 
 
 def test_a_plan_ends_with_its_pass_also_when_that_fails():
-    plan = Plan(torch.tensor([0]), None, torch.tensor([0]), torch.zeros(1, 1, 1))
+    plan = Plan(*[torch.tensor([0])] * 2, None, torch.tensor([0]), torch.zeros(1, 1, 1))
     with pytest.raises(ValueError, match="failed"), following(plan):
         raise ValueError("failed")
     one = torch.ones(1, HEADS, 3, SIZE)

@@ -58,7 +58,7 @@ def check(llama, rows, path):
         for tokens, segment in zip(segments, reading.segments, strict=True):
             end += len(tokens)
             torch.testing.assert_close(segment.logits, logits[end - 1], atol=1e-4, rtol=1e-4)
-            assert segment.kept[0].shape[1] == len(tokens)
+            assert segment.kept[0].shape[2] == len(tokens)
 
 
 @pytest.mark.parametrize("path", [(), PATH])

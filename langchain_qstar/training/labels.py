@@ -11,7 +11,7 @@ Sources: Q* (arXiv 2406.14283, section 3.2; algorithms.md 1.5), Math-Shepherd
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 OMEGA_ALPHA: Final = 0.5
@@ -116,14 +116,18 @@ def _check_counts(right: int, completions: int) -> None:
         raise ValueError(f"{right} right of {completions} completions is no estimate")
 
 
-def first_error(can_be_right: Callable[[int], bool], steps: int) -> int:
+def first_error(steps: int) -> Generator[int, bool, int]:
     """The first wrong step of a wrong solution, by binary search.
 
+    It is taken that the question itself can be answered and, since the solution is
+    wrong, that all its steps together cannot lead to the right answer.
+
     Args:
-        can_be_right: Number of steps kept -> whether some rollout from there is
-            right; asked about log2(steps) times. It is taken to hold for 0 steps
-            and, since the solution is wrong, not for all of them.
         steps: Steps of the solution, at least 1.
+
+    Yields:
+        How many steps to keep, about log2(steps) times; it is sent whether some
+        rollout from there is right.
 
     Returns:
         A number from 1 to `steps`: the step after which no rollout is right.
@@ -133,7 +137,7 @@ def first_error(can_be_right: Callable[[int], bool], steps: int) -> int:
     good, bad = 0, steps
     while bad - good > 1:
         middle = (good + bad) // 2
-        if can_be_right(middle):
+        if (yield middle):
             good = middle
         else:
             bad = middle

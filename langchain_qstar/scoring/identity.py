@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from langchain_qstar.protocols import Policy, State, Step
 
-TOLERANCE: Final = 0.25
-"""Nats by which a log-probability may differ: more than another precision makes, and
-less than training does."""
+TOLERANCE: Final = 0.1
+"""Nats by which log-probabilities may differ on average: more than another precision
+makes, and less than training does."""
 
 _PROBE: Final = State("Tom has 12 apples and eats 5. How many are left?")
 _STEP: Final = "12-5=7\nThe answer is 7.\n"
@@ -61,7 +61,7 @@ def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None
         return None if same else f"the model ({theirs.get('name')}, not {mine.get('name')})"
     if mine["token_ids"] != theirs["token_ids"]:
         return f"the tokenizer (of {theirs.get('name')}, not of {mine.get('name')})"
-    pairs = zip(mine["logprobs"], theirs["logprobs"], strict=False)
-    if any(abs(a - b) > TOLERANCE for a, b in pairs):
+    pairs = list(zip(mine["logprobs"], theirs["logprobs"], strict=True))
+    if sum(abs(a - b) for a, b in pairs) > TOLERANCE * len(pairs):
         return f"the weights (of {theirs.get('name')}, not of {mine.get('name')})"
     return None

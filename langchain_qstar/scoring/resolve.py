@@ -67,6 +67,6 @@ def _nano(policy: Policy) -> StepScorer:
 def _head(policy: Policy, folder: Path, name: str) -> StepScorer:
     if not (folder / "q_head.json").is_file():
         raise ModelSpecError(f"q_model={name!r}: there is no Q head in {folder}")
-    from langchain_qstar.scoring.q_head import HeadScorer
+    from langchain_qstar.scoring.value_model import load_value_model
 
-    return HeadScorer(policy, folder, name)
+    return load_value_model(policy, folder, name)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar import ScriptedPolicy, ScriptedScorer
+from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.tasks import NANO
 from langchain_qstar.training.collection import collect_labels
@@ -40,8 +40,6 @@ def collect(sums, scripted, tmp_path):
         return collect_labels(questions, policy, sums, out, settings, **options)
 
     return run
-
-
 
 
 def by_seed(script):
@@ -160,7 +158,7 @@ def test_settings_that_cannot_be_are_refused(settings):
 
 def test_a_question_that_cannot_be_asked_is_refused_before_anything_is_drawn(collect, scripted):
     questions = [*ASKED, GradedQuestion("\x00", "1")]
-    with pytest.raises(LabelError, match="question 2: .*--skip-bad"):
+    with pytest.raises(LabelError, match=r"question 2: .*--skip-bad"):
         collect(questions)
     assert not scripted.calls
     assert len(collect(questions, skip_bad=True).questions) == 1

@@ -18,9 +18,9 @@ HEADER = {"format": "qstar-labels-1", "policy": {"name": "a"}, "task": "sums", "
 QUESTION = LabelledQuestion(
     "What is 2 and 3?",
     (
-        LabelledStep(-1, "2+3=5\n", (1, 2), (-0.5, -0.25), False, 2, 3),
-        LabelledStep(0, "so 5\n", (3,), (-1.0,), True, 2, 2),
-        LabelledStep(0, "so 6\n", None, (), True, 0, 1),
+        LabelledStep(-1, "2+3=5\n", (1, 2), (-0.5, -0.25), terminal=False, right=2, rollouts=3),
+        LabelledStep(0, "so 5\n", (3,), (-1.0,), terminal=True, right=2, rollouts=2),
+        LabelledStep(0, "so 6\n", None, (), terminal=True, right=0, rollouts=1),
     ),
     tokens=9,
     completions=3,

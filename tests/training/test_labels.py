@@ -88,14 +88,17 @@ def test_impossible_counts_are_no_estimate(right, completions):
 def test_the_binary_search_finds_the_first_wrong_step_with_few_questions(case):
     steps, wrong = case
     asked = []
-    search = first_error(steps)
-    try:
+
+    def driven():
+        search = first_error(steps)
         kept = next(search)
         while True:
             asked.append(kept)
             kept = search.send(kept < wrong)
-    except StopIteration as end:
-        assert end.value == wrong
+
+    with pytest.raises(StopIteration) as end:
+        driven()
+    assert end.value.value == wrong
     assert len(asked) <= math.ceil(math.log2(steps)) if steps > 1 else not asked
     assert 0 not in asked
     assert steps not in asked

@@ -127,10 +127,13 @@ def load_recalibration(path: Path | str) -> Recalibration:
     """
     try:
         document = json.loads(Path(path).read_text("utf-8"))
-        kind = _KINDS[document.pop("kind")]
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+        kind: Any = _KINDS[document.pop("kind")]
+        loaded: Recalibration = kind(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"cannot load a recalibration from {path}: {error!r}") from None
+    return loaded
 
 
 class RecalibratedScorer:
@@ -166,7 +169,8 @@ class RecalibratedScorer:
 
 def _logit(values: Any) -> Floats:
     clipped = np.clip(values, _EDGE, 1 - _EDGE)
-    return np.log(clipped / (1 - clipped))
+    logits: Floats = np.log(clipped / (1 - clipped))
+    return logits
 
 
 def _sigmoid(logits: Floats) -> Floats:

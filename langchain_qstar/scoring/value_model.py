@@ -63,8 +63,9 @@ def load_causal_model(spec: str) -> tuple[Any, Any]:
 
     source = pretrained_source(spec)
     local = Path(source).is_dir()
+    logging: Any = transformers.utils.logging
     if local:  # standard error belongs to our own progress
-        transformers.utils.logging.disable_progress_bar()
+        logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
         model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -74,7 +75,7 @@ def load_causal_model(spec: str) -> tuple[Any, Any]:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelSpecError(f"cannot load a model from {spec}: {reason}") from error
     finally:
-        transformers.utils.logging.enable_progress_bar()
+        logging.enable_progress_bar()
     return model, tokenizer
 
 

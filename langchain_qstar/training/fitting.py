@@ -102,20 +102,22 @@ def fit(
         callbacks=[*callbacks, *([_Teller(told)] if told else [])],
     )
     trainer.remove_callback(PrinterCallback)  # standard output is for results
+    last: Any = get_last_checkpoint
     with _quiet():
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+        trainer.train(resume_from_checkpoint=last(str(place)))
     network.eval()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Standard error belongs to our own progress."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    told: Any = transformers_logging
+    verbosity = told.get_verbosity()
+    told.set_verbosity_error()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
+        told.set_verbosity(verbosity)
 
 
 def _arguments(recipe: ValueRecipe, place: Path) -> TrainingArguments:
@@ -157,5 +159,5 @@ def logits_of(
         sizes = [len(item["targets"]) for item in group]
         inputs = {k: v for k, v in inputs.items() if k not in ("targets", "problem")}
         with torch.inference_mode():
-            found += network.logits(**inputs).cpu().split(sizes)
+            found += torch.split(network.logits(**inputs).cpu(), sizes)
     return found

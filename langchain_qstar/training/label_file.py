@@ -201,12 +201,12 @@ def _labelled(line: bytes) -> LabelledQuestion | None:
     try:
         given = json.loads(line)
         steps = tuple(_step(number, each) for number, each in enumerate(given.pop("steps")))
-        question = LabelledQuestion(steps=steps, **given)
+        question = LabelledQuestion(
+            str(given["question"]), steps, int(given["tokens"]), int(given["completions"])
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    counts = (question.tokens, question.completions)
-    whole = isinstance(question.question, str) and all(isinstance(each, int) for each in counts)
-    return question if whole else None
+    return question
 
 
 def _step(number: int, given: dict[str, Any]) -> LabelledStep:

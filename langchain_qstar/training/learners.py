@@ -150,7 +150,7 @@ class TokenLearner(Learner):
 
     def description(self) -> dict[str, Any]:
         """The last layer, and what it is the last layer of."""
-        backbone = {"kind": self.recipe.kind}
+        backbone: dict[str, str] = {"kind": self.recipe.kind}
         if self.recipe.kind == LORA:
             backbone["base"] = self._base
         return {

@@ -45,8 +45,9 @@ def pairwise(logits: Tensor, targets: Tensor, problem: Tensor) -> Tensor:
 
 def _over_problems(loss: Tensor, problem: Tensor) -> Tensor:
     """The mean over problems of the mean over the rows of each."""
-    _, place, counts = problem.unique(return_inverse=True, return_counts=True)
-    return (loss / counts[place]).sum() / len(counts)
+    _, place, counts = torch.unique(problem, return_inverse=True, return_counts=True)
+    mean: Tensor = (loss / counts[place]).sum() / len(counts)
+    return mean
 
 
 LOSSES: Final[dict[str, Loss]] = {

@@ -92,7 +92,7 @@ class ValueNetwork(nn.Module):
         hidden = output.hidden_states[-1][inputs["sequence"], inputs["position"]]
         return self.head(hidden.float())  # type: ignore[no-any-return]
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """What is trained, and the head's buffers: a checkpoint holds nothing else.
 
         A frozen base model is on disk already, and tied weights would be there twice.

@@ -13,7 +13,7 @@ from langchain_qstar import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.tasks import NANO
-from langchain_qstar.training.collection import collect_labels
+from langchain_qstar.training.collection import Progress, collect_labels
 from langchain_qstar.training.label_file import read_labels
 from langchain_qstar.training.questions import GradedQuestion, nano_questions
 from langchain_qstar.training.rollouts import LabelSettings
@@ -64,7 +64,7 @@ def test_the_gold_answer_is_neither_in_the_file_nor_in_what_a_model_is_asked(
 
 
 def test_what_was_spent_is_counted(collect):
-    seen = []
+    seen: list[Progress] = []
     labels = collect(progress=seen.append)
     assert labels.questions[0].completions == 3
     assert labels.questions[0].tokens > 0
@@ -169,7 +169,7 @@ import sys
 from pathlib import Path
 from langchain_qstar.models import ScriptedPolicy
 from langchain_qstar.protocols import Task
-from langchain_qstar.training.collection import collect_labels
+from langchain_qstar.training.collection import Progress, collect_labels
 from langchain_qstar.training.questions import GradedQuestion
 from langchain_qstar.training.rollouts import LabelSettings
 

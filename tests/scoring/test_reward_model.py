@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("torch", reason="needs the transformers extra")
@@ -170,8 +172,9 @@ def test_an_outcome_model_reads_the_solution_so_far(tiny, tokenizer, requests, s
 
 def test_an_encoder_judges_outcomes_too(tokenizer, requests):
     torch.manual_seed(3)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
-    config = BertConfig(vocab_size=len(tokenizer), num_attention_heads=2, num_labels=1, **sizes)
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"vocab_size": len(tokenizer), "num_attention_heads": 2, "num_labels": 1}
+    config = BertConfig(**sizes)
     model = BertForSequenceClassification(config).eval()
     together = OutcomeRewardScorer(model, tokenizer).score(requests)
     alone = [OutcomeRewardScorer(model, tokenizer).score([each]) for each in requests]

@@ -9,10 +9,11 @@ and best-of-N are interpolated between the two values of N around it; Q* is run
 with a token budget. Temperatures, N and Q*'s settings were chosen on the
 development split (`--tune`), for each method by itself. Greedy is a point.
 
-Figures, printed last: greedy, self_consistency, best_of_n, best_of_n_vote, qstar
-(shares right), tokens_, low_ and high_ of each (95 % Wilson intervals), and the
-paired differences qstar_over_greedy, qstar_over_self_consistency and
-qstar_over_best_of_n with low_ and high_ (bootstrap over questions).
+Figures, printed last: greedy, self_consistency, self_consistency_checked (votes of
+samples without a failed check), best_of_n, best_of_n_vote, qstar (whose failed steps
+are pruned) and qstar_unchecked (the same without checks) as shares right, tokens_,
+low_ and high_ of each (95 % Wilson intervals), and the paired differences of qstar
+over each other method with low_ and high_ (bootstrap over questions).
 """
 
 from __future__ import annotations
@@ -33,18 +34,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.baselines.pools import (
+    Choose,
     Pool,
     best,
     curve,
     draw_pools,
     majority,
     score_pools,
+    unfailed,
 )
 from langchain_qstar.chains import GreedyChain, QStarChain
+from langchain_qstar.checks.running import resolve_checks
 from langchain_qstar.evaluation.intervals import interpolate, paired_difference, wilson
 from langchain_qstar.evaluation.runs import run_chain
 from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
 from langchain_qstar.problems.generator import Problem, make_problems
+from langchain_qstar.protocols import State, Step
 from langchain_qstar.scoring.resolve import resolve_scorer
 from langchain_qstar.tasks import NANO
 
@@ -57,6 +62,10 @@ AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "last": lambda v: v[-1],
     "mean": lambda v: sum(v) / len(v),
 }
+SAMPLED: Final = ("self_consistency", "self_consistency_checked", "best_of_n", "best_of_n_vote")
+SEARCHES: Final[dict[str, list[str] | None]] = {"qstar": None, "qstar_unchecked": []}
+"""Which checks: the task's own, or none."""
+CHECKS: Final = resolve_checks(None, NANO)
 
 
 @dataclass
@@ -104,7 +113,10 @@ def tune_samples(problems: Sequence[Problem]) -> list[dict[str, Any]]:
     tried: list[dict[str, Any]] = []
     for temperature in TEMPERATURES:
         pools = pools_at(problems, temperature, max(SIZES), seed=0)
-        rules = {("self_consistency", ""): majority(NANO)}
+        rules = {
+            ("self_consistency", ""): majority(NANO),
+            ("self_consistency_checked", ""): unfailed(NANO, failed),
+        }
         for (name, aggregate), weighted in itertools.product(AGGREGATES.items(), (False, True)):
             method = "best_of_n_vote" if weighted else "best_of_n"
             rules[method, name] = best(NANO, aggregate, weighted=weighted)
@@ -129,9 +141,15 @@ def tune_qstar(problems: Sequence[Problem], grid: Sequence[dict[str, Any]]) -> l
     return tried
 
 
-def searcher(settings: dict[str, Any]) -> QStarChain:
+def failed(question: str, step: Step) -> bool:
+    """Whether nano's own check fails a step; it reads nothing but the step."""
+    verdicts = CHECKS.judge(State(question), step.text)
+    return any(check.verdict == "failed" for check in verdicts)
+
+
+def searcher(settings: dict[str, Any], checks: Sequence[str] | None = None) -> QStarChain:
     """Q* with a token budget a little below the mark: its last expansion overshoots."""
-    return QStarChain(settings={**settings, "max_tokens": TOKENS - 50})
+    return QStarChain(settings={**settings, "max_tokens": TOKENS - 50}, checks=checks)
 
 
 def tune(count: int, grid: Sequence[dict[str, Any]], only: str | None, record: bool) -> None:
@@ -161,21 +179,30 @@ def measure(
     rows = run_chain("greedy", GreedyChain(), problems, done=done)
     result["greedy"] = Shares([float(r.right) for r in rows], mean([r.tokens for r in rows]))
     pools: dict[float, list[Pool]] = {}
-    for method in ("self_consistency", "best_of_n", "best_of_n_vote"):
+    for method in SAMPLED:
         picked = chosen[method]
         temperature = float(picked["temperature"])
         if temperature not in pools:
             pools[temperature] = pools_at(problems, temperature, max(SIZES), seed)
-        choose = (
-            majority(NANO)
-            if method == "self_consistency"
-            else best(NANO, AGGREGATES[picked["aggregate"]], weighted=method == "best_of_n_vote")
-        )
-        result[method] = at_tokens(curve(pools[temperature], golds, NANO, choose, SIZES), TOKENS)
-    chain = searcher(chosen["qstar"]["settings"])
-    rows = run_chain("qstar", chain, problems, seed=seed, done=done)
-    result["qstar"] = Shares([float(r.right) for r in rows], mean([r.tokens for r in rows]))
+        points = curve(pools[temperature], golds, NANO, rule_of(method, picked), SIZES)
+        result[method] = at_tokens(points, TOKENS)
+    for method, checks in SEARCHES.items():
+        chain = searcher(chosen["qstar"]["settings"], checks)
+        rows = run_chain(method, chain, problems, seed=seed, done=done)
+        result[method] = Shares([float(r.right) for r in rows], mean([r.tokens for r in rows]))
     return result
+
+
+def rule_of(method: str, picked: dict[str, Any]) -> Choose:
+    """How a method over samples chooses its answer."""
+    match method:
+        case "self_consistency":
+            return majority(NANO)
+        case "self_consistency_checked":
+            return unfailed(NANO, failed)
+        case _:
+            aggregate = AGGREGATES[picked["aggregate"]]
+            return best(NANO, aggregate, weighted=method == "best_of_n_vote")
 
 
 def figures_of(shares: dict[str, Shares]) -> dict[str, float]:
@@ -189,7 +216,7 @@ def figures_of(shares: dict[str, Shares]) -> dict[str, float]:
             f"low_{method}": low,
             f"high_{method}": high,
         }
-    for other in ("greedy", "self_consistency", "best_of_n"):
+    for other in [method for method in shares if method != "qstar"]:
         difference = paired_difference(shares["qstar"].right, shares[other].right)
         for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
             figures[f"{prefix}qstar_over_{other}"] = value

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
+        CheckError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
     from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
+    from langchain_qstar.scoring.value_model import ValueModelScorer
     from langchain_qstar.settings import QStarSettings
     from langchain_qstar.solution import (
         Check,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
     "errors": (
+        "CheckError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -105,6 +108,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
     "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
     "scoring.self_evaluation": ("SelfEvaluationScorer",),
+    "scoring.value_model": ("ValueModelScorer",),
     "settings": ("QStarSettings",),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
@@ -119,6 +123,7 @@ __all__ = [
     "BestOfNChain",
     "ChatModelPolicy",
     "Check",
+    "CheckError",
     "Completion",
     "GreedyChain",
     "InputError",
@@ -159,6 +164,7 @@ __all__ = [
     "TransformersPolicy",
     "TreeNode",
     "Usage",
+    "ValueModelScorer",
     "ValueRecipe",
     "Vote",
     "__version__",

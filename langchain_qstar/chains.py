@@ -13,6 +13,7 @@ value, of which the last human message is the question.
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list, patch_config
 from pydantic import BaseModel, Field
 
+from langchain_qstar.checks.running import StepChecks, checked, resolve_checks
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.root import run_facts
-from langchain_qstar.protocols import Policy, StepScorer, Task
+from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.qstar import create_qstar_graph, part_names, superstep_limit
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 Output = Literal["solution", "message", "text"]
 
 CONCURRENCY: Final = 16
-"""Questions of a `batch` that are worked on together, so that they share the policy's batches."""
+"""Questions of a `batch` that are worked on together, at least, to share the policy's batches."""
+
+MOST_TOGETHER: Final = 128
+"""As many threads as a `batch` starts at most, unless `max_concurrency` says otherwise."""
 
 
 class QuestionInput(BaseModel):
@@ -67,6 +72,10 @@ class SolverChain(Runnable[Any, Any]):
             or `Policy`; see `models.resolve_policy`.
         task: A name or a `Task`; by default `nano` for the bundled model and
             `gsm8k` for any other.
+        checks: What judges the steps: names (`arithmetic`, `symbolic`) and functions
+            `(state, step) -> True, False or None`, alone or with a reason. None is
+            the task's own; an empty list is none.
+        abstain: Give no answer that the checks do not verify.
         output: What a call returns: a `Solution`, its text as an `AIMessage`
             (with the answer and the rest of it, except for the tree, in
             `response_metadata`), or its text.
@@ -84,6 +93,8 @@ class SolverChain(Runnable[Any, Any]):
         policy: Any = "nano",
         *,
         task: str | Task | None = None,
+        checks: Sequence[str | StepCheck] | None = None,
+        abstain: bool = False,
         output: Output = "solution",
         seed: int = 0,
     ) -> None:
@@ -94,8 +105,24 @@ class SolverChain(Runnable[Any, Any]):
             raise SettingsError(f"output={output!r}: choose solution, message or text")
         self.policy: Policy = resolve_policy(policy)
         self.task: Task = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
+        self.checks: StepChecks = resolve_checks(checks, self.task)
+        self.abstain = abstain
         self.output = output
         self.seed = _checked_seed(seed)
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return 1
+
+    def _together(self) -> int:
+        """How many questions at once fill the policy's engine.
+
+        Half as many again as fit: while some wait for their stragglers, others
+        fill the rows.
+        """
+        rows = getattr(self.policy, "full_rows", 0)
+        return max(CONCURRENCY, min(MOST_TOGETHER, -(-3 * rows // (2 * self.samples))))
 
     @abstractmethod
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution: ...
@@ -180,8 +207,11 @@ class SolverChain(Runnable[Any, Any]):
         return_exceptions: bool = False,
         **overrides: Any,
     ) -> list[Any]:
-        """Solve questions together, 16 at a time unless `max_concurrency` says otherwise."""
-        configs = _concurrent(config, len(inputs))
+        """Solve questions together, as many at a time as keep the policy's engine full.
+
+        That is 16 or more; `max_concurrency` of the config says otherwise.
+        """
+        configs = _concurrent(config, len(inputs), self._together())
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **overrides)
 
     async def abatch(
@@ -193,7 +223,7 @@ class SolverChain(Runnable[Any, Any]):
         **overrides: Any,
     ) -> list[Any]:
         """As `batch`, without blocking the event loop."""
-        configs = _concurrent(config, len(inputs))
+        configs = _concurrent(config, len(inputs), self._together())
         return await super().abatch(
             inputs, configs, return_exceptions=return_exceptions, **overrides
         )
@@ -272,6 +302,8 @@ class QStarChain(SolverChain):
         utility: Source of g, a process reward model, in the same forms but
             `"default"`; None is R_P = 0.
         task: See `SolverChain`.
+        checks: See `SolverChain`; `failed_check` of the settings says what one does.
+        abstain: See `SolverChain`; also a setting.
         settings: `QStarSettings` or a dict of them.
         checkpointer: Where LangGraph stores the search, if anywhere.
         output: See `SolverChain`.
@@ -287,21 +319,37 @@ class QStarChain(SolverChain):
         *,
         utility: Any = None,
         task: str | Task | None = None,
+        checks: Sequence[str | StepCheck] | None = None,
+        abstain: bool = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         checkpointer: Checkpointer = None,
         output: Output = "solution",
         seed: int = 0,
     ) -> None:
-        super().__init__(policy, task=task, output=output, seed=seed)
+        super().__init__(
+            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+        )
         self.settings = _settings(settings)
+        if abstain:
+            self.settings = self.settings.replace(abstain=True)
         self.q_model = _scorer(q_model, self.policy)
         self.utility = _scorer(utility, self.policy)
         self.checkpointer = checkpointer
-        self._names = part_names(self.policy, self.q_model, self.utility, self.task)
+        self._names = part_names(self.policy, self.q_model, self.utility, self.task, self.checks)
         graph = create_qstar_graph(
-            self.policy, self.q_model, self.utility, task=self.task, settings=self.settings
+            self.policy,
+            self.q_model,
+            self.utility,
+            task=self.task,
+            settings=self.settings,
+            checks=checks,
         )
         self._graph = graph.compile(checkpointer=checkpointer, name="qstar")
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return self.settings.num_samples
 
     @property
     def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -385,15 +433,27 @@ class _BaselineChain(SolverChain):
     overrides = ("seed", "max_tokens")
     options: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return int(self.options.get("n", 1))
+
     @abstractmethod
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
         """The function of the method, blocking and not."""
 
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        return self._method()[0](ask.question, **self._arguments(ask))
+        return self._checked(self._method()[0](ask.question, **self._arguments(ask)))
 
     async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        return await self._method()[1](ask.question, **self._arguments(ask))
+        solution = await self._method()[1](ask.question, **self._arguments(ask))
+        return await asyncio.to_thread(self._checked, solution)
+
+    def _checked(self, solution: Solution) -> Solution:
+        """The solution with the verdicts on its steps; they do not change which it is."""
+        solution = checked(solution, self.checks, self.task)
+        withheld = self.abstain and not solution.verified
+        return solution.model_copy(update={"answer": None}) if withheld else solution
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:
         shared = {"policy": self.policy, "task": self.task, "seed": ask.seed}
@@ -416,7 +476,7 @@ class SelfConsistencyChain(_BaselineChain):
         policy: See `SolverChain`.
         n: Solutions to sample.
         temperature: Of the sampling.
-        shared: `task`, `output` and `seed`, as for `SolverChain`.
+        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
     """
 
     def __init__(
@@ -442,7 +502,7 @@ class BestOfNChain(_BaselineChain):
         aggregate: How the scores of a solution's steps become its score:
             `min`, `last` or `mean`.
         weighted: Add the scores of equal answers instead of taking the best.
-        shared: `task`, `output` and `seed`, as for `SolverChain`.
+        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
 
     Raises:
         SettingsError: There is no scorer.
@@ -535,12 +595,12 @@ def _message(solution: Solution) -> AIMessage:
 
 
 def _concurrent(
-    config: RunnableConfig | list[RunnableConfig] | None, count: int
+    config: RunnableConfig | list[RunnableConfig] | None, count: int, together: int
 ) -> list[RunnableConfig]:
     configs = get_config_list(config, count)
     for each in configs:
         if each.get("max_concurrency") is None:
-            each["max_concurrency"] = CONCURRENCY
+            each["max_concurrency"] = together
     return configs
 
 

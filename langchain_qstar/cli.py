@@ -118,6 +118,11 @@ def _finite(text: str) -> float:
     return value
 
 
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    return [] if names == ["none"] else names
+
+
 def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("question", help="the question, or - to read it from standard input")
     solve.add_argument("--method", choices=list(METHODS), default="qstar", help="default: qstar")
@@ -125,7 +130,20 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
     )
     solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
-    solve.add_argument("--task", help="nano or gsm8k; default: the one the policy is made for")
+    solve.add_argument(
+        "--task",
+        help="nano, gsm8k, svamp, multiarith, gsm_hard, math, strategyqa or choice; "
+        "default: the one the policy is made for",
+    )
+    solve.add_argument(
+        "--checks",
+        type=_names,
+        help="what judges the steps: arithmetic, symbolic, both joined by a comma, or none; "
+        "default: the task's",
+    )
+    solve.add_argument(
+        "--abstain", action="store_true", help="give no answer that the checks do not verify"
+    )
     solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
     solve.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -179,7 +197,7 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed)
     show(solution)
-    return _exit_code(solution)
+    return _exit_code(solution, abstained=args.abstain)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -212,7 +230,12 @@ def _chain(
 ) -> SolverChain:
     from langchain_qstar import chains
 
-    shared = {"policy": args.policy, "task": args.task}
+    shared = {
+        "policy": args.policy,
+        "task": args.task,
+        "checks": args.checks,
+        "abstain": args.abstain,
+    }
     if args.method == "qstar":
         q_model = options.pop("q_model", "default")
         return chains.QStarChain(
@@ -284,12 +307,14 @@ def _reconfigure(**options: str) -> None:
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
 
 
-def _exit_code(solution: Solution) -> int:
+def _exit_code(solution: Solution, *, abstained: bool) -> int:
+    """The exit code; who abstains asked for no answer, whatever ended the search."""
     if solution.stopped == "interrupted":
         return INTERRUPTED
     if solution.answer is not None:
         return ANSWERED
-    return NO_ANSWER if solution.stopped in {"complete", "exhausted"} else BUDGET_ENDED
+    ended = abstained or solution.stopped in {"complete", "exhausted"}
+    return NO_ANSWER if ended else BUDGET_ENDED
 
 
 def _failed(message: str, code: int, *, debug: bool) -> int:

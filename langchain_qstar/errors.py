@@ -10,7 +10,8 @@ The tree of classes::
     │   ├── MissingExtraError     an optional dependency is not installed
     │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
-    └── ModelError                a model failed while it was running (exit code 1)
+    ├── ModelError                a model failed while it was running (exit code 1)
+    └── CheckError                a check failed while it was running (exit code 1)
 
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
@@ -65,3 +66,7 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class CheckError(QStarError, RuntimeError):
+    """A check returned what is no verdict, or its process cannot be started."""

@@ -62,6 +62,12 @@ class SampleRequest:
     `stop` strings end a completion and are kept as the end of its text.
     `prefill` is text put after the state's steps before sampling starts (an
     action's opening such as `Q:`); it is part of the returned text.
+
+    `top_p` in (0, 1] keeps the smallest set of tokens that reaches it, `top_k`
+    that many tokens (0 for all), `min_p` in [0, 1] those at least that probable
+    relative to the most probable one. `repetition_penalty` > 0 makes tokens
+    that were read or drawn already less probable. A policy may not know the
+    last two; local models do.
     """
 
     state: State
@@ -72,6 +78,8 @@ class SampleRequest:
     top_p: float = 1.0
     top_k: int = 0
     prefill: str = ""
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,9 @@ class Completion:
     ended it, if one did. `token_ids`/`logprobs` as in `Step`. `generated` is
     the number of tokens the model generated for it (an end-of-sequence token
     counts, prefill does not). `prompt_tokens` is the length of what was read,
-    `reused_tokens` the part of that taken from a cache.
+    `reused_tokens` the part of that taken from a cache. A reasoning model's
+    thought is in neither text nor ids; its `thought_tokens` are part of
+    `generated`.
     """
 
     text: str
@@ -92,6 +102,7 @@ class Completion:
     generated: int = 0
     prompt_tokens: int = 0
     reused_tokens: int = 0
+    thought_tokens: int = 0
 
 
 @runtime_checkable
@@ -176,6 +187,19 @@ ScoreCallable = Callable[[State, Sequence[str]], Sequence[float]]
 """The plain form users write: `(state, steps) -> list[float]`, values in [0, 1]."""
 
 
+Judgement = bool | tuple[bool | None, str] | None
+"""What a check says of a step: True (passed), False (failed) or None (not checkable),
+alone or in a pair with the reason."""
+
+StepCheck = Callable[[State, str], Judgement]
+"""A check: `(state, step) -> Judgement`, of the step's text after the state's steps.
+
+It is deterministic: the same state and step get the same judgement. Its name in
+results is its attribute `name`, or the name of the function. An exception that it
+raises makes the step not checkable, with the exception as the reason.
+"""
+
+
 def _same(a: str, b: str) -> bool:
     return a == b
 
@@ -204,6 +228,7 @@ class Task:
             the same state; a search keeps one of them. By default they are the
             same when their texts are.
         prefills: The opening text of each action this task's model knows.
+        checks: What judges the steps of its solutions.
     """
 
     name: str
@@ -216,3 +241,4 @@ class Task:
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)
+    checks: tuple[StepCheck, ...] = ()

@@ -8,10 +8,12 @@ popped, a budget is spent, or nothing is open.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from langgraph.graph import END, START, StateGraph
 
+from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.nodes.answer import make_answer
 from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
@@ -19,7 +21,7 @@ from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
 from langchain_qstar.nodes.tracing import TRACE
-from langchain_qstar.protocols import Policy, StepScorer, Task
+from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state import (
     AnswerView,
@@ -41,6 +43,7 @@ def create_qstar_graph(
     *,
     task: Task,
     settings: QStarSettings | None = None,
+    checks: Sequence[str | StepCheck] | None = None,
 ) -> StateGraph[QStarState, None, QStarInput, QStarOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
@@ -57,17 +60,21 @@ def create_qstar_graph(
             None is R_P = 0, the paper's setting for MATH.
         task: How the question is prompted, split, ended and answered.
         settings: Settings of the search; defaults are those of `QStarSettings`.
+        checks: What judges the steps, names or functions; None is the task's own.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
     """
     settings = settings or QStarSettings()
-    names = part_names(policy, q_model, utility, task)
+    judges = resolve_checks(checks, task)
+    names = part_names(policy, q_model, utility, task, judges)
     graph = StateGraph(QStarState, input_schema=QStarInput, output_schema=QStarOutput)
     root = Phase("root", make_root(policy, task, settings, names))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
-    score_with_q = Phase("score_with_q", make_score_with_q(q_model, utility, task, settings))
-    answer = Phase("answer", make_answer(policy, task, settings))
+    score_with_q = Phase(
+        "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
+    )
+    answer = Phase("answer", make_answer(policy, task, settings, judges))
     graph.add_node("root", root, input_schema=QStarInput, trace_policy=TRACE)
     graph.add_node(
         "select",
@@ -88,7 +95,11 @@ def create_qstar_graph(
 
 
 def part_names(
-    policy: Policy, q_model: StepScorer | None, utility: StepScorer | None, task: Task
+    policy: Policy,
+    q_model: StepScorer | None,
+    utility: StepScorer | None,
+    task: Task,
+    checks: StepChecks,
 ) -> dict[str, str | None]:
     """The names of the parts of a machine, as they are stored with a run."""
     return {
@@ -96,6 +107,7 @@ def part_names(
         "q_model": None if q_model is None else q_model.name,
         "utility": None if utility is None else utility.name,
         "task": task.name,
+        "checks": ", ".join(checks.names),
     }
 
 

@@ -88,11 +88,12 @@ def solution_html(solution: Mapping[str, Any]) -> str:
     """
     answer = solution["answer"]
     shown = "no answer" if answer is None else plain(answer)
+    judged = verdict_of(solution)
     parts = [
         '<div style="font-family:sans-serif;line-height:1.4">',
         f"<p>{escape(plain(solution['question']))}</p>",
-        _ordered(step["text"] for step in solution["steps"]),
-        f"<p><b>{escape(shown)}</b> &middot; {escape(_facts(solution))}</p>",
+        _ordered(step_line(step) for step in solution["steps"]),
+        f"<p><b>{escape(shown)}</b>{escape(judged)} &middot; {escape(_facts(solution))}</p>",
     ]
     if solution["votes"]:
         votes = "; ".join(f"{plain(v['answer'])} {v['weight']:.0%}" for v in solution["votes"])
@@ -100,6 +101,34 @@ def solution_html(solution: Mapping[str, Any]) -> str:
     if solution["tree"]:
         parts.append(_tree_html(solution))
     return "\n".join([*parts, "</div>"])
+
+
+MARKS: Final[Mapping[str, str]] = {"passed": "✓", "failed": "✗", "not_checkable": ""}
+"""How a verdict is shown beside a step."""
+
+
+def verdict_of(solution: Mapping[str, Any]) -> str:
+    """Who verified or refuted a solution, ready to stand after its answer; empty if nobody."""
+    if solution["verified"] is None:
+        return ""
+    judged = "verified" if solution["verified"] else "refuted"
+    return f" ({judged} by {', '.join(plain(name) for name in solution['verified_by'])})"
+
+
+def verdicts_on(checks: Iterable[Mapping[str, str]]) -> str:
+    """The verdicts on a step that say something: `✓`, or `✗ 2+3=6: 2+3 is 5`."""
+    shown = {
+        f"{MARKS[check['verdict']]} {plain(check['reason'])}"
+        if check["verdict"] == "failed"
+        else MARKS[check["verdict"]]: None
+        for check in checks
+    }
+    return " ".join(filter(None, (each.strip() for each in shown)))
+
+
+def step_line(step: Mapping[str, Any]) -> str:
+    """A step and the verdicts on it, on one line."""
+    return f"{plain(step['text'])} {verdicts_on(step.get('checks', ()))}".rstrip()
 
 
 def _ordered(texts: Iterable[str]) -> str:
@@ -149,5 +178,7 @@ def _row_html(node: Mapping[str, Any], *, chosen: bool) -> str:
     if node["popped"] is not None:
         figures.insert(0, f"#{node['popped']}")
     style = f"margin-left:{node['depth']}em" + (";font-weight:bold" if chosen else "")
-    text = plain(node["text"]) or "root"
+    text = step_line(node) or "root"
+    if node.get("closed") is not None:
+        style += ";text-decoration:line-through;opacity:0.6"
     return f'<div style="{style}">{escape(" ".join(figures))} {escape(text)}</div>'

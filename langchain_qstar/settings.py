@@ -57,6 +57,14 @@ class QStarSettings(Frozen):
     """Steps after which a path is cut: truncated, not terminal (choice 12)."""
     batch_pops: Count = 1
     """States expanded together. More than 1 is not Algorithm 1 (choice 16)."""
+    failed_check: Literal["prune", "penalise", "keep"] = "prune"
+    """What a failed check does: `prune` closes the state that the step leads to,
+    `penalise` takes `penalty` from the step's process reward, as the paper does with
+    code that does not tokenise; `keep` only reports it."""
+    penalty: float = Field(0.5, ge=0)
+    """What `penalise` takes from R_P (algorithms.md 1.6)."""
+    abstain: bool = False
+    """Answer with nothing but a verified trajectory: the best of those, or None."""
     fallback: bool = True
     """Without any complete trajectory, complete the best popped state once, greedily
     (choices 7 and 8)."""

@@ -6,6 +6,7 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -77,6 +78,8 @@ class TreeNode(Frozen):
     popped: int | None = None
     """Order in which the node was popped (0 is the root), None if it never was."""
     checks: tuple[Check, ...] = ()
+    closed: str | None = None
+    """Why the search did not go on from here, None when it might have."""
 
 
 class Vote(Frozen):
@@ -107,8 +110,9 @@ class Solution(Frozen):
     """What a search returns. See the attributes; nothing here is a guess.
 
     `answer` is None when no trajectory ended in an answer that parses.
-    `verified` is true or false when something judged the answer and None when
-    nothing could; `verified_by` names what judged.
+    `verified` is true when checks passed the step that states the answer and failed
+    no other, false when a check failed a step of the path, and None otherwise;
+    `verified_by` names the checks that decided. See `verification`.
     """
 
     question: str
@@ -142,3 +146,20 @@ class Solution(Frozen):
     def __str__(self) -> str:
         """The steps, then the answer and why the search stopped."""
         return f"{self.text.rstrip()}\n-> {self.answer} ({self.stopped})"
+
+
+def verification(steps: Sequence[SolutionStep]) -> tuple[bool | None, tuple[str, ...]]:
+    """Whether a path is verified, and by which checks.
+
+    Args:
+        steps: The path; the last step states the answer.
+
+    Returns:
+        False and the names of the checks that failed a step; else True and the
+        names of those that passed the last step; else None and nothing.
+    """
+    for verdict, judged in (("failed", steps), ("passed", steps[-1:])):
+        checks = (check for step in judged for check in step.checks)
+        if names := dict.fromkeys(check.name for check in checks if check.verdict == verdict):
+            return verdict == "passed", tuple(names)
+    return None, ()

@@ -107,7 +107,8 @@ class QStarState(QStarInput, QStarOutput, total=False):
     nodes: NodesChannel
     """Written by propose_step (and answer, for a fallback)."""
     stats: StatsChannel
-    """Written by select (popped), propose_step (expanded), score_with_q (q ... f)."""
+    """Written by select (popped), propose_step (expanded), score_with_q (q ... f,
+    checks, closed), answer (checks of a fallback)."""
     usage: UsageChannel
     """Every node adds what it spent."""
     collected: list[str]
@@ -181,13 +182,17 @@ class ProposedEvent(TypedDict):
 
 
 class ScoredNode(TypedDict):
-    """A step that was scored; f is None while it is not in the frontier."""
+    """A step that was scored; f is None while it is not in the frontier.
+
+    `closed` says why a check keeps it from being popped, or is None.
+    """
 
     id: str
     text: str
     q: float | None
     reward: float | None
     f: float | None
+    closed: str | None
 
 
 class ScoredEvent(TypedDict):

@@ -61,6 +61,10 @@ class StatRecord(TypedDict, total=False):
     f: float
     popped: int
     """Place in the order of pops; the root is 0."""
+    checks: list[dict[str, str]]
+    """Verdicts on the step, `solution.Check` as JSON types."""
+    closed: str
+    """Why the state is never popped, though nothing is wrong with its place in the tree."""
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
 

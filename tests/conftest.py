@@ -39,6 +39,62 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no accelerator on this machine")
 
 
+TEMPLATE = "{% for m in messages %}<|user|>\n{{ m['content'] }}\n{% endfor %}<|assistant|>\n"
+SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>")
+
+
+@pytest.fixture(scope="session")
+def make_tokenizer():
+    """Every byte is a token, and so is each of the `merged` texts (two characters each)."""
+
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers import models as token_models
+    from transformers import PreTrainedTokenizerFast
+
+    def make(*merged: str, template: str | None = TEMPLATE, thinks: bool = False):
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        spelled = [level.pre_tokenize_str(text)[0][0] for text in merged]
+        pairs = [(text[0], text[1]) for text in spelled]
+        tokens = [*SPECIAL, *alphabet, *("".join(pair) for pair in pairs)]
+        tokenizer = Tokenizer(token_models.BPE({token: n for n, token in enumerate(tokens)}, pairs))
+        tokenizer.pre_tokenizer = level
+        tokenizer.decoder = decoders.ByteLevel()
+        made = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            eos_token=SPECIAL[0],
+            additional_special_tokens=list(SPECIAL[1:]),
+            chat_template=template,
+        )
+        if thinks:
+            made.add_tokens(["<think>", "</think>"])
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def llama():
+    """A tiny random Llama."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=len(SPECIAL) + 256,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=160,
+        eos_token_id=0,
+        bos_token_id=None,
+        initializer_range=0.3,  # wide, so that tokens differ clearly in probability
+    )
+    return LlamaForCausalLM(config).eval()
+
+
 @pytest.fixture
 def node():
     """Makes a node of a tree; its id says where it is."""

@@ -298,6 +298,29 @@ async def test_abatch_works_on_sixteen_questions_together():
     assert len(await qstar.abatch([f"question {number}" for number in range(16)])) == 16
 
 
+async def test_abatch_works_on_as_many_questions_as_fill_the_engine_of_the_policy():
+    together = asyncio.Barrier(36)  # half as many again as the 24 whose 4 samples are 96 rows
+
+    class Meeting(ScriptedPolicy):
+        full_rows = 96
+
+        async def asample(self, requests: Any) -> Any:
+            await asyncio.wait_for(together.wait(), 20)
+            return super().sample(requests)
+
+    settings = {"num_trajectories": 1, "num_samples": 4}
+    qstar = QStarChain(Meeting({"": ["x1\n"]}), None, task=TASK, settings=settings)
+    assert len(await qstar.abatch([f"question {number}" for number in range(36)])) == 36
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(0, 16), (40, 60), (384, 128)])
+def test_a_batch_is_never_small_nor_without_bound(rows: int, expected: int):
+    policy = ScriptedPolicy(SCRIPT)
+    policy.full_rows = rows  # type: ignore[attr-defined]
+    assert GreedyChain(policy, task=TASK)._together() == expected
+    assert SelfConsistencyChain(policy, task=TASK, n=64)._together() == 16
+
+
 async def test_sixty_four_questions_at_once_do_not_disturb_each_other():
     questions = [f"question {number}" for number in range(64)]
     qstar = deep_chain()

@@ -212,6 +212,55 @@ def test_a_search_that_finds_no_answer_is_code_4(model, capsys):
     assert "answer  none" in capsys.readouterr().out
 
 
+UNCHECKED = {"": ["Four bags.\n"], "Four bags.\n": ["The answer is 24.\n"]}
+
+
+SCORED = ("--q-model", "log-probability")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ("qstar", *SCORED),
+        ("greedy",),
+        ("self-consistency",),
+        ("best-of-n", *SCORED),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_abstaining_without_a_verified_answer_is_code_4(model, capsys, method):
+    model(UNCHECKED)
+    assert solve(QUESTION, "--method", *method, "--json") == cli.ANSWERED
+    assert Solution.model_validate_json(capsys.readouterr().out).answer == "24"
+    assert solve(QUESTION, "--method", *method, "--json", "--abstain") == cli.NO_ANSWER
+    assert Solution.model_validate_json(capsys.readouterr().out).answer is None
+
+
+def test_abstaining_is_code_4_though_a_budget_ended(model):
+    model(UNCHECKED)
+    flags = ("--q-model", "log-probability", "--max-pops", "2")
+    assert solve(QUESTION, "--json", *flags) == cli.ANSWERED
+    assert solve(QUESTION, "--json", *flags, "--abstain") == cli.NO_ANSWER
+
+
+def test_a_verified_answer_is_told(model, capsys):
+    model(WRITES)
+    assert solve(QUESTION, "--abstain") == cli.ANSWERED
+    shown = capsys.readouterr().out
+    assert "(verified by arithmetic)" in shown
+    assert "4*6=24  ✓" in shown
+
+
+def test_checks_are_chosen_by_name(model, capsys):
+    model({"": ["4*6=25\n"], "4*6=25\n": ["The answer is 25.\n"]})
+    assert solve(QUESTION, "--checks", "none", "--json") == cli.ANSWERED
+    assert Solution.model_validate_json(capsys.readouterr().out).verified is None
+    assert solve(QUESTION, "--method", "greedy", "--checks", "arithmetic") == cli.ANSWERED
+    assert "(refuted by arithmetic)" in capsys.readouterr().out
+    assert solve(QUESTION, "--checks", "spelling") == cli.USAGE
+    assert "unknown check 'spelling'" in one_line(capsys.readouterr().err)
+
+
 def test_a_model_that_fails_is_one_line_and_code_1(model, capsys):
     def script(text):
         raise RuntimeError("out of\nmemory \x1b[2J")

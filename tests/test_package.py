@@ -44,6 +44,17 @@ def test_a_search_with_a_scripted_model_needs_no_torch():
     assert not {name.partition(".")[0] for name in loaded} & {"torch", "transformers"}
 
 
+def test_checking_arithmetic_needs_no_computer_algebra():
+    loaded = modules_after(
+        "from langchain_qstar.checks.running import StepChecks, resolve_checks;"
+        "from langchain_qstar.tasks import get_task;"
+        "from langchain_qstar.protocols import State;"
+        "resolve_checks(None, get_task('nano')).judge(State('?'), '2+3=5');"
+        "assert get_task('gsm8k').equivalent('1/2', '0.5')"
+    )
+    assert not {name.partition(".")[0] for name in loaded} & {"sympy", "math_verify"}
+
+
 @pytest.mark.parametrize("name", langchain_qstar.__all__)
 def test_every_public_name_loads(name):
     assert getattr(langchain_qstar, name) is not None

@@ -96,3 +96,36 @@ def test_html_draws_a_tree_deeper_than_the_call_stack(node, solution):
 
 def test_html_is_the_same_for_a_solution_read_from_a_file(solution):
     assert solution_html(json.loads(solution().model_dump_json())) == html(solution())
+
+
+def test_verdicts_stand_beside_steps_and_the_answer(solution, node):
+    failed = {"name": "sums", "verdict": "failed", "reason": "3+5=9: 3+5 is <8>"}
+    passed = {"name": "sums", "verdict": "passed", "reason": "1 equation holds"}
+    unknown = {"name": "sums", "verdict": "not_checkable", "reason": "no equation"}
+    page = html(
+        solution(
+            verified=True,
+            verified_by=("sums",),
+            steps=(
+                SolutionStep(text="3+4=7\n", checks=(passed, unknown)),
+                SolutionStep(text="The answer is 7.\n", checks=(unknown,)),
+            ),
+            tree=(
+                node("0", "", popped=0),
+                node("0.0", "3+5=9\n", checks=(failed,), closed="sums: 3+5=9"),
+            ),
+        )
+    )
+    assert "3+4=7 ✓</li>" in page
+    assert "The answer is 7.</li>" in page
+    assert "7</b> (verified by sums)" in page
+    assert "3+5=9 ✗ 3+5=9: 3+5 is &lt;8&gt;" in page
+    assert "line-through" in page
+
+
+def test_a_file_without_verdicts_renders_too(solution):
+    value = solution().model_dump(mode="json")
+    for part in (*value["steps"], *value["tree"]):
+        part.pop("checks", None)
+        part.pop("closed", None)
+    assert "3+4=7" in solution_html(value)

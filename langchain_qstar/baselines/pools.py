@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from langchain_qstar.baselines.solving import Sampled, vote
 from langchain_qstar.models.steps import split_steps
-from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, State, StepScorer, Task
+from langchain_qstar.protocols import (
+    Policy,
+    SampleRequest,
+    ScoreRequest,
+    State,
+    Step,
+    StepScorer,
+    Task,
+)
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.tree import ROOT
 
@@ -106,6 +114,23 @@ def majority(task: Task) -> Choose:
 
     def choose(pool: Pool, n: int) -> str | None:
         votes, _ = vote(pool.samples[:n], task)
+        return votes[0].answer if votes else None
+
+    return choose
+
+
+def unfailed(task: Task, failed: Callable[[str, Step], bool]) -> Choose:
+    """Self-consistency of the samples without a failed step; of all when each has one.
+
+    Args:
+        task: When two answers are the same.
+        failed: `(question, step)`: whether a check fails the step.
+    """
+
+    def choose(pool: Pool, n: int) -> str | None:
+        samples = pool.samples[:n]
+        kept = [s for s in samples if not any(failed(pool.question, step) for step in s.steps)]
+        votes, _ = vote(kept or samples, task)
         return votes[0].answer if votes else None
 
     return choose

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from langchain_qstar.chains import SolverChain
+from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.problems.generator import Problem
 from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Solution
@@ -23,6 +24,7 @@ class Row:
     steps: int
     right: bool
     answer: str | None
+    """None when none was found: counted apart from a wrong one."""
     tokens: int
     completions: int
     stopped: str
@@ -35,7 +37,7 @@ def row_of(method: str, number: int, problem: Problem, solution: Solution, task:
         method=method,
         number=number,
         steps=problem.steps,
-        right=answer is not None and task.equivalent(answer, str(problem.answer)),
+        right=grade(answer, str(problem.answer), task) == "right",
         answer=answer,
         tokens=solution.usage.completion_tokens,
         completions=solution.usage.completions,

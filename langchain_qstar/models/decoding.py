@@ -1,344 +1,242 @@
-"""The decode loop: distinct prompts read once, then one token per row and step.
-
-Prompts are left-padded and read once each; their keys and values are copied per
-sample; rows that end leave the batch, so stragglers are cheap. Works for any
-Hugging Face causal LM with a `DynamicCache`.
-"""
+"""The backend for transformers models: reads, draws and advances on torch."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
-from langchain_qstar.models.drawing import draw, seed_tensor, uniforms
-from langchain_qstar.models.text import TextCodec
-from langchain_qstar.protocols import Finish
+from langchain_qstar.models.backend import Floats, Start
+from langchain_qstar.models.branches import Branches
+from langchain_qstar.models.draws import Draws
+from langchain_qstar.models.forward import (
+    CausalModel,
+    Chain,
+    Fork,
+    Output,
+    following_logprobs,
+    out_of_memory,
+)
+from langchain_qstar.models.kv_tree import Node
 
-_KEEP_SHARE: Final = 0.75
-"""Rows are dropped from the cache once fewer than this share are alive: each
-drop copies the cache, each dead row costs its share of a step."""
 
-_ROOM: Final = 64
-"""Least number of token places added to the cache at a time."""
+@dataclass(slots=True)
+class State:
+    """What the tree keeps of a segment: its keys and values, and what its last token gave.
 
-
-@dataclass(eq=False, slots=True)
-class Row:
-    """One completion in the making.
-
-    `prompt` are the ids read before it; the fields from `ids` on are results.
-    `cut` holds ids of a token that the end of the step cut (`TextCodec`).
+    A segment that was parted from a longer one has no `logits`. `hidden` are
+    those of `layers`.
     """
 
-    prompt: tuple[int, ...]
-    seed: int
-    limit: int
-    stop: tuple[str, ...]
-    temperature: float
-    top_p: float
-    top_k: int
-    cancelled: Callable[[], bool]
-    ids: list[int] = field(default_factory=list)
-    cut: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    text: str = ""
-    finish: Finish = "length"
-    generated: int = 0
-    reused: int = 0
-    hidden: np.ndarray[Any, Any] | None = None
+    kept: Any
+    logits: torch.Tensor | None = None
+    hidden: Floats | None = None
+    layers: tuple[int, ...] = ()
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A cache layer that writes in place instead of copying itself every token.
+class TransformersBackend:
+    """Runs one causal LM; see `Backend`."""
 
-    `keys` and `values` are views of the used part of larger buffers,
-    [rows, heads, places, size].
-    """
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Start from the prompt's keys and values, [rows, heads, tokens, size]."""
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.dtype, self.device = keys.dtype, keys.device
-        self.is_initialized = True
-        self._hold(keys, values, _ROOM)
-
-    def _hold(self, keys: torch.Tensor, values: torch.Tensor, room: int) -> None:
-        used = keys.shape[-2]
-        shape = (*keys.shape[:2], used + room)
-        self._key_buffer = keys.new_empty((*shape, keys.shape[-1]))
-        self._value_buffer = values.new_empty((*shape, values.shape[-1]))
-        self._key_buffer[:, :, :used] = keys
-        self._value_buffer[:, :, :used] = values
-        self._show(used)
-
-    def _show(self, used: int) -> tuple[torch.Tensor, torch.Tensor]:
-        self._used = used
-        self.keys = keys = self._key_buffer[:, :, :used]
-        self.values = values = self._value_buffer[:, :, :used]
-        return keys, values
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append the new tokens and return all keys and values so far."""
-        used, end = self._used, self._used + key_states.shape[-2]
-        if end > self._key_buffer.shape[-2]:
-            self._hold(*self._show(used), max(_ROOM, used // 2, end - used))
-        self._key_buffer[:, :, used:end] = key_states
-        self._value_buffer[:, :, used:end] = value_states
-        return self._show(end)
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Make `indices` the rows: any of the old ones, any number of times."""
-        # Whole buffers: copying contiguous memory is far faster than views.
-        self._key_buffer = self._key_buffer.index_select(0, indices)
-        self._value_buffer = self._value_buffer.index_select(0, indices)
-        self._show(self._used)
-
-
-def pad_left(
-    paths: Sequence[Sequence[int]], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask and positions, int64 [n, longest], with padding on the left."""
-    longest = max(len(path) for path in paths)
-    ids = np.zeros((len(paths), longest), dtype=np.int64)
-    mask = np.zeros((len(paths), longest), dtype=np.int64)
-    for row, path in enumerate(paths):
-        ids[row, longest - len(path) :] = path
-        mask[row, longest - len(path) :] = 1
-    positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
-    return (
-        torch.from_numpy(ids).to(device),
-        torch.from_numpy(mask).to(device),
-        torch.from_numpy(positions).to(device),
-    )
-
-
-class Decoder:
-    """Runs rows through one model. Used from one thread."""
-
-    def __init__(self, model: Any, codec: TextCodec, eos: Sequence[int]) -> None:
-        """Bind a causal LM in evaluation mode, its codec and its end tokens."""
+    def __init__(self, model: CausalModel, branches: Branches, threads: int | None = None) -> None:
+        """Run `model` with its branches held by `branches`, on so many CPU threads."""
         self.model = model
-        self.codec = codec
-        self.device: torch.device = model.device
-        self.layers: tuple[int, ...] = ()
-        """Indices into `hidden_states` recorded for finished steps; none by default."""
-        vocabulary = model.config.get_text_config().vocab_size
-        self.vocabulary = int(vocabulary)
-        self.is_eos = np.zeros(self.vocabulary, dtype=bool)
-        self.is_eos[[token for token in eos if token < self.vocabulary]] = True
-        accepted = inspect.signature(model.forward).parameters
-        self._positions = "position_ids" in accepted
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self.vocabulary = model.vocabulary
+        self._branches = branches
+        self._threads = threads
+        self._draws = Draws(model.device)
+        self._last: Output | None = None
 
-    def forward(
-        self,
-        ids: torch.Tensor,
-        mask: torch.Tensor,
-        positions: torch.Tensor,
-        cache: DynamicCache | None = None,
-        *,
-        hidden: bool = False,
-        last_only: bool = True,
-    ) -> Any:
-        """One forward pass of the model; arguments int64 [n, tokens]."""
-        extra: dict[str, Any] = dict(self._last_only) if last_only else {}
-        if self._positions:
-            extra["position_ids"] = positions
-        return self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            output_hidden_states=hidden,
-            **extra,
-        )
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Hidden layers recorded for the ends of nodes."""
+        return self.model.layers
 
-    def run(self, rows: Sequence[Row], closing: Callable[[], bool]) -> None:
-        """Complete all rows as one batch, writing the results into them."""
-        _Batch(self, rows, closing).run()
+    @layers.setter
+    def layers(self, layers: tuple[int, ...]) -> None:
+        if layers != self.model.layers and self._last is not None:
+            self._last.hidden = None  # those of other layers
+        self.model.layers = layers
 
+    @property
+    def bytes(self) -> int:
+        """Memory held for running branches."""
+        return self._branches.bytes
 
-class _Batch:
-    """The state of one run: which row sits in which slot of the cache."""
+    def prepare(self) -> None:
+        """See `Backend`."""
+        if self._threads is not None:
+            # Holds for this thread only: callers keep their own setting.
+            torch.set_num_threads(self._threads)
 
-    def __init__(self, decoder: Decoder, rows: Sequence[Row], closing: Callable[[], bool]) -> None:
-        self.decoder = decoder
-        self.closing = closing
-        self.rows = list(rows)
-        self.device = decoder.device
-        count = len(self.rows)
-        self.slots = np.arange(count)  # slot -> row
-        self.live = np.ones(count, dtype=bool)  # by slot: still drawing tokens
-        self.settling: list[int] = []  # slots whose last token is yet to be read
-        self.limits = np.array([row.limit for row in self.rows])
-        longest = int(self.limits.max())
-        self.history = np.zeros((count, longest), dtype=np.int64)
-        self.scores = np.zeros((count, longest), dtype=np.float32)
-        self.checks = self._stop_tables()
-        self._load_settings()
+    def split(self, state: State, count: int) -> tuple[State, State] | None:
+        """See `Backend`."""
+        parts = self._branches.split(state.kept, count)
+        if parts is None:
+            return None
+        return State(parts[0]), State(parts[1], state.logits, state.hidden, state.layers)
 
-    def _stop_tables(self) -> np.ndarray[Any, Any]:
-        """By row, which tokens call for a look at the text: bool [rows, vocabulary]."""
-        size = self.decoder.vocabulary
-        kinds: dict[tuple[str, ...], int] = {}
-        self.kind = np.array([kinds.setdefault(row.stop, len(kinds)) for row in self.rows])
-        tables = [self.decoder.codec.may_complete(stop, size) for stop in kinds]
-        return np.stack(tables) | self.decoder.is_eos
+    def can_start(self, state: State | None) -> bool:
+        """See `Backend`."""
+        return state is not None and state.logits is not None
 
-    def _load_settings(self) -> None:
-        rows = self.rows
-        self.seeds = seed_tensor([row.seed for row in rows], self.device)
+    def next_logprobs(self, state: State, tokens: Sequence[int]) -> list[float]:
+        """See `Backend`."""
+        assert state.logits is not None
+        with _careful():
+            scores = state.logits.float().log_softmax(dim=-1)
+            (chosen,) = self.model.indices(tokens)
+            values: list[float] = scores[chosen].tolist()
+        return values
 
-        def on_device(values: list[Any], dtype: torch.dtype) -> torch.Tensor:
-            return torch.tensor(values, dtype=dtype, device=self.device)
+    def hidden(self, state: State | None, layers: tuple[int, ...]) -> Floats | None:
+        """See `Backend`."""
+        return state.hidden if state is not None and state.layers == layers else None
 
-        self.temperature = on_device([row.temperature for row in rows], torch.float32)
-        self.truncates = any(row.top_p < 1 or row.top_k > 0 for row in rows)
-        self.top_p = on_device([row.top_p for row in rows], torch.float32)
-        self.top_k = on_device([row.top_k for row in rows], torch.int64)
+    def read(
+        self, chains: Sequence[Sequence[Node]], *, scored: bool
+    ) -> list[list[tuple[State, int]]]:
+        """See `Backend`."""
+        with _careful():
+            # One list for each path, so that chains below the same one are seen to be.
+            paths = {parent: _kept_of(parent) for parent in map(_parent_of, chains)}
+            asked = [
+                Chain(paths[parent], parent.length, [node.tokens for node in nodes])
+                for nodes, parent in ((nodes, _parent_of(nodes)) for nodes in chains)
+            ]
+            readings = self._branches.read(asked, scored=scored)
+            for nodes, reading in zip(chains, readings, strict=True):
+                if scored:
+                    _note_logprobs(nodes, reading.logprobs)
+            return [
+                [
+                    self._sized(State(each.kept, each.logits, _on_host(each.hidden), self.layers))
+                    for each in reading.segments
+                ]
+                for reading in readings
+            ]
 
-    def run(self) -> None:
-        """Read the prompts, then draw tokens until every row has ended."""
-        logits = self._read_prompts()
-        position = 0
-        while True:
-            tokens = self._draw(logits, position)
-            position += 1
-            self._drop_cancelled()
-            if not self.live.any() and not self.settling:
-                return
-            tokens = self._compact(tokens)
-            logits = self._advance(tokens)
-            if not self.live.any():
-                return
-
-    def _read_prompts(self) -> torch.Tensor:
-        """Read each distinct prompt once, then give every row a copy: [rows, vocabulary]."""
-        index: dict[tuple[int, ...], int] = {}
-        of_row = []
-        for row in self.rows:
-            row.reused = len(row.prompt) if row.prompt in index else 0
-            of_row.append(index.setdefault(row.prompt, len(index)))
-        ids, mask, positions = pad_left(list(index), self.device)
-        self.cache = DynamicCache(config=self.decoder.model.config)
-        output = self.decoder.forward(ids, mask, positions, self.cache)
-        chosen = torch.tensor(of_row, device=self.device)
-        for place, layer in enumerate(self.cache.layers):
-            # Sliding and linear layers keep their own kind of cache.
-            if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
-                continue
-            self.cache.layers[place] = RoomyLayer(layer.keys, layer.values)
-        if len(index) < len(of_row):
-            self.cache.batch_select_indices(chosen)
-        self.mask = mask[chosen]
-        self.lengths = self.mask.sum(dim=1)
-        logits: torch.Tensor = output.logits[:, -1][chosen]
-        return logits
-
-    def _draw(self, logits: torch.Tensor, position: int) -> torch.Tensor:
-        """Draw a token for every slot and end the rows it ends."""
-        tokens, logprobs = draw(
-            logits,
-            uniforms(self.seeds, position),
-            self.temperature,
-            self.top_p if self.truncates else None,
-            self.top_k if self.truncates else None,
-        )
-        drawn, scores = tokens.cpu().numpy(), logprobs.cpu().numpy()
-        rows = self.slots[self.live]
-        self.history[rows, position] = drawn[self.live]
-        self.scores[rows, position] = scores[self.live]
-        notable = self.checks[self.kind[self.slots], drawn] | (
-            self.limits[self.slots] <= position + 1
-        )
-        for slot in np.flatnonzero(self.live & notable):
-            self._look_at(int(slot), int(drawn[slot]), position + 1)
-        return tokens
-
-    def _look_at(self, slot: int, token: int, generated: int) -> None:
-        """End the row in `slot` if its latest token ends it."""
-        number = int(self.slots[slot])
-        row = self.rows[number]
-        ids: list[int] = self.history[number, :generated].tolist()
-        codec = self.decoder.codec
-        if self.decoder.is_eos[token]:
-            row.finish, row.ids = "eos", ids[:-1]
-            row.text = codec.decode(row.ids, row.prompt)
-        elif (cut := codec.cut_at_stop(ids, row.stop, row.prompt)) is not None:
-            row.finish = "stop"
-            row.text, row.ids, row.cut = cut
-        elif generated >= row.limit:
-            row.finish, row.ids = "length", ids
-            row.text = codec.decode(ids, row.prompt)
-        else:
-            return
-        self._end(slot, generated)
-
-    def _end(self, slot: int, generated: int) -> None:
-        number = int(self.slots[slot])
-        row = self.rows[number]
-        row.generated = generated
-        row.logprobs = self.scores[number, : len(row.ids)].tolist()
-        if row.cut:
-            # The first id carries what was drawn, so the sum stays the
-            # log-probability of the tokens the model really produced.
-            drawn = float(self.scores[number, len(row.ids) : generated].sum())
-            row.logprobs += [drawn] + [0.0] * (len(row.cut) - 1)
-        self.live[slot] = False
-        if self.decoder.layers and row.finish == "stop" and not row.cut:
-            self.settling.append(slot)
-
-    def _drop_cancelled(self) -> None:
-        closing = self.closing()
-        for slot in np.flatnonzero(self.live):
-            row = self.rows[self.slots[slot]]
-            if closing or row.cancelled():
-                row.finish = "cancelled"
-                self.live[slot] = False
-
-    def _compact(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Drop ended rows from the cache once there are enough of them."""
-        needed = self.live.copy()
-        needed[self.settling] = True
-        if needed.mean() > _KEEP_SHARE:
-            return tokens
-        kept = np.flatnonzero(needed)
-        place = {int(slot): new for new, slot in enumerate(kept)}
-        self.settling = [place[slot] for slot in self.settling]
-        self.slots, self.live = self.slots[kept], self.live[kept]
-        chosen = torch.from_numpy(kept).to(self.device)
-        self.cache.batch_select_indices(chosen)
-        for name in ("seeds", "temperature", "top_p", "top_k", "mask", "lengths"):
-            setattr(self, name, getattr(self, name)[chosen])
-        return tokens[chosen]
-
-    def _advance(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Feed the latest token of every slot; logits [slots, vocabulary]."""
-        self.mask = torch.cat([self.mask, self.mask.new_ones((len(tokens), 1))], dim=1)
-        output = self.decoder.forward(
-            tokens[:, None],
-            self.mask,
-            self.lengths[:, None],
-            self.cache,
-            hidden=bool(self.settling),
-        )
-        self.lengths = self.lengths + 1
-        if self.settling:
-            states = torch.cat(
-                [output.hidden_states[layer][self.settling, -1] for layer in self.decoder.layers],
-                dim=-1,
+    def join(self, starts: Sequence[Start]) -> None:
+        """See `Backend`."""
+        with _careful():
+            self._branches.join(
+                [
+                    Fork(
+                        _kept_of(start.leaf),
+                        start.leaf.length,
+                        len(start.samplings),
+                        start.limit,
+                    )
+                    for start in starts
+                ]
             )
-            for slot, hidden in zip(self.settling, states.float().cpu().numpy(), strict=True):
-                self.rows[self.slots[slot]].hidden = hidden
-            self.settling = []
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits
+            counts = torch.tensor([len(start.samplings) for start in starts])
+            states = [start.leaf.state for start in starts]
+            logits = torch.stack([state.logits for state in states])
+            logits = logits.repeat_interleave(counts.to(logits.device), dim=0)
+            self._last = _joined(self._last, logits)
+            self._draws.join(starts)
+
+    def draw(self) -> tuple[list[int], list[float]]:
+        """See `Backend`."""
+        with _careful():
+            assert self._last is not None
+            tokens, logprobs = self._draws.draw(self._last.logits)
+            return tokens.tolist(), logprobs.tolist()
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """See `Backend`."""
+        with _careful():
+            self._last = self._branches.advance(tokens)
+            self._draws.advance(tokens)
+
+    def take(self, number: int) -> tuple[State, int]:
+        """See `Backend`."""
+        with _careful():
+            assert self._last is not None
+            hidden = self._last.hidden
+            return self._sized(
+                State(
+                    self._branches.take(number),
+                    self._last.logits[number].clone(),
+                    None if hidden is None else _on_host(hidden[number]),
+                    () if hidden is None else self.layers,
+                )
+            )
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """See `Backend`."""
+        with _careful():
+            self._branches.keep(numbers)
+            assert self._last is not None
+            (rows,) = self.model.indices(numbers)
+            hidden = self._last.hidden
+            self._last = (
+                Output(self._last.logits[rows], None if hidden is None else hidden[rows])
+                if numbers
+                else None
+            )
+            self._draws.keep(numbers, rows)
+
+    def reset(self) -> None:
+        """See `Backend`."""
+        self._branches.reset()
+        self._draws = Draws(self.model.device)
+        self._last = None
+
+    def _sized(self, state: State) -> tuple[State, int]:
+        size = self._branches.size_of(state.kept)
+        size += 0 if state.logits is None else state.logits.nbytes
+        return state, size + (0 if state.hidden is None else state.hidden.nbytes)
+
+
+def _parent_of(chain: Sequence[Node]) -> Node:
+    parent = chain[0].parent
+    assert parent is not None
+    return parent
+
+
+def _kept_of(leaf: Node) -> list[Any]:
+    """What is kept of every segment down to `leaf`."""
+    return [node.state.kept for node in leaf.path()]
+
+
+def _joined(running: Output | None, logits: torch.Tensor) -> Output:
+    """Running branches, and new ones, which have no hidden states before they read a token."""
+    if running is None:
+        return Output(logits, None)
+    hidden = running.hidden
+    if hidden is not None:
+        hidden = torch.cat([hidden, hidden.new_zeros((len(logits), hidden.shape[1]))])
+    return Output(torch.cat([running.logits, logits]), hidden)
+
+
+def _on_host(hidden: torch.Tensor | None) -> Floats | None:
+    return None if hidden is None else hidden.cpu().numpy()
+
+
+def _note_logprobs(nodes: Sequence[Node], after_first: Sequence[float]) -> None:
+    """Give nodes of a chain their log-probabilities, as far as they are known.
+
+    That of the very first token follows from the logits before it, if there are any.
+    """
+    state = _parent_of(nodes).state
+    values = [math.nan, *after_first]
+    if state is not None and state.logits is not None:
+        first = torch.tensor(nodes[0].tokens[:1], device=state.logits.device)
+        values[0] = following_logprobs(state.logits[None], first)[0]
+    for node in nodes:
+        count = len(node.tokens)
+        own, values = tuple(values[:count]), values[count:]
+        if not math.isnan(own[0]):
+            node.logprobs = own
+
+
+@contextmanager
+def _careful() -> Iterator[None]:
+    """No gradients, and one type of error when memory runs out."""
+    with torch.inference_mode(), out_of_memory():
+        yield

@@ -1,25 +1,20 @@
 """One thread per loaded model, and the queue in front of it.
 
 Callers submit work from any thread or event loop and wait on a future. The
-thread takes everything that is queued as one batch, because rows of a batch
-are nearly free next to the weights they share. Nothing here knows torch.
+thread hands everything that is queued to its worker before each step of it, so
+new work joins what is running. Nothing here knows what a step is.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from langchain_qstar.errors import ModelError
-
-GRACE_SECONDS: Final = 0.005
-"""How long a batch waits for callers that the previous batch answered."""
 
 JOIN_SECONDS: Final = 5.0
 
@@ -47,30 +42,54 @@ class Job:
             self.future.set_exception(error)
 
 
-Serve = Callable[[list[Job], Callable[[], bool]], None]
-"""`(jobs, closing)`: resolve every job; return early once `closing()` is true."""
+class Worker(Protocol):
+    """What runs on the thread of an engine."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a `step` would do anything."""
+        ...
+
+    def begin(self) -> None:
+        """Called once, when the thread starts."""
+        ...
+
+    def admit(self, job: Job) -> None:
+        """Take a job; resolve or fail it now or in a later step."""
+        ...
+
+    def step(self) -> None:
+        """Do a little of the work in hand."""
+        ...
+
+    def abandon(self) -> None:
+        """Drop all work in hand and what it holds; somebody else fails the jobs."""
+        ...
+
+    def end(self) -> None:
+        """Drop everything; nothing is called after it."""
+        ...
 
 
 class Engine:
-    """A daemon thread that serves batches of jobs.
+    """A daemon thread that runs a worker.
 
     The thread starts with the first job and ends with `close`. It holds the
-    `serve` callable and no reference to whoever owns the engine, so an owner
-    can close it from a finaliser. If the thread dies, every waiting and every
-    later job fails with `ModelError`.
+    worker and no reference to whoever owns the engine, so an owner can close it
+    from a finaliser. If the thread dies, every waiting and every later job
+    fails with `ModelError`, whose cause is what killed it.
     """
 
-    def __init__(self, name: str, serve: Serve) -> None:
+    def __init__(self, name: str, worker: Worker) -> None:
         """Prepare the engine; no thread is started yet.
 
         Args:
             name: Name of the thread, and of the model in error messages.
-            serve: Resolves a batch of jobs. What it raises as an `Exception`
-                fails the jobs of that batch only; anything worse ends the
-                thread.
+            worker: Does the jobs. What it raises as an `Exception` fails the
+                jobs in hand only; anything worse ends the thread.
         """
         self.name = name
-        self._serve = serve
+        self._worker = worker
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -110,53 +129,45 @@ class Engine:
 
     def _run(self) -> None:
         ended = ModelError(f"model {self.name} was closed")
-        batch: list[Job] = []
+        jobs: list[Job] = []
         try:
+            self._worker.begin()
             while not self._closing.is_set():
-                batch = self._take(expected=len(batch))
-                if batch:
-                    self._serve_batch(batch)
+                jobs = [job for job in jobs if not job.future.done()]
+                new = self._take(wait=not self._worker.busy)
+                jobs += new
+                self._advance(new, jobs)
         except BaseException as error:  # noqa: BLE001 - callers would wait for ever
             ended = ModelError(f"the thread of model {self.name} died: {error!r}")
             ended.__cause__ = error
         finally:
-            self._end(ended, batch)
+            self._end(ended, jobs)
 
-    def _serve_batch(self, batch: list[Job]) -> None:
+    def _advance(self, new: list[Job], jobs: list[Job]) -> None:
         try:
-            self._serve(batch, self._closing.is_set)
+            for job in new:
+                self._worker.admit(job)
+            self._worker.step()
         except Exception as error:  # noqa: BLE001 - raised again in every caller
+            self._worker.abandon()
             failed = ModelError(f"model {self.name} failed: {error}")
             failed.__cause__ = error
-            for job in batch:
+            for job in jobs:
                 job.fail(failed)
 
-    def _take(self, expected: int) -> list[Job]:
-        """Wait for a job, then take all that is queued.
-
-        Callers answered together come back together, a little apart. Waiting a
-        moment for as many as last time keeps them in one batch; a single
-        caller never waits.
-        """
+    def _take(self, *, wait: bool) -> list[Job]:
+        """All jobs that are queued; with `wait`, at least one unless the engine is closed."""
         jobs: list[Job] = []
-        deadline = None
-        while True:
-            try:
-                if deadline is None:
-                    job = self._inbox.get()
-                    deadline = time.monotonic() + GRACE_SECONDS
-                elif len(jobs) < expected:
-                    job = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
-                else:
-                    job = self._inbox.get_nowait()
-            except queue.Empty:
-                return jobs
-            if job is None:
-                return jobs
-            if not job.cancelled:
-                jobs.append(job)
+        with suppress(queue.Empty):
+            while True:
+                job = self._inbox.get() if wait and not jobs else self._inbox.get_nowait()
+                if job is None:
+                    break
+                if not job.cancelled:
+                    jobs.append(job)
+        return jobs
 
-    def _end(self, reason: ModelError, batch: list[Job]) -> None:
+    def _end(self, reason: ModelError, jobs: list[Job]) -> None:
         with self._lock:
             self._ended = self._ended or reason
             while True:
@@ -165,6 +176,8 @@ class Engine:
                 except queue.Empty:
                     break
                 if job is not None:
-                    batch.append(job)
-        for job in batch:
+                    jobs.append(job)
+        for job in jobs:
             job.fail(reason)
+        with suppress(Exception):  # a dead device must not hide why it died
+            self._worker.end()

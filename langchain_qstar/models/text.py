@@ -1,21 +1,31 @@
 """Between text and token ids: one tokenizer, used from one place.
 
 Text that was generated is never tokenised again; prompts, prefills and foreign
-steps are, each on its own.
+steps are, each on its own. Thoughts are recognised by `<think>` and `</think>`
+where these are single tokens, as in Qwen3 and DeepSeek-R1, and nowhere else.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 
+from langchain_qstar.errors import ModelSpecError
+
 _CONTEXT: Final = 8
 """Tokens before a piece of text that decide how its first token decodes."""
 
+
+PLAIN: Final = "plain"
+"""A chat template's name for joining messages as text, as a model without chat training needs."""
+
+_THINK_TAGS: Final = ("<think>", "</think>")
+_NO_THOUGHT: Final = "\n</think>\n\n"
+"""What ends a thought that a template has opened, before it began."""
 
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 """The warning of transformers that is switched off."""
@@ -24,9 +34,24 @@ _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 class TextCodec:
     """Encodes prompts and decodes generated tokens with a Hugging Face tokenizer."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        """Wrap `tokenizer`, which must not be reconfigured afterwards."""
+    def __init__(self, tokenizer: Any, chat_template: str | None = None) -> None:
+        """Wrap `tokenizer`, which must not be reconfigured afterwards.
+
+        Args:
+            tokenizer: Of transformers.
+            chat_template: Jinja text to use instead of the tokenizer's own, or
+                `PLAIN`.
+
+        Raises:
+            ModelSpecError: There is no chat template.
+        """
         self.tokenizer = tokenizer
+        self._template = chat_template or getattr(tokenizer, "chat_template", None)
+        if not self._template:
+            raise ModelSpecError(
+                "the tokenizer has no chat template; for a model without chat training use "
+                'TransformersPolicy(..., chat_template="plain")'
+            )
         # Texts longer than the window are our own, one-line `QuestionError`.
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
@@ -42,22 +67,69 @@ class TextCodec:
         with self._lock:
             return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def _prompt(self, messages: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
-        """Ids of the rendered chat, ready for the assistant's first token.
+    def _prompt(
+        self,
+        messages: tuple[tuple[str, str], ...],
+        thinking: bool = False,  # noqa: FBT001, FBT002
+    ) -> tuple[int, ...]:
+        """Ids of the rendered chat, ready for the assistant's next token.
 
-        Without a chat template the contents are joined by blank lines and the
-        tokenizer adds its own start token, if it has one.
+        A last message of the role `assistant` is continued. Under `PLAIN` the
+        contents are joined by blank lines and the tokenizer adds its own start
+        token, if it has one.
+
+        Args:
+            messages: (role, content) pairs.
+            thinking: Whether the model may think before it answers, where its
+                template has a switch for that or opens a thought by itself.
         """
-        if getattr(self.tokenizer, "chat_template", None):
-            chat = [{"role": role, "content": content} for role, content in messages]
+        if self._template == PLAIN:
+            text = "\n\n".join(content for _, content in messages) + "\n"
             with self._lock:
-                text = self.tokenizer.apply_chat_template(
-                    chat, tokenize=False, add_generation_prompt=True
-                )
-                return tuple(self.tokenizer.encode(text, add_special_tokens=False))
-        text = "\n\n".join(content for _, content in messages) + "\n"
+                return tuple(self.tokenizer.encode(text))
+        text = self._rendered(messages, thinking=thinking)
+        if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
+            text = text.rstrip() + _NO_THOUGHT
         with self._lock:
-            return tuple(self.tokenizer.encode(text))
+            return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _rendered(self, messages: tuple[tuple[str, str], ...], *, thinking: bool) -> str:
+        continued = messages[-1][0] == "assistant"
+        switch = {"enable_thinking": thinking} if "enable_thinking" in str(self._template) else {}
+        with self._lock:
+            try:
+                text: str = self.tokenizer.apply_chat_template(
+                    [{"role": role, "content": content} for role, content in messages],
+                    chat_template=self._template if isinstance(self._template, str) else None,
+                    tokenize=False,
+                    add_generation_prompt=not continued,
+                    continue_final_message=continued,
+                    **switch,
+                )
+            except Exception as error:
+                # Templates raise what they like, over several lines.
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                raise ModelSpecError(f"the chat template refuses the messages: {reason}") from error
+        return text
+
+    @cached_property
+    def think_tags(self) -> tuple[int, int] | None:
+        """The tokens that begin and end a thought, if the tokenizer has them."""
+        ids = [self.tokenizer.convert_tokens_to_ids(tag) for tag in _THINK_TAGS]
+        known = [
+            number is not None and self.tokenizer.convert_ids_to_tokens(number) == tag
+            for number, tag in zip(ids, _THINK_TAGS, strict=True)
+        ]
+        return (int(ids[0]), int(ids[1])) if all(known) else None
+
+    def in_thought(self, prompt: Sequence[int]) -> bool:
+        """Whether `prompt` leaves a thought open."""
+        if self.think_tags is None:
+            return False
+        for token in reversed(prompt):
+            if token in self.think_tags:
+                return bool(token == self.think_tags[0])
+        return False
 
     def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
         """Text of `ids` as it reads after the tokens `after`.

@@ -1,306 +1,43 @@
-"""A Hugging Face causal language model as a policy.
+"""A Hugging Face causal language model as a policy; see `local.py` for what it does.
 
-One engine thread per loaded model takes everything that is queued as one batch
-(`decoding.py`). Results depend on the request and its seeds, not on the batch:
-exactly so in fp32 up to the rounding of batched matrix products.
-
-Rules of a completion:
-- A stop string is kept as the end of the text. When it ends inside a token,
-  the text is cut there; that token is left out of `token_ids` and the part of
-  it before the cut is tokenised alone, so ids and text always agree.
-- An end-of-sequence token is in neither text nor `token_ids`, but it counts in
-  `generated`.
-- Tokens of a prefill are part of `token_ids` with log-probability 0: they were
-  given, not drawn.
-- A trajectory that has filled the window ends with finish `length` and no
-  text; a question that fills it by itself raises `QuestionError`.
-
-It does not: share the reading of prompts between calls, admit rows into a
-running batch, stream, or run on several devices.
+It does not stream, and it does not spread one model's rows over several copies
+of it. In 16 bits the batch a row sits in can change a token that was nearly a
+tie; replay finished steps from their recorded ids.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import numpy as np
-
-from langchain_qstar.errors import MissingExtraError, ModelSpecError, QuestionError
-from langchain_qstar.models.engine import Engine, Job
-from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+from langchain_qstar.errors import MissingExtraError, ModelSpecError, SettingsError
+from langchain_qstar.models.local import LocalPolicy
+from langchain_qstar.models.translation import Limits
 
 try:
     import torch
-    import transformers
 
-    from langchain_qstar.models.decoding import Decoder, Row, pad_left
+    from langchain_qstar.models.architecture import branches_for
+    from langchain_qstar.models.decoding import TransformersBackend
+    from langchain_qstar.models.forward import CausalModel
+    from langchain_qstar.models.loading import load
     from langchain_qstar.models.text import TextCodec
 except ImportError as error:
     if (error.name or "").startswith("langchain_qstar"):
         raise
     raise MissingExtraError(error.name or "transformers", "transformers") from error
 
-Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
-
-_CACHED_STATES: Final = 16384
 _SMALL: Final = 10_000_000
 """Parameters below which a model on the CPU gets one thread."""
 
-_FORWARD_TOKENS: Final = 16384
-"""Most padded tokens of one forward pass that reads whole trajectories."""
+_CPU_BYTES: Final = 2**30
+"""Memory on the CPU for what was read, and twice that for running rows."""
+
+_FULL_ROWS: Final = {"cpu": 96, "mps": 96}
+_FULL_ROWS_GPU: Final = 384
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """Work for the engine thread that is not sampling."""
-
-    run: Callable[[], Any]
-
-
-class _HiddenStates:
-    """Hidden states by the token ids that led to them, least recently used out."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._states: OrderedDict[bytes, Floats] = OrderedDict()
-
-    @staticmethod
-    def _key(path: Sequence[int]) -> bytes:
-        return np.asarray(path, dtype=np.int32).tobytes()
-
-    def get(self, path: Sequence[int]) -> Floats | None:
-        key = self._key(path)
-        if key in self._states:
-            self._states.move_to_end(key)
-        return self._states.get(key)
-
-    def put(self, path: Sequence[int], state: Floats) -> None:
-        key = self._key(path)
-        self._states[key] = state
-        self._states.move_to_end(key)
-        if len(self._states) > self._capacity:
-            self._states.popitem(last=False)
-
-    def clear(self) -> None:
-        self._states.clear()
-
-
-class _Server:
-    """What the engine thread runs. It never refers to the policy object."""
-
-    def __init__(
-        self,
-        model: Any,
-        codec: TextCodec,
-        eos: Sequence[int],
-        *,
-        max_rows: int,
-        threads: int | None,
-    ) -> None:
-        self.codec = codec
-        self._threads = threads
-        self.decoder = Decoder(model, codec, eos)
-        self.hidden = _HiddenStates(_CACHED_STATES)
-        self.max_rows = max_rows
-        config = model.config.get_text_config()
-        self.window: int | None = getattr(config, "max_position_embeddings", None)
-        self.depth = int(config.num_hidden_layers)
-        self._row_tokens = self._affordable_tokens(model, config)
-
-    @staticmethod
-    def _affordable_tokens(model: Any, config: Any) -> int:
-        """Tokens of keys and values that a batch may hold."""
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        each = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
-        if model.device.type == "cuda":
-            memory = torch.cuda.mem_get_info(model.device)[0] // 3
-        else:
-            memory = 2 * 2**30
-        return max(1, int(memory // each))
-
-    def serve(self, jobs: list[Job], closing: Callable[[], bool]) -> None:
-        """Resolve the jobs: all sampling as one batch, then everything else."""
-        if self._threads is not None and torch.get_num_threads() != self._threads:
-            # Holds for this thread only: callers keep their own setting.
-            torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            self._sample([job for job in jobs if not isinstance(job.payload, _Call)], closing)
-            for job in jobs:
-                if isinstance(job.payload, _Call) and not closing():
-                    job.resolve(job.payload.run())
-
-    def _sample(self, jobs: list[Job], closing: Callable[[], bool]) -> None:
-        prepared: list[tuple[Job, list[list[Row]]]] = []
-        for job in jobs:
-            try:
-                prepared.append((job, [self._rows(request, job) for request in job.payload]))
-            except QuestionError as error:
-                job.fail(error)
-        rows = [row for _, groups in prepared for group in groups for row in group if row.limit]
-        # Rows of like length together: less padding.
-        rows.sort(key=lambda row: len(row.prompt))
-        for batch in self._batches(rows):
-            if closing():
-                return
-            self.decoder.run(batch, closing)
-            self._remember(batch)
-        if closing():
-            return
-        for job, groups in prepared:
-            job.resolve(
-                [
-                    [self._completion(request, row) for row in group]
-                    for request, group in zip(job.payload, groups, strict=True)
-                ]
-            )
-
-    def _rows(self, request: SampleRequest, job: Job) -> list[Row]:
-        prompt = self.path(request.state) + self.codec.encode(request.prefill)
-        limit = request.max_tokens
-        if self.window is not None:
-            limit = max(0, min(limit, self.window - len(prompt)))
-        return [
-            Row(
-                prompt=prompt,
-                seed=seed,
-                limit=limit,
-                stop=request.stop,
-                temperature=request.temperature,
-                top_p=request.top_p,
-                top_k=request.top_k,
-                cancelled=job.future.cancelled,
-            )
-            for seed in request.seeds
-        ]
-
-    def path(self, state: State) -> tuple[int, ...]:
-        """The token ids of a state: its prompt, then every step's own tokens."""
-        prompt = self.codec.prompt(state.messages or (("user", state.question),))
-        if self.window is not None and len(prompt) >= self.window:
-            raise QuestionError(
-                f"the question is {len(prompt)} tokens long with its prompt; "
-                f"this model reads at most {self.window - 1}: shorten it"
-            )
-        ids = list(prompt)
-        for step in state.steps:
-            ids += self.codec.encode(step.text) if step.token_ids is None else step.token_ids
-        return tuple(ids)
-
-    def _batches(self, rows: list[Row]) -> Iterable[list[Row]]:
-        batch: list[Row] = []
-        longest = 0
-        for row in rows:
-            longest = max(longest, len(row.prompt) + row.limit)
-            full = len(batch) >= self.max_rows or longest * (len(batch) + 1) > self._row_tokens
-            if batch and full:
-                yield batch
-                batch, longest = [], len(row.prompt) + row.limit
-            batch.append(row)
-        if batch:
-            yield batch
-
-    def _remember(self, rows: list[Row]) -> None:
-        for row in rows:
-            if row.hidden is not None:
-                self.hidden.put((*row.prompt, *row.ids), row.hidden)
-
-    def _completion(self, request: SampleRequest, row: Row) -> Completion:
-        given = self.codec.encode(request.prefill)
-        return Completion(
-            text=request.prefill + row.text,
-            token_ids=(*given, *row.ids, *row.cut),
-            logprobs=(*(0.0 for _ in given), *row.logprobs),
-            finish=row.finish,
-            generated=row.generated,
-            prompt_tokens=len(row.prompt),
-            reused_tokens=row.reused,
-        )
-
-    def record(self, layers: tuple[int, ...]) -> None:
-        """Record these hidden layers from now on, forgetting any others."""
-        if layers != self.decoder.layers:
-            self.hidden.clear()
-            self.decoder.layers = layers
-
-    def features(self, paths: list[tuple[int, ...]]) -> Floats:
-        """Hidden states at the last token of each path, float32 [n, d]."""
-        found = {path: self.hidden.get(path) for path in paths}
-        missing = sorted(path for path, state in found.items() if state is None)
-        for group in self._groups(_with_prefixes(missing)):
-            found.update(self._read(group))
-        for path in missing:
-            self.hidden.put(path, _present(found[path]))
-        return np.stack([_present(found[path]) for path in paths]).astype(np.float32)
-
-    def _read(self, group: list[list[tuple[int, ...]]]) -> dict[tuple[int, ...], Floats]:
-        ids, mask, positions = pad_left([chain[-1] for chain in group], self.decoder.device)
-        output = self.decoder.forward(ids, mask, positions, hidden=True)
-        rows = [row for row, chain in enumerate(group) for _ in chain]
-        ends = [len(path) - len(chain[-1]) - 1 for chain in group for path in chain]
-        wanted = torch.cat(
-            [output.hidden_states[layer][rows, ends] for layer in self.decoder.layers], dim=-1
-        )
-        paths = [path for chain in group for path in chain]
-        return dict(zip(paths, wanted.float().cpu().numpy(), strict=True))
-
-    @staticmethod
-    def _groups(chains: list[list[tuple[int, ...]]]) -> Iterable[list[list[tuple[int, ...]]]]:
-        group: list[list[tuple[int, ...]]] = []
-        for chain in sorted(chains, key=lambda chain: len(chain[-1])):
-            if group and len(chain[-1]) * (len(group) + 1) > _FORWARD_TOKENS:
-                yield group
-                group = []
-            group.append(chain)
-        if group:
-            yield group
-
-    def logprobs(self, paths: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[list[float]]:
-        """Log-probabilities of each (prefix, continuation)'s continuation tokens."""
-        scored: list[list[float]] = [[] for _ in paths]
-        order = [[(*prefix, *ids)] for prefix, ids in paths if ids]
-        numbers = {
-            id(chain): n
-            for chain, n in zip(order, (n for n, (_, ids) in enumerate(paths) if ids), strict=True)
-        }
-        for group in self._groups(order):
-            ids, mask, positions = pad_left([chain[0] for chain in group], self.decoder.device)
-            logits = self.decoder.forward(ids, mask, positions, last_only=False).logits
-            for row, chain in enumerate(group):
-                number = numbers[id(chain)]
-                length = len(paths[number][1])
-                before = logits[row, -length - 1 : -1].float().log_softmax(dim=-1)
-                scored[number] = before.gather(1, ids[row, -length:, None])[:, 0].tolist()
-        return scored
-
-
-def _present(state: Floats | None) -> Floats:
-    assert state is not None
-    return state
-
-
-def _with_prefixes(paths: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
-    """Chain sorted paths so that each is a prefix of the next: one reading serves all."""
-    chains: list[list[tuple[int, ...]]] = []
-    for path in paths:
-        last = chains[-1][-1] if chains else None
-        if last is not None and path[: len(last)] == last:
-            chains[-1].append(path)
-        else:
-            chains.append([path])
-    return chains
-
-
-class TransformersPolicy:
+class TransformersPolicy(LocalPolicy):
     """A causal LM and its tokenizer as a `Policy`, with values for a Q head.
 
     Besides the protocol it offers `features` (hidden states of states) and
@@ -316,37 +53,57 @@ class TransformersPolicy:
         name: str | None = None,
         max_rows: int = 512,
         threads: int | None = None,
+        cache_bytes: int | None = None,
+        chat_template: str | None = None,
+        thinking: bool = False,
     ) -> None:
         """Wrap a loaded model; it is put in evaluation mode.
 
+        Where its architecture allows, its attention implementation becomes one
+        that also serves searches; other users of the model see no difference.
+
         Args:
-            model: A `transformers` causal LM, on the device it shall run on.
-            tokenizer: Its tokenizer. Without a chat template, messages are
-                joined as plain text.
+            model: A `transformers` causal LM, on the device it shall run on;
+                quantised, with a PEFT adapter, or neither.
+            tokenizer: Its tokenizer.
             name: For reports; default the model's own name or path.
-            max_rows: Most completions in one batch.
+            max_rows: Most completions that run at once.
             threads: CPU threads of the engine. Default: one for a model of
                 less than ten million parameters on the CPU, whose operations
                 are too short to be shared out (on a busy machine two threads
                 that wait for each other were 20 times slower than one);
                 otherwise what torch is set to.
+            cache_bytes: Memory for keys and values of what was read, beyond
+                those of running rows. Default: 1 GiB on the CPU, a third of
+                what is free on a GPU.
+            chat_template: Instead of the tokenizer's own; `"plain"` joins
+                messages as text, for models without chat training.
+            thinking: Let a reasoning model think before the first step of a
+                solution. Thoughts are kept apart from steps and counted. Off,
+                they are switched off where its chat template allows.
 
         Raises:
-            ModelSpecError: The two are not a causal LM and a tokenizer.
+            ModelSpecError: The two are not a causal LM and a tokenizer, the
+                architecture is not supported, or there is no chat template.
+            SettingsError: `max_rows` is less than one.
         """
         if not hasattr(model, "forward") or not hasattr(tokenizer, "decode"):
             raise ModelSpecError("expected a (model, tokenizer) pair of transformers objects")
+        if max_rows < 1:
+            raise SettingsError(f"max_rows={max_rows}: at least one completion must run")
         model.eval()
-        codec = TextCodec(tokenizer)
-        self._name = name or getattr(model.config, "_name_or_path", "") or type(model).__name__
+        codec = TextCodec(tokenizer, chat_template)
         if threads is None and _is_small(model):
             threads = 1
-        self._server = _Server(
-            model, codec, _eos_tokens(model, tokenizer), max_rows=max_rows, threads=threads
+        wrapped, branches = _prepared(model)
+        super().__init__(
+            TransformersBackend(wrapped, branches, threads),
+            codec,
+            _eos_tokens(model, tokenizer),
+            _limits(wrapped, max_rows, cache_bytes),
+            name=name or getattr(model.config, "_name_or_path", "") or type(model).__name__,
+            thinking=thinking,
         )
-        self._engine = Engine(self._name, self._server.serve)
-        self._close = weakref.finalize(self, self._engine.close)
-        self._layers_lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -356,10 +113,12 @@ class TransformersPolicy:
         revision: str | None = None,
         device: str | None = None,
         dtype: Any = None,
+        device_map: Any = None,
+        quantization_config: Any = None,
+        adapter: str | Path | None = None,
         local_files_only: bool | None = None,
         name: str | None = None,
-        max_rows: int = 512,
-        threads: int | None = None,
+        **options: Any,
     ) -> TransformersPolicy:
         """Load a folder, or a model of the Hugging Face hub.
 
@@ -368,194 +127,64 @@ class TransformersPolicy:
         Args:
             source: A folder, or `ORG/NAME`.
             revision: Branch, tag or commit of a hub model.
-            device: Default: a GPU when there is one, else the CPU.
+            device: `cuda`, `mps`, `cpu` ... Default: a GPU when there is one.
             dtype: Default: float32 on the CPU, the stored type elsewhere.
+            device_map: As transformers takes it, to spread a model over devices.
+            quantization_config: As transformers takes it (bitsandbytes, GPTQ,
+                AWQ ...); models that were stored quantised need none.
+            adapter: A PEFT adapter, as a folder or `ORG/NAME`.
             local_files_only: Default: true for folders.
             name: For reports.
-            max_rows: Most completions in one batch.
-            threads: CPU threads of the engine, see the constructor.
+            options: As for the constructor.
 
         Raises:
             ModelSpecError: Nothing there, or what is there cannot be loaded.
         """
-        folder = Path(source).is_dir()
-        offline = folder if local_files_only is None else local_files_only
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = dtype or (torch.float32 if device == "cpu" else "auto")
-        options = {
-            "revision": revision,
-            "local_files_only": offline,
-            "trust_remote_code": False,
-        }
-        try:
-            with _no_progress_bars() if folder else nullcontext():
-                tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **options)
-                model = transformers.AutoModelForCausalLM.from_pretrained(
-                    str(source), dtype=dtype, **options
-                )
-        except Exception as error:
-            # Loaders raise anything from OSError to SafetensorError on bad files.
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise ModelSpecError(f"cannot load a model from {source}: {reason}") from error
-        placed: Any = model
-        return cls(
-            placed.to(device),
-            tokenizer,
-            name=name or str(source),
-            max_rows=max_rows,
-            threads=threads,
+        model, tokenizer = load(
+            source,
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            device_map=device_map,
+            quantization_config=quantization_config,
+            adapter=adapter,
+            local_files_only=local_files_only,
         )
-
-    @property
-    def name(self) -> str:
-        """A short name for reports."""
-        return self._name
-
-    @property
-    def window(self) -> int | None:
-        """Context length in tokens, or None when the model does not say."""
-        return self._server.window
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return not self._close.alive
-
-    def close(self) -> None:
-        """End the engine thread; waiting calls fail with `ModelError`."""
-        self._close()
-
-    def count_tokens(self, text: str) -> int:
-        """Number of tokens of `text` alone."""
-        return len(self._server.codec.encode(text))
-
-    def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """The text each token adds; joined, they are the text of `ids`.
-
-        The first tokens of a character that takes several add nothing.
-        """
-        return self._server.codec.token_texts(ids)
-
-    def path_ids(self, state: State) -> tuple[int, ...]:
-        """The token ids of a state: its prompt, then every step's own tokens.
-
-        Raises:
-            QuestionError: The prompt alone does not fit the window.
-        """
-        return self._server.path(state)
-
-    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-        """Sample all requests as one batch; see `Policy.sample`.
-
-        Raises:
-            QuestionError: A question does not fit the window.
-            ModelError: The model failed, or was closed.
-        """
-        completions: list[list[Completion]] = _wait(self._engine.submit(list(requests)))
-        return completions
-
-    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-        """As `sample`; cancelling the task frees its rows at the next token."""
-        future: Future[list[list[Completion]]] = self._engine.submit(list(requests))
-        return await asyncio.wrap_future(future)
-
-    @property
-    def feature_layers(self) -> tuple[int, ...]:
-        """Hidden layers that `features` returns; default the middle and the last."""
-        depth = self._server.depth
-        return self._server.decoder.layers or (depth // 2, depth)
-
-    @feature_layers.setter
-    def feature_layers(self, layers: Sequence[int]) -> None:
-        depth = self._server.depth
-        if not layers or any(not -depth <= layer <= depth for layer in layers):
-            raise ModelSpecError(f"layers must lie between 0 and {depth}, got {list(layers)}")
-        chosen = tuple(layer % (depth + 1) for layer in layers)
-        _wait(self._engine.submit(_Call(lambda: self._server.record(chosen))))
-
-    def features(self, states: Sequence[State]) -> Floats:
-        """Hidden states at the last token of each state's trajectory.
-
-        After the first call, sampling records the hidden state of every step
-        that ends on a stop string, so the states of sampled steps cost nothing
-        here; others are read by one batched forward pass.
-
-        Args:
-            states: n states, with or without steps.
-
-        Returns:
-            float32 [n, layers * hidden_size], the `feature_layers` side by
-            side. Layer 0 is the embedding; the last one is after the final norm.
-
-        Raises:
-            QuestionError: A question does not fit the window.
-            ModelError: The model failed, or was closed.
-        """
-        hidden: Floats = _wait(self._submit_features(states))
-        return hidden
-
-    async def afeatures(self, states: Sequence[State]) -> Floats:
-        """As `features`, without blocking the event loop."""
-        return await asyncio.wrap_future(self._submit_features(states))
-
-    def _submit_features(self, states: Sequence[State]) -> Future[Floats]:
-        server, layers = self._server, self.feature_layers
-        paths = [server.path(state) for state in states]
-
-        def read() -> Floats:
-            server.record(layers)
-            return server.features(paths)
-
-        return self._engine.submit(_Call(read))
-
-    def token_logprobs(
-        self, states: Sequence[State], steps: Sequence[Step]
-    ) -> list[tuple[float, ...]]:
-        """Natural-log probability of each token of `steps[i]` after `states[i]`.
-
-        Args:
-            states: n states.
-            steps: n steps; one without ids is tokenised alone.
-
-        Returns:
-            One tuple per pair, under the untempered model.
-
-        Raises:
-            QuestionError: A question does not fit the window.
-            ModelError: The model failed, or was closed.
-        """
-        server = self._server
-        pairs = [
-            (
-                server.path(state),
-                server.codec.encode(step.text) if step.token_ids is None else step.token_ids,
-            )
-            for state, step in zip(states, steps, strict=True)
-        ]
-        scored = _wait(self._engine.submit(_Call(lambda: server.logprobs(pairs))))
-        return [tuple(values) for values in scored]
+        return cls(model, tokenizer, name=name or str(source), **options)
 
 
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Standard error belongs to the search's own progress."""
-    logging: Any = transformers.utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+def _prepared(model: Any) -> tuple[CausalModel, Any]:
+    """The model, tried out, and how its branches are held."""
     try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _wait(future: Future[Any]) -> Any:
-    """The future's result; an interrupted wait drops the work."""
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
+        wrapped = CausalModel(model)
+        return wrapped, branches_for(wrapped)
+    except ModelSpecError:
         raise
+    except Exception as error:
+        # A model that is not a decoder fails in its own way, at any place.
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ModelSpecError(
+            f"{type(model).__name__} cannot be used as a causal language model: {reason}"
+        ) from error
+
+
+def _limits(model: CausalModel, max_rows: int, cache_bytes: int | None) -> Limits:
+    config, kind = model.config, model.device.type
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    each = 2 * model.depth * heads * size * model.dtype.itemsize
+    if kind == "cuda":
+        rows = tree = torch.cuda.mem_get_info(model.device)[0] // 3
+    else:
+        rows, tree = 2 * _CPU_BYTES, _CPU_BYTES
+    return Limits(
+        window=getattr(config, "max_position_embeddings", None),
+        depth=model.depth,
+        max_rows=max_rows,
+        row_tokens=max(1, int(rows // each)),
+        cache_bytes=tree if cache_bytes is None else cache_bytes,
+        full_rows=_FULL_ROWS.get(kind, _FULL_ROWS_GPU),
+    )
 
 
 def _is_small(model: Any) -> bool:

@@ -2,7 +2,11 @@
 
 Choices 7, 8 and 9: the best collected trajectory; else the best complete one
 among the open states; else one greedy completion of the best popped state. A
-search never raises for want of an answer.
+search never raises for want of an answer. With `abstain` only trajectories that
+the checks verified count.
+
+Answers are compared in a thread where others wait, since a task may need computer
+algebra for it.
 """
 
 from __future__ import annotations
@@ -11,26 +15,28 @@ from collections.abc import Generator
 from time import perf_counter
 from typing import Any, cast
 
-from langchain_qstar.nodes.assembly import solution_of
-from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, sample
+from langchain_qstar.checks.running import StepChecks
+from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.propose_step import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
 from langchain_qstar.nodes.work import record_of, state_of
-from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
+from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.solution import Solution, Stopped
-from langchain_qstar.state import AnsweredEvent, AnswerView, add_usage, put_nodes
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, child_id, children
+from langchain_qstar.solution import Solution, Stopped, verification
+from langchain_qstar.state import AnsweredEvent, AnswerView, add_usage, put_nodes, put_stats
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, children
 
 
-def make_answer(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
+def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks) -> Beat:
     """The node that ends a search.
 
     Args:
         policy: Who completes a state when nothing complete was found.
         task: What an answer is and when two are the same.
-        settings: The selection rule, and whether to complete at all.
+        settings: The selection rule, whether to complete at all, and whether to abstain.
+        checks: What judges the completion of a fallback.
 
     Returns:
         The function of the node.
@@ -38,7 +44,8 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
 
     def answer(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
         nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
-        chosen = find(nodes, stats, view["collected"], task, settings)
+        collected = view["collected"]
+        chosen = yield aside(lambda: find(nodes, stats, collected, task, settings))
         update: Update = {}
         if chosen is None:
             start = perf_counter()
@@ -50,16 +57,22 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
                 )
                 spent = used(groups) | {"seconds": perf_counter() - start}
                 update = {"nodes": fresh, "usage": spent}
+                if fresh and checks.names:
+                    judged = yield aside(lambda: _judged(checks, request.state, fresh))
+                    update["stats"] = judged
+                    stats = put_stats(dict(stats), [judged])
                 nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
-            chosen = _last_resort(nodes, stats, view["collected"], state, update.get("nodes", {}))
+            chosen = _last_resort(nodes, stats, collected, state, update.get("nodes", {}))
         stopped = cast("Stopped", view["stopped"])
+        rule = settings.selection
+        counted = yield aside(lambda: votes(nodes, stats, collected, rule, task.equivalent))
         solution = solution_of(
             nodes,
             stats,
             usage,
             chosen=chosen,
-            collected=view["collected"],
-            votes=votes(nodes, stats, view["collected"], settings.selection, task.equivalent),
+            collected=collected,
+            votes=counted,
             stopped=stopped,
         )
         write(_event(chosen, solution))
@@ -72,11 +85,24 @@ def find(
     nodes: Nodes, stats: Stats, collected: list[str], task: Task, settings: QStarSettings
 ) -> str | None:
     """The complete trajectory to return, or None when no answer of any parses."""
-    chosen = choose(nodes, stats, collected, settings.selection, task.equivalent)
+
+    def counts(node_id: str) -> bool:
+        return not settings.abstain or verification(steps_to(nodes, stats, node_id))[0] is True
+
+    counted = [each for each in collected if counts(each)]
+    chosen = choose(nodes, stats, counted, settings.selection, task.equivalent)
     if chosen is not None:
         return chosen
     parsed = (each for each in open_terminals(nodes, stats) if nodes[each]["answer"] is not None)
-    return next(parsed, None)
+    return next(filter(counts, parsed), None)
+
+
+def _judged(checks: StepChecks, state: State, fresh: Nodes) -> dict[str, StatRecord]:
+    """The verdicts on a completion, as one step after `state`."""
+    return {
+        node_id: {"checks": [each.model_dump() for each in checks.judge(state, record["text"])]}
+        for node_id, record in fresh.items()
+    }
 
 
 def _last_resort(nodes: Nodes, stats: Stats, collected: list[str], state: str, fresh: Nodes) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from langchain_qstar.solution import Solution, SolutionStep, Stopped, TreeNode, Usage, Vote
+from langchain_qstar.solution import (
+    Check,
+    Solution,
+    SolutionStep,
+    Stopped,
+    TreeNode,
+    Usage,
+    Vote,
+    verification,
+)
 from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, depth, path
 
 
@@ -30,14 +39,20 @@ def solution_of(
         stopped: Why the search stopped.
 
     Returns:
-        The solution. Its `answer` is that of `chosen`, which may be None.
+        The solution. Its `answer` is that of `chosen`, which may be None; it is
+        None too when the run abstains and nothing verifies it.
     """
     run = nodes[ROOT]["run"]
+    steps = steps_to(nodes, stats, chosen)
+    verified, verified_by = verification(steps)
+    withheld = run["settings"]["abstain"] and not verified
     return Solution(
         question=run["question"],
-        answer=nodes[chosen]["answer"],
+        answer=None if withheld else nodes[chosen]["answer"],
         method="qstar",
-        steps=tuple(_step(record, stats) for record in path(nodes, chosen)),
+        verified=verified,
+        verified_by=verified_by,
+        steps=steps,
         tree=tuple(_node(record, stats) for record in nodes.values()),
         votes=votes,
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
@@ -52,6 +67,11 @@ def solution_of(
     )
 
 
+def steps_to(nodes: Nodes, stats: Stats, node_id: str) -> tuple[SolutionStep, ...]:
+    """The steps that lead to a node, with what is known about them."""
+    return tuple(_step(record, stats) for record in path(nodes, node_id))
+
+
 def _step(record: NodeRecord, stats: Stats) -> SolutionStep:
     learnt = stats.get(record["id"], StatRecord())
     return SolutionStep(
@@ -59,7 +79,12 @@ def _step(record: NodeRecord, stats: Stats) -> SolutionStep:
         action=record["action"],
         q=learnt.get("q"),
         visits=learnt.get("visits", 0),
+        checks=_checks(learnt),
     )
+
+
+def _checks(learnt: StatRecord) -> tuple[Check, ...]:
+    return tuple(Check.model_validate(each) for each in learnt.get("checks", ()))
 
 
 def _node(record: NodeRecord, stats: Stats) -> TreeNode:
@@ -81,4 +106,6 @@ def _node(record: NodeRecord, stats: Stats) -> TreeNode:
         f=learnt.get("f"),
         visits=learnt.get("visits", 0),
         popped=learnt.get("popped"),
+        checks=_checks(learnt),
+        closed=learnt.get("closed"),
     )

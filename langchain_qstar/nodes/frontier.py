@@ -38,9 +38,9 @@ def rebuild(nodes: Nodes, stats: Stats) -> Frontier:
 
 
 def is_open(stats: Stats, node_id: str) -> bool:
-    """Whether the state was inserted and not popped since."""
+    """Whether the state was inserted, not closed, and not popped since."""
     learnt = stats.get(node_id, {})
-    return "f" in learnt and "popped" not in learnt
+    return "f" in learnt and "popped" not in learnt and "closed" not in learnt
 
 
 def entry(nodes: Nodes, stats: Stats, node_id: str) -> Entry:

@@ -10,7 +10,9 @@ it can be tested without a graph and without a model.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -39,6 +41,26 @@ def sample(policy: Policy, requests: Sequence[SampleRequest]) -> Call:
 def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
     """Ask `scorer` for the values of steps."""
     return Call(lambda: scorer.score(requests), lambda: scorer.ascore(requests))
+
+
+def aside(work: Callable[[], Any]) -> Call:
+    """Work that blocks and calls no model: done in a thread where others wait."""
+    return Call(work, lambda: asyncio.to_thread(work))
+
+
+def beside(call: Call, work: Callable[[], Any]) -> Call:
+    """`call`, with `work` done in a thread meanwhile; what comes back is a pair of both results."""
+
+    def run() -> tuple[Any, Any]:
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(work)
+            return call.run(), done.result()
+
+    async def arun() -> tuple[Any, Any]:
+        result, done = await asyncio.gather(call.arun(), asyncio.to_thread(work))
+        return result, done
+
+    return Call(run, arun)
 
 
 Beat = Callable[[Any, Writer], Output | Generator[Call, Any, Update]]

@@ -31,7 +31,7 @@ def make_root(
         policy: Who will answer; its window bounds the question.
         task: How the question is prompted.
         settings: Settings of the machine; the input's budget replaces theirs.
-        names: The names of policy, q_model, utility and task.
+        names: The names of policy, q_model, utility, task and checks.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that

@@ -1,8 +1,11 @@
-"""score_with_q: value the new steps, and give the states they lead to their f.
+"""score_with_q: value and check the new steps, and give the states they lead to their f.
 
 All new steps go to the Q-value model in one batch, and to the process reward
 model in another. A state's f is computed when it enters the frontier: at once
 in edge mode, after its own continuations were scored in lookahead mode.
+
+Checks run in a thread beside the Q-value model. A step that fails one is closed,
+penalised or only reported, as `failed_check` says.
 """
 
 from __future__ import annotations
@@ -12,18 +15,24 @@ from math import isfinite
 from time import perf_counter
 from typing import Any
 
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import ModelError
-from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, score
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, beside, score
 from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_score
 from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.solution import Check
 from langchain_qstar.state import ScoredEvent, WorkView, add_usage, put_stats
 from langchain_qstar.tree import NodeRecord, StatRecord, children, path
 from langchain_qstar.values import heuristic, path_cost, utility
 
 
 def make_score_with_q(
-    q_model: StepScorer | None, reward_model: StepScorer | None, task: Task, settings: QStarSettings
+    q_model: StepScorer | None,
+    reward_model: StepScorer | None,
+    task: Task,
+    settings: QStarSettings,
+    checks: StepChecks,
 ) -> Beat:
     """The node that scores.
 
@@ -31,7 +40,8 @@ def make_score_with_q(
         q_model: Q(state, step); None makes h = 0 everywhere.
         reward_model: R_P(state, step); None makes R_P = 0 everywhere.
         task: How the question is prompted, for scorers that read the prompt.
-        settings: lambda, the aggregator and the mode of h.
+        settings: lambda, the aggregator, the mode of h, and what a failed check does.
+        checks: What judges the steps.
 
     Returns:
         The function of the node. It raises `ModelError` when a scorer returns
@@ -48,14 +58,30 @@ def make_score_with_q(
             each: {"q": None, "reward": None} for group in groups.values() for each in group
         }
         usage: dict[str, float] = {}
+
+        def judge() -> list[tuple[Check, ...]]:
+            return checks.judge_all(
+                (each.state, step.text) for each in requests for step in each.steps
+            )
+
+        # None until they are known; without checks there are none to wait for.
+        verdicts: list[tuple[Check, ...]] | None = None if requests and checks.names else []
         for scorer, key in ((q_model, "q"), (reward_model, "reward")):
             if scorer is None or not requests:
                 continue
-            scores = checked((yield score(scorer, requests)), requests, scorer.name)
+            if verdicts is None:
+                answers, verdicts = yield beside(score(scorer, requests), judge)
+            else:
+                answers = yield score(scorer, requests)
+            scores = checked(answers, requests, scorer.name)
             values = [value for each in scores for value in each.values]
             for stat, value in zip(learnt.values(), values, strict=True):
                 stat[key] = value  # type: ignore[literal-required]
             usage = add_usage(usage, used(scores))
+        if verdicts is None:
+            verdicts = yield aside(judge)
+        for stat, found in zip(learnt.values() if verdicts else (), verdicts, strict=True):
+            _judge(stat, found, settings)
         work = work.with_stats(learnt)
         inserted = {each: _utilities(work, each, settings) for each in to_insert(work)}
         stats = put_stats({}, [learnt, inserted])
@@ -65,6 +91,18 @@ def make_score_with_q(
         return {"stats": stats, "usage": usage, "work": work}
 
     return score_with_q
+
+
+def _judge(stat: StatRecord, checks: Sequence[Check], settings: QStarSettings) -> None:
+    """Write down the verdicts on a step, and what follows from a failed one."""
+    stat["checks"] = [check.model_dump() for check in checks]
+    failed = next((check for check in checks if check.verdict == "failed"), None)
+    if failed is None:
+        return
+    if settings.failed_check == "prune":
+        stat["closed"] = f"{failed.name}: {failed.reason}"
+    elif settings.failed_check == "penalise":
+        stat["reward"] = (stat["reward"] or 0.0) - settings.penalty
 
 
 def _requests(work: Work, groups: dict[str, list[str]], task: Task) -> list[ScoreRequest]:
@@ -134,6 +172,7 @@ def _event(work: Work, stats: dict[str, StatRecord]) -> ScoredEvent:
                 "q": stat.get("q"),
                 "reward": stat.get("reward"),
                 "f": stat.get("f"),
+                "closed": stat.get("closed"),
             }
             for each, stat in stats.items()
         ],

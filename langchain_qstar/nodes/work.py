@@ -118,8 +118,9 @@ def to_sample(work: Work, *, lookahead: bool) -> list[str]:
 
 def _can_sample(work: Work, node_id: str) -> bool:
     record = work.nodes[node_id]
-    ended = record["terminal"] or record["truncated"]
-    return not ended and "expanded" not in work.stats.get(node_id, {})
+    learnt = work.stats.get(node_id, {})
+    ended = record["terminal"] or record["truncated"] or "closed" in learnt
+    return not ended and "expanded" not in learnt
 
 
 def to_score(work: Work) -> dict[str, list[str]]:

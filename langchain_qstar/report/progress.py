@@ -58,9 +58,15 @@ class SearchProgress:
         nodes = event["nodes"]
         if not nodes:
             return
-        best = max(nodes, key=_promise)
         count = "1 step" if len(nodes) == 1 else f"{len(nodes)} steps"
-        self._line(f"   {count}, best", best["f"], best["text"])
+        left = [node for node in nodes if node["closed"] is None]
+        if not left:
+            self._line(f"   {count}, closed by checks", None, nodes[0]["text"])
+            return
+        closed = len(nodes) - len(left)
+        pruned = f" ({closed} closed by checks)" if closed else ""
+        best = max(left, key=_promise)
+        self._line(f"   {count}{pruned}, best", best["f"], best["text"])
 
     def _answered(self, event: AnsweredEvent) -> None:
         answer = "no answer" if event["answer"] is None else event["answer"]

@@ -14,11 +14,12 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from langchain_qstar.rendering import STOPPED, path_ids, plain
-from langchain_qstar.solution import Solution, TreeNode, Vote
+from langchain_qstar.rendering import STOPPED, path_ids, plain, verdict_of, verdicts_on
+from langchain_qstar.solution import Check, Solution, TreeNode, Vote
 
 CHOSEN: Final = "bold green"
 ASIDE: Final = "dim"
+REFUTED: Final = "red"
 MAX_LEVELS: Final = 16
 """Levels that indent; a terminal has only so many columns, so deeper nodes are drawn flush."""
 
@@ -38,7 +39,7 @@ def render_solution(solution: Solution) -> RenderableType:
 
 
 def search_tree(solution: Solution) -> Tree:
-    """The searched part of the tree: what was popped, what ended, and the chosen path.
+    """The searched part of the tree: what was popped, closed or ended, and the chosen path.
 
     Candidates that were proposed and never popped are counted, not listed.
     """
@@ -54,6 +55,9 @@ def search_tree(solution: Solution) -> Tree:
         branch, parent, level = stack.pop()
         waiting = []
         for node in children[parent]:
+            if node.closed is not None:
+                branch.add(_closed(node))
+                continue
             if node.popped is None and node.id not in path:
                 waiting.append(node)
                 continue
@@ -77,10 +81,21 @@ def _node(node: TreeNode, *, chosen: bool) -> Text:
     if figures := node_figures(node):
         label.append(figures + "  ", style="cyan")
     label.append(plain(node.text), style=CHOSEN if chosen else "")
+    _append_verdicts(label, node.checks)
     if node.terminal:
         answer = "no answer in it" if node.answer is None else plain(node.answer)
         label.append(f"  = {answer}", style=CHOSEN if chosen else "yellow")
     return label
+
+
+def _closed(node: TreeNode) -> Text:
+    return Text(f"{plain(node.text)}  closed by {plain(node.closed or '')}", style=REFUTED)
+
+
+def _append_verdicts(label: Text, checks: Sequence[Check]) -> None:
+    failed = any(check.verdict == "failed" for check in checks)
+    if said := verdicts_on(check.model_dump() for check in checks):
+        label.append(f"  {said}", style=REFUTED if failed else ASIDE)
 
 
 def _waiting(nodes: Sequence[TreeNode]) -> Text:
@@ -91,8 +106,11 @@ def _waiting(nodes: Sequence[TreeNode]) -> Text:
 
 
 def _steps(solution: Solution) -> Text:
-    lines = [plain(solution.question), *(f"  {plain(step.text)}" for step in solution.steps)]
-    return Text("\n".join(lines))
+    lines = Text(plain(solution.question))
+    for step in solution.steps:
+        lines.append(f"\n  {plain(step.text)}")
+        _append_verdicts(lines, step.checks)
+    return lines
 
 
 def _votes(votes: Sequence[Vote], unparsed: int) -> Text:
@@ -117,8 +135,6 @@ def _answer(solution: Solution) -> Text:
         line.append("none", style="bold red")
     else:
         line.append(plain(solution.answer), style=CHOSEN)
-    if solution.verified is not None:
-        judged = "verified" if solution.verified else "refuted"
-        line.append(f"  ({judged} by {', '.join(solution.verified_by)})")
+    line.append(verdict_of(solution.model_dump(include={"verified", "verified_by"})))
     line.append(f"  [{solution.method}: {STOPPED[solution.stopped]}]", style=ASIDE)
     return line

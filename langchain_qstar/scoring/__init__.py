@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
     from langchain_qstar.scoring.q_head import HeadScorer
     from langchain_qstar.scoring.resolve import default_scorer, resolve_scorer
+    from langchain_qstar.scoring.value_model import ValueModelScorer
 
 __all__ = [
     "NUMERIC_FEATURES",
     "CallableScorer",
     "HeadScorer",
     "LogProbabilityScorer",
+    "ValueModelScorer",
     "default_scorer",
     "resolve_scorer",
     "step_features",
@@ -30,6 +32,7 @@ _HOMES: Final = {
     "CallableScorer": "callable",
     "HeadScorer": "q_head",
     "LogProbabilityScorer": "log_probability",
+    "ValueModelScorer": "value_model",
     "default_scorer": "resolve",
     "resolve_scorer": "resolve",
     "step_features": "features",

@@ -11,7 +11,7 @@ the hidden states already. Files of a head, in one folder:
   `numeric` (names of numeric features, in order), `model_sha256` (of the
   policy's `model.safetensors`, which the head belongs to) where that lies beside it,
   and `policy` (its identity, see `identity.py`). Heads that are trained on a model of
-  their own are loaded by `value_model.py`.
+  their own are loaded by `trained.py`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _nano(policy: Policy) -> StepScorer:
 def _head(policy: Policy, folder: Path, name: str) -> StepScorer:
     if not (folder / "q_head.json").is_file():
         raise ModelSpecError(f"q_model={name!r}: there is no Q head in {folder}")
-    from langchain_qstar.scoring.value_model import load_value_model
+    from langchain_qstar.scoring.trained import load_value_model
 
     return load_value_model(policy, folder, name)
 

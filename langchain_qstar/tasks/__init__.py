@@ -6,12 +6,31 @@ from typing import Final
 
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Task
+from langchain_qstar.tasks.choice import CHOICE
 from langchain_qstar.tasks.gsm8k import GSM8K
+from langchain_qstar.tasks.gsm_hard import GSM_HARD
+from langchain_qstar.tasks.math import MATH
+from langchain_qstar.tasks.multiarith import MULTIARITH
 from langchain_qstar.tasks.nano import NANO
+from langchain_qstar.tasks.strategyqa import STRATEGYQA
+from langchain_qstar.tasks.svamp import SVAMP
 
-__all__ = ["GSM8K", "NANO", "TASKS", "get_task"]
+__all__ = [
+    "CHOICE",
+    "GSM8K",
+    "GSM_HARD",
+    "MATH",
+    "MULTIARITH",
+    "NANO",
+    "STRATEGYQA",
+    "SVAMP",
+    "TASKS",
+    "get_task",
+]
 
-TASKS: Final[dict[str, Task]] = {task.name: task for task in (NANO, GSM8K)}
+TASKS: Final[dict[str, Task]] = {
+    task.name: task for task in (NANO, GSM8K, SVAMP, MULTIARITH, GSM_HARD, MATH, STRATEGYQA, CHOICE)
+}
 """The tasks that a name selects."""
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from langchain_qstar.answers import canonical_number, find_number, same_number
+from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 
 _ANSWER_LINE: Final = re.compile(r"^The answer is\b(.*)$", re.MULTILINE)
@@ -50,6 +51,7 @@ NANO: Final = Task(
     solution_tokens=384,
     equivalent=same_number,
     canonical=_canonical,
+    checks=(arithmetic,),
     prefills={"subquestion": "Q:", "re_answer": "A:", "rephrase": "Rephrase:"},
 )
 """One user message, the question itself; a step is a line."""

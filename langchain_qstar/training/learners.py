@@ -16,7 +16,7 @@ from langchain_qstar.protocols import Policy, ScoreRequest, State, Step
 from langchain_qstar.scoring.features import NUMERIC_FEATURES, step_features
 from langchain_qstar.scoring.identity import ReadingPolicy
 from langchain_qstar.scoring.q_head import HiddenStatePolicy
-from langchain_qstar.scoring.value_model import LORA, MODEL, load_causal_model
+from langchain_qstar.scoring.trained import LORA, MODEL, load_causal_model
 from langchain_qstar.training.examples import Example
 from langchain_qstar.training.fitting import Collate
 from langchain_qstar.training.losses import LOSSES

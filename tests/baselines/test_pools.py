@@ -12,6 +12,7 @@ from langchain_qstar.baselines.pools import (
     majority,
     prefixes,
     score_pools,
+    unfailed,
 )
 from langchain_qstar.baselines.self_consistency import self_consistency
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
@@ -64,6 +65,13 @@ def test_best_takes_the_highest_score_and_the_vote_the_largest_sum() -> None:
     assert best(NANO, min, weighted=False)(pool, 4) == "4"
     heavier = "5" if 0.5 * answers.count("5") > 0.9 * answers.count("4") else "4"
     assert best(NANO, min, weighted=True)(pool, 4) == heavier
+
+
+def test_the_vote_without_failed_samples_counts_all_when_each_has_failed() -> None:
+    (pool,) = draw_pools(["What is 2+2?"], policy(), NANO, n=40, temperature=0.8)
+    assert majority(NANO)(pool, 40) == "5"
+    assert unfailed(NANO, lambda _, step: "2+2=5" in step.text)(pool, 40) == "4"
+    assert unfailed(NANO, lambda _, step: True)(pool, 40) == "5"
 
 
 def test_prefixes_are_one_request_a_step_in_the_state_before_it() -> None:

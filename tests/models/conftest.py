@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
+import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers import models as token_models
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from langchain_qstar.models.local import LocalPolicy
+from langchain_qstar.models.text import TextCodec
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.translation import Limits
 from langchain_qstar.protocols import SampleRequest, State
-
-TEMPLATE = "{% for m in messages %}<|user|>\n{{ m['content'] }}\n{% endfor %}<|assistant|>\n"
-SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>")
-
-
-@pytest.fixture(scope="session")
-def make_tokenizer():
-    """Every byte is a token, and so is each of the `merged` texts (two characters each)."""
-
-    def make(*merged: str, template: str | None = TEMPLATE):
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        spelled = [level.pre_tokenize_str(text)[0][0] for text in merged]
-        pairs = [(text[0], text[1]) for text in spelled]
-        tokens = [*SPECIAL, *alphabet, *("".join(pair) for pair in pairs)]
-        tokenizer = Tokenizer(token_models.BPE({token: n for n, token in enumerate(tokens)}, pairs))
-        tokenizer.pre_tokenizer = level
-        tokenizer.decoder = decoders.ByteLevel()
-        return PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            eos_token=SPECIAL[0],
-            additional_special_tokens=list(SPECIAL[1:]),
-            chat_template=template,
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def llama():
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        vocab_size=len(SPECIAL) + 256,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=160,
-        eos_token_id=0,
-        bos_token_id=None,
-        initializer_range=0.3,  # wide, so that tokens differ clearly in probability
-    )
-    return LlamaForCausalLM(config).eval()
 
 
 @pytest.fixture
@@ -65,33 +19,89 @@ def policy(llama, make_tokenizer):
     made.close()
 
 
-class SayingModel(torch.nn.Module):
-    """Continues every prompt with `tokens`, one after the other, whatever it reads."""
+class SayingBackend:
+    """Continues every path with `tokens`, one after the other, whatever it reads.
 
-    def __init__(self, tokens: list[int], vocabulary: int) -> None:
-        super().__init__()
-        self.config = LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            max_position_embeddings=64,
-        )
-        self.generation_config = SimpleNamespace(eos_token_id=None)
-        self.device, self.dtype = torch.device("cpu"), torch.float32
+    A state is the number of tokens it stands for; what is read and how many
+    branches run in each step is noted.
+    """
+
+    def __init__(self, tokens: list[int], vocabulary: int, *, parts=True) -> None:
         self.tokens = tokens
-        self.batches: list[int] = []
+        self.vocabulary = vocabulary
+        self.layers: tuple[int, ...] = ()
+        self.parts = parts
+        self.said: list[int] = []
+        self.recorded: dict[int, tuple[int, ...]] = {}
+        self.reads: list[list[tuple[int, ...]]] = []
+        self.steps: list[int] = []
+        self.capacity = 10**6
         self.before_forward = lambda: None
 
-    def forward(self, input_ids, attention_mask, position_ids, **_):
+    def prepare(self):
+        pass
+
+    def split(self, state, count):
+        return (count, state - count) if self.parts else None
+
+    def can_start(self, state):
+        return state is not None
+
+    def next_logprobs(self, state, tokens):
+        return [-float(state)] * len(tokens)
+
+    def hidden(self, state, layers):
+        recorded = state is not None and self.recorded.get(state) == layers
+        return np.full(2, state, dtype=np.float32) if recorded else None
+
+    def read(self, chains, *, scored):
         self.before_forward()
-        self.batches.append(len(input_ids))
-        if input_ids.shape[1] > 1:
-            self.said = 0
-        logits = torch.zeros(*input_ids.shape, self.config.vocab_size)
-        logits[..., self.tokens[self.said % len(self.tokens)]] = 50.0
-        self.said += 1
-        return SimpleNamespace(logits=logits, hidden_states=None)
+        for chain in chains:
+            parent = chain[0].parent
+            assert parent is not None
+            assert all(node.state is not None for node in parent.path())
+        self._check(sum(len(node.tokens) for chain in chains for node in chain))
+        self.reads.append([node.tokens for chain in chains for node in chain])
+        if scored:
+            for node in (node for chain in chains for node in chain):
+                node.logprobs = tuple(-float(token) for token in node.tokens)
+        sizes = [[len(node.tokens) for node in chain] for chain in chains]
+        self.recorded |= {size: self.layers for chain in sizes for size in chain}
+        return [[(size, size) for size in chain] for chain in sizes]
+
+    def _check(self, size):
+        if size > self.capacity:
+            raise MemoryError(f"{size} of {self.capacity}")
+
+    def join(self, starts):
+        for start in starts:
+            assert all(node.state is not None for node in start.leaf.path())
+            self.said += [0] * len(start.samplings)
+
+    def draw(self):
+        drawn = [self.tokens[said % len(self.tokens)] for said in self.said]
+        return drawn, [-0.5] * len(drawn)
+
+    def advance(self, tokens):
+        self.before_forward()
+        assert len(tokens) == len(self.said)
+        self._check(len(tokens))
+        self.steps.append(len(tokens))
+        self.said = [said + 1 for said in self.said]
+
+    def take(self, number):
+        return self.said[number], self.said[number]
+
+    def keep(self, numbers):
+        self.said = [self.said[number] for number in numbers]
+
+    def reset(self):
+        self.said = []
+
+
+@pytest.fixture
+def saying_backend():
+    return SayingBackend
 
 
 @pytest.fixture
@@ -99,12 +109,23 @@ def saying(make_tokenizer):
     """A policy whose model says the given pieces, each of which is one token."""
     made = []
 
-    def make(*pieces: str, merged: tuple[str, ...] = ()):
-        tokenizer = make_tokenizer(*merged)
+    def make(*pieces: str, merged=(), window=64, thinking=None, **options):
+        tokenizer = make_tokenizer(*merged, thinks=thinking is not None)
         tokens = [token for piece in pieces for token in tokenizer.encode(piece)]
-        model = SayingModel(tokens, len(tokenizer))
-        made.append(TransformersPolicy(model, tokenizer, name="saying"))
-        return made[-1], model
+        backend = SayingBackend(tokens, len(tokenizer))
+        limits = Limits(window=window, depth=2, **options)
+        codec = TextCodec(tokenizer)
+        made.append(
+            LocalPolicy(
+                backend,
+                codec,
+                [tokenizer.eos_token_id],
+                limits,
+                name="saying",
+                thinking=bool(thinking),
+            )
+        )
+        return made[-1], backend
 
     yield make
     for one in made:

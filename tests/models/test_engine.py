@@ -8,76 +8,92 @@ from langchain_qstar.errors import ModelError
 from langchain_qstar.models.engine import Engine, Job
 
 
-def double(jobs, closing):
-    for job in jobs:
-        job.resolve(job.payload * 2)
+class Doubler:
+    """Doubles one number a step, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.admitted: list[int] = []
+        self.told: list[str] = []
+        self.before_step = lambda: None
+
+    @property
+    def busy(self):
+        return bool(self.jobs)
+
+    def begin(self):
+        self.told.append("begin")
+
+    def admit(self, job):
+        self.admitted.append(job.payload)
+        self.jobs.append(job)
+
+    def step(self):
+        self.before_step()
+        self.jobs = [job for job in self.jobs if not job.cancelled]
+        if self.jobs:
+            job = self.jobs.pop(0)
+            job.resolve(job.payload * 2)
+
+    def abandon(self):
+        self.told.append("abandon")
+        self.jobs.clear()
+
+    def end(self):
+        self.told.append("end")
 
 
-def test_jobs_are_resolved():
-    engine = Engine("double", double)
+@pytest.fixture
+def worker():
+    return Doubler()
+
+
+@pytest.fixture
+def engine(worker):
+    made = Engine("doubler", worker)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gate(worker):
+    """Steps wait until it is opened; `reached` says that one does."""
+
+    class Gate:
+        reached, opened = threading.Event(), threading.Event()
+
+    def wait():
+        Gate.reached.set()
+        assert Gate.opened.wait(30)
+
+    worker.before_step = wait
+    yield Gate
+    Gate.opened.set()
+
+
+def test_jobs_are_resolved(engine):
     assert [future.result(30) for future in map(engine.submit, range(5))] == [0, 2, 4, 6, 8]
-    engine.close()
 
 
-def test_what_is_queued_is_served_together():
-    first, go_on = threading.Event(), threading.Event()
-    batches = []
-
-    def serve(jobs, closing):
-        batches.append(len(jobs))
-        first.set()
-        assert go_on.wait(30)
-        double(jobs, closing)
-
-    engine = Engine("batches", serve)
+def test_work_is_admitted_while_other_work_runs(engine, worker, gate):
     futures = [engine.submit(0)]
-    assert first.wait(30)
-    futures += [engine.submit(n) for n in range(7)]
-    go_on.set()
+    assert gate.reached.wait(30)
+    futures += [engine.submit(n) for n in range(1, 8)]
+    gate.opened.set()
     for future in futures:
         future.result(30)
-    engine.close()
-    assert batches == [1, 7]
+    assert worker.admitted == list(range(8))
+    assert worker.told == ["begin"]
 
 
-def test_a_batch_waits_for_as_many_callers_as_the_last_one_answered(monkeypatch):
-    monkeypatch.setattr("langchain_qstar.models.engine.GRACE_SECONDS", 30)
-    engine = Engine("patient", double)
-    first, late = Job(1), Job(2)
-    engine._inbox.put(first)
-    timer = threading.Timer(0.01, engine._inbox.put, [late])
-    timer.start()
-    assert engine._take(expected=2) == [first, late]
-    timer.join()
-
-
-def test_a_single_caller_never_waits(monkeypatch):
-    monkeypatch.setattr("langchain_qstar.models.engine.GRACE_SECONDS", 10**6)
-    engine = Engine("single", double)
-    job = Job(1)
-    engine._inbox.put(job)
-    assert engine._take(expected=1) == [job]
-
-
-def test_cancelled_jobs_are_not_served():
-    first, go_on = threading.Event(), threading.Event()
-    served: list[str] = []
-
-    def serve(jobs, closing):
-        first.set()
-        assert go_on.wait(30)
-        served.extend(job.payload for job in jobs)
-        double(jobs, closing)
-
-    engine = Engine("cancelled", serve)
-    head = engine.submit("a")
-    assert first.wait(30)
-    dropped, kept = engine.submit("b"), engine.submit("c")
+def test_jobs_cancelled_in_the_queue_are_never_admitted(engine, worker, gate):
+    head = engine.submit(1)
+    assert gate.reached.wait(30)
+    dropped, kept = engine.submit(2), engine.submit(3)
     dropped.cancel()
-    go_on.set()
-    assert (head.result(30), kept.result(30)) == ("aa", "cc")
-    engine.close()
-    assert served == ["a", "c"]
+    gate.opened.set()
+    assert (head.result(30), kept.result(30)) == (2, 6)
+    assert worker.admitted == [1, 3]
 
 
 def test_a_result_for_a_caller_who_left_is_dropped():
@@ -88,47 +104,57 @@ def test_a_result_for_a_caller_who_left_is_dropped():
     assert job.cancelled
 
 
-def test_closing_twice_is_closing_once():
-    engine = Engine("closed", double)
+def test_a_failing_step_fails_what_is_in_hand_and_nothing_later(engine, worker):
+    def fail():
+        raise ValueError("overheated")
+
+    worker.before_step = fail
+    with pytest.raises(ModelError, match="model doubler failed: overheated") as caught:
+        engine.submit(1).result(30)
+    assert isinstance(caught.value.__cause__, ValueError)
+    worker.before_step = lambda: None
+    assert engine.submit(2).result(30) == 4
+    assert worker.told == ["begin", "abandon"]
+
+
+def test_closing_twice_is_closing_once(engine):
     engine.close()
     engine.close()
     with pytest.raises(ModelError, match="closed"):
         engine.submit(1)
 
 
-def test_closing_waits_for_the_thread_and_fails_what_waits():
+def test_closing_waits_for_the_thread_and_fails_what_waits(engine, worker):
     entered = threading.Event()
-
-    def serve(jobs, closing):
-        entered.set()
-        while not closing():
-            threading.Event().wait(0.001)
-
-    engine = Engine("endless", serve)
-    running, entered_now = engine.submit(1), entered.wait(30)
+    worker.jobs.append(Job(0))
+    worker.step = entered.set  # never gets anything done
+    running = engine.submit(1)
+    assert entered.wait(30)
     waiting = engine.submit(2)
     engine.close()
-    assert entered_now
     for future in (running, waiting):
         with pytest.raises(ModelError, match="closed"):
             future.result(30)
+    assert worker.told == ["begin", "end"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "doubler"]
 
 
-def test_a_dead_thread_fails_what_waits_and_what_comes_later():
-    first, go_on = threading.Event(), threading.Event()
+def test_a_dead_thread_fails_what_waits_and_what_comes_later_with_its_cause(engine, worker):
+    reached, opened = threading.Event(), threading.Event()
 
-    def serve(jobs, closing):
-        first.set()
-        assert go_on.wait(30)
+    def die():
+        reached.set()
+        assert opened.wait(30)
         raise KeyboardInterrupt
 
-    engine = Engine("dead", serve)
+    worker.before_step = die
     running = engine.submit(1)
-    assert first.wait(30)
+    assert reached.wait(30)
     waiting = engine.submit(2)
-    go_on.set()
+    opened.set()
     for future in (running, waiting):
-        with pytest.raises(ModelError, match="died: KeyboardInterrupt"):
+        with pytest.raises(ModelError, match="died: KeyboardInterrupt") as caught:
             future.result(30)
+        assert isinstance(caught.value.__cause__, KeyboardInterrupt)
     with pytest.raises(ModelError, match="died"):
         engine.submit(3)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import threading
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
-from langchain_qstar.errors import ModelError, ModelSpecError, QuestionError
+from langchain_qstar.errors import ModelSpecError, SettingsError
+from langchain_qstar.models.drawing import draw, uniforms
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.tree_rows import TreeRows
 from langchain_qstar.protocols import Policy, State, Step
+
+
+def branches_of(policy):
+    return type(policy._backend._branches)
 
 
 def ids_of(policy, request):
@@ -21,10 +26,6 @@ def forward_logprobs(llama, prompt, ids):
     with torch.no_grad():
         logits = llama(torch.tensor([prompt + list(ids)])).logits[0, len(prompt) - 1 : -1]
     return logits.log_softmax(-1).gather(1, torch.tensor(list(ids))[:, None])[:, 0].numpy()
-
-
-def engine_threads(name):
-    return [thread for thread in threading.enumerate() if thread.name == name]
 
 
 class TestSampling:
@@ -56,6 +57,17 @@ class TestSampling:
             for completion in group:
                 expected = forward_logprobs(llama, ids_of(policy, request), completion.token_ids)
                 np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
+
+    def test_every_token_is_drawn_by_its_seed_and_place_alone(self, policy, llama, ask):
+        request = ask(n=2, stop=(), max_tokens=12, temperature=0.9)
+        for seed, completion in enumerate(policy.sample([request])[0]):
+            ids = ids_of(policy, request)
+            for place, token in enumerate(completion.token_ids):
+                with torch.no_grad():
+                    logits = llama(torch.tensor([ids])).logits[:, -1]
+                uniform = uniforms(torch.tensor([seed]), torch.tensor([place]))
+                assert draw(logits, uniform, torch.tensor([0.9])).item() == token
+                ids.append(token)
 
     def test_a_request_gives_the_same_tokens_alone_and_among_others(self, policy, ask):
         request = ask("Who?", n=4, stop=("e",), max_tokens=40)
@@ -122,189 +134,11 @@ class TestSampling:
         assert first.reused_tokens == 0
         assert second.reused_tokens == third.reused_tokens == first.prompt_tokens
 
-    def test_without_a_chat_template_messages_are_joined_as_text(self, llama, make_tokenizer):
-        plain = TransformersPolicy(llama, make_tokenizer(template=None))
+    def test_messages_may_be_joined_as_text_for_a_model_without_chat(self, llama, make_tokenizer):
+        plain = TransformersPolicy(llama, make_tokenizer(template=None), chat_template="plain")
         state = State("b", (("system", "a"), ("user", "b")))
         assert "".join(plain.token_texts(plain.path_ids(state))) == "a\n\nb\n"
         plain.close()
-
-
-class TestEnds:
-    def test_a_stop_string_ends_the_text_and_is_kept(self, saying, ask):
-        policy, _ = saying("one\ntwo\n")
-        (completion,) = policy.sample([ask()])[0]
-        assert (completion.text, completion.finish, completion.generated) == ("one\n", "stop", 4)
-        assert "".join(policy.token_texts(completion.token_ids)) == "one\n"
-
-    def test_a_stop_string_may_span_tokens(self, saying, ask):
-        policy, _ = saying("a.b.c. d")
-        (completion,) = policy.sample([ask(stop=("c. d", "zz"))])[0]
-        assert completion.text == "a.b.c. d"
-
-    def test_the_stop_string_that_ends_first_wins(self, saying, ask):
-        policy, _ = saying("ab\n")
-        (completion,) = policy.sample([ask(stop=("b\n", "b"))])[0]
-        assert completion.text == "ab"
-
-    def test_a_stop_inside_a_token_cuts_the_text_there_and_ids_agree(self, saying, ask):
-        policy, model = saying("ab\n\n", merged=("\n\n",))
-        assert len(model.tokens) == 3
-        (completion,) = policy.sample([ask()])[0]
-        assert (completion.text, completion.generated) == ("ab\n", 3)
-        assert policy.token_texts(completion.token_ids) == ["a", "b", "\n"]
-        assert len(completion.logprobs) == 3
-
-    def test_a_stop_inside_the_first_token_leaves_the_rest_of_it_out(self, saying, ask):
-        policy, _ = saying("\nx", merged=("\nx",))
-        (completion,) = policy.sample([ask()])[0]
-        assert policy.token_texts(completion.token_ids) == ["\n"]
-
-    def test_characters_of_several_tokens_are_whole(self, saying, ask):
-        policy, _ = saying("3 € →\n")
-        (completion,) = policy.sample([ask(stop=("→",))])[0]
-        assert completion.text == "3 € →"
-        assert "".join(policy.token_texts(completion.token_ids)) == "3 € →"
-
-    def test_the_end_token_counts_and_is_in_neither_text_nor_ids(self, saying, ask):
-        policy, _ = saying("hi", "<|end|>")
-        (completion,) = policy.sample([ask()])[0]
-        assert (completion.text, completion.finish, completion.generated) == ("hi", "eos", 3)
-        assert len(completion.token_ids) == len(completion.logprobs) == 2
-
-    def test_an_empty_completion_is_a_completion(self, saying, ask):
-        policy, _ = saying("<|end|>")
-        (completion,) = policy.sample([ask()])[0]
-        assert (completion.text, completion.token_ids, completion.generated) == ("", (), 1)
-
-    def test_a_model_that_never_ends_is_cut_by_max_tokens(self, saying, ask):
-        policy, _ = saying("a")
-        (completion,) = policy.sample([ask(max_tokens=9)])[0]
-        assert (completion.text, completion.finish) == ("a" * 9, "length")
-
-    def test_the_window_ends_a_completion(self, saying, ask):
-        policy, _ = saying("a")
-        (completion,) = policy.sample([ask(max_tokens=500)])[0]
-        assert completion.generated == policy.window - len(ids_of(policy, ask()))
-        assert completion.finish == "length"
-
-    def test_a_trajectory_that_fills_the_window_ends_there(self, saying, ask):
-        policy, _ = saying("a")
-        (completion,) = policy.sample([ask(steps=[Step("b" * 64)])])[0]
-        assert (completion.text, completion.finish, completion.generated) == ("", "length", 0)
-
-    def test_a_question_longer_than_the_window_is_refused(self, policy, ask):
-        with pytest.raises(QuestionError, match=r"reads at most 159: shorten"):
-            policy.sample([ask("x" * 200)])
-        assert policy.sample([ask()])[0]
-
-    async def test_a_refused_question_does_not_harm_others_in_the_batch(self, policy, ask):
-        outcomes = await asyncio.gather(
-            policy.asample([ask("x" * 200)]), policy.asample([ask()]), return_exceptions=True
-        )
-        assert isinstance(outcomes[0], QuestionError)
-        assert outcomes[1] == policy.sample([ask()])
-
-    def test_rows_that_end_leave_the_batch(self, saying, ask):
-        policy, model = saying("a")
-        policy.sample([ask(n=8, max_tokens=2), ask(n=1, first=9, max_tokens=6)])
-        assert model.batches == [1, 9, 1, 1, 1, 1]
-
-
-class TestEngineThread:
-    async def test_calls_made_together_share_a_batch(self, saying, ask):
-        policy, model = saying("ab\n")
-        for _ in range(2):  # the engine learns from the first round how many come together
-            model.batches.clear()
-            await asyncio.gather(*(policy.asample([ask("q" * i)]) for i in range(1, 6)))
-        assert model.batches == [5, 5, 5]
-
-    async def test_a_cancelled_task_frees_the_engine(self, saying, ask):
-        policy, model = saying("a")
-        running = threading.Event()
-        go_on = threading.Event()
-
-        def block():
-            running.set()
-            assert go_on.wait(30)
-
-        model.before_forward = block
-        task = asyncio.create_task(policy.asample([ask(max_tokens=50)]))
-        await asyncio.to_thread(running.wait, 30)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        go_on.set()
-        assert (await policy.asample([ask(max_tokens=1)]))[0][0].text == "a"
-        assert len(model.batches) <= 3
-
-    def test_a_failing_model_is_a_model_error_and_the_next_call_works(self, saying, ask):
-        policy, model = saying("a")
-
-        def fail():
-            raise RuntimeError("out of memory")
-
-        model.before_forward = fail
-        with pytest.raises(ModelError, match="model saying failed: out of memory"):
-            policy.sample([ask()])
-        model.before_forward = lambda: None
-        assert policy.sample([ask(max_tokens=1)])[0][0].text == "a"
-
-    def test_when_the_thread_dies_all_calls_fail(self, saying, ask):
-        policy, model = saying("a")
-
-        def die():
-            raise SystemExit
-
-        model.before_forward = die
-        for _ in range(2):
-            with pytest.raises(ModelError, match="died"):
-                policy.sample([ask()])
-
-    def test_the_thread_ends_with_close(self, saying, ask):
-        policy, _ = saying("a")
-        policy.sample([ask(max_tokens=1)])
-        assert engine_threads("saying")
-        policy.close()
-        assert not engine_threads("saying")
-        with pytest.raises(ModelError, match="closed"):
-            policy.sample([ask()])
-
-    def test_the_thread_ends_with_the_object(self, llama, make_tokenizer, ask):
-        policy = TransformersPolicy(llama, make_tokenizer(), name="short-lived")
-        policy.sample([ask(max_tokens=1)])
-        assert engine_threads("short-lived")
-        del policy
-        gc.collect()
-        assert not engine_threads("short-lived")
-
-    def test_no_thread_starts_before_the_first_call(self, llama, make_tokenizer):
-        policy = TransformersPolicy(llama, make_tokenizer(), name="idle")
-        assert not engine_threads("idle")
-        policy.close()
-
-    def test_closing_ends_a_call_that_is_running(self, saying, ask):
-        policy, model = saying("a")
-        running = threading.Event()
-        model.config.max_position_embeddings = 10**6
-        failures = []
-
-        def call():
-            try:
-                policy.sample([ask(max_tokens=50)])
-            except ModelError as error:
-                failures.append(error)
-
-        def dawdle():
-            running.set()
-            threading.Event().wait(0.01)
-
-        model.before_forward = dawdle
-        thread = threading.Thread(target=call)
-        thread.start()
-        assert running.wait(30)
-        policy.close()
-        thread.join(30)
-        assert "closed" in str(failures[0])
 
 
 class TestFeatures:
@@ -326,41 +160,45 @@ class TestFeatures:
             expected = self.expected(llama, policy.path_ids(state))
             np.testing.assert_allclose(row, expected, atol=1e-5)
 
-    def test_states_along_one_path_are_read_together(self, policy, ask, monkeypatch):
-        shapes = []
-        forward = policy._server.decoder.forward
-
-        def counted(ids, *arguments, **options):
-            shapes.append(tuple(ids.shape))
-            return forward(ids, *arguments, **options)
-
-        monkeypatch.setattr(policy._server.decoder, "forward", counted)
+    def test_states_along_one_path_are_read_once(self, policy, ask):
         states = self.states(ask)
         policy.features(states)
         policy.features(states[::-1])
-        assert shapes == [(1, len(policy.path_ids(states[-1])))]
+        assert policy.counters.prefilled == len(policy.path_ids(states[-1]))
 
-    def test_sampled_steps_bring_theirs_along(self, policy, llama, ask, monkeypatch):
+    def test_sampled_steps_bring_theirs_along(self, policy, llama, ask):
         policy.feature_layers = (0, 2)
         request = ask(n=24, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
-        completions = [c for c in policy.sample([request])[0] if c.finish == "stop"]
-        assert completions
+        completions = policy.sample([request])[0]
+        assert {"stop", "eos"} <= {c.finish for c in completions}
         states = [request.state.then(Step(c.text, token_ids=c.token_ids)) for c in completions]
-
-        def never(*_, **__):
-            raise AssertionError("read again")
-
-        monkeypatch.setattr(policy._server.decoder, "forward", never)
+        before = policy.counters.forwarded
+        policy.features(states)
+        assert policy.counters.forwarded == before
         for state, row in zip(states, policy.features(states), strict=True):
             expected = self.expected(llama, policy.path_ids(state), (0, 2))
-            np.testing.assert_allclose(row, expected, atol=1e-5)
+            np.testing.assert_allclose(row, expected, atol=1e-4)
 
     def test_recording_does_not_change_what_is_sampled(self, policy, ask):
         request = ask(n=8, stop=("e", "a"), max_tokens=30)
-        before = policy.sample([request])
+        before = [c.token_ids for c in policy.sample([request])[0]]
         policy.feature_layers = (-1,)
-        assert policy.sample([request]) == before
+        assert [c.token_ids for c in policy.sample([request])[0]] == before
         assert policy.feature_layers == (3,)
+
+    async def test_layers_may_change_while_rows_run(self, policy, llama, ask):
+        policy.feature_layers = (1,)
+        request = ask(n=24, stop=("e", "a", "t", "o"), max_tokens=60, temperature=1.0)
+        running = asyncio.create_task(policy.asample([request]))
+        await asyncio.sleep(0.002)
+        await policy.afeatures([request.state])
+        policy.feature_layers = (2,)
+        states = [
+            request.state.then(Step(c.text, token_ids=c.token_ids)) for c in (await running)[0]
+        ]
+        for state, row in zip(states, policy.features(states), strict=True):
+            expected = self.expected(llama, policy.path_ids(state), (2,))
+            np.testing.assert_allclose(row, expected, atol=1e-4)
 
     def test_other_layers_forget_what_was_recorded(self, policy, ask):
         states = self.states(ask)
@@ -392,6 +230,13 @@ class TestScoringText:
         for (_, step), logprobs in zip(pairs, scored, strict=True):
             np.testing.assert_allclose(logprobs, step.logprobs, atol=1e-4)
 
+    def test_text_that_was_never_read_is_read_once(self, policy, ask):
+        state, step = ask().state, Step("given text")
+        policy.token_logprobs([state], [step])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step)))
+        policy.token_logprobs([state.then(step)], [Step("more")])
+        assert policy.counters.prefilled == len(policy.path_ids(state.then(step))) + 4
+
 
 class TestLoading:
     @pytest.fixture
@@ -407,6 +252,62 @@ class TestLoading:
         assert loaded.count_tokens("four") == 4
         loaded.close()
 
+    def test_an_adapter_changes_the_model_as_a_merged_one_would(
+        self, folder, llama, make_tokenizer, ask, tmp_path
+    ):
+        peft = pytest.importorskip("peft")
+        base = type(llama).from_pretrained(folder)
+        config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], r=2, task_type="CAUSAL_LM")
+        adapted = peft.get_peft_model(base, config)
+        torch.manual_seed(3)
+        for name, weight in adapted.named_parameters():
+            if "lora" in name:
+                torch.nn.init.normal_(weight, std=0.5)
+        adapted.save_pretrained(tmp_path / "adapter")
+        request = ask(n=3, stop=(), max_tokens=20)
+        loaded = TransformersPolicy.from_pretrained(
+            folder, device="cpu", adapter=tmp_path / "adapter"
+        )
+        merged = TransformersPolicy(adapted.merge_and_unload(), make_tokenizer())
+        found = [[c.token_ids for c in p.sample([request])[0]] for p in (loaded, merged)]
+        assert found[0] == found[1]
+        assert branches_of(loaded) is TreeRows
+        loaded.close()
+        merged.close()
+
+    def test_a_type_a_device_map_and_a_quantisation_are_passed_on(self, folder, monkeypatch):
+        given = {}
+        load = transformers.AutoModelForCausalLM.from_pretrained
+
+        def noting(source, **options):
+            given.update(options)
+            return load(source, torch_dtype=options["dtype"])
+
+        monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", noting)
+        policy = TransformersPolicy.from_pretrained(
+            folder, dtype=torch.float64, device_map="cpu", quantization_config="four bits"
+        )
+        policy.close()
+        assert given["dtype"] is torch.float64
+        assert (given["device_map"], given["quantization_config"]) == ("cpu", "four bits")
+        assert given["trust_remote_code"] is False
+
+    def test_sixteen_bits_are_near_enough(self, folder, ask):
+        half = TransformersPolicy.from_pretrained(folder, device="cpu", dtype=torch.bfloat16)
+        assert branches_of(half) is TreeRows
+        assert half.sample([ask(n=3, max_tokens=9, stop=())])[0][0].generated == 9
+        half.close()
+
+    def test_others_who_use_the_model_see_no_difference(self, llama, policy):
+        ids = torch.tensor([[5, 6, 7, 8], [9, 1, 2, 3]])
+        mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
+        assert llama.config._attn_implementation == "qstar_tree"
+        before = llama(ids, attention_mask=mask).logits
+        llama.set_attn_implementation("eager")
+        expected = llama(ids, attention_mask=mask).logits
+        llama.set_attn_implementation("qstar_tree")
+        torch.testing.assert_close(before[:, 1:], expected[:, 1:])
+
     def test_loading_prints_nothing(self, folder, capfd):
         TransformersPolicy.from_pretrained(folder).close()
         assert capfd.readouterr() == ("", "")
@@ -417,10 +318,20 @@ class TestLoading:
             TransformersPolicy.from_pretrained(folder)
         assert "\n" not in str(caught.value)
 
+    def test_an_unknown_architecture_is_one_line(self, folder):
+        (folder / "config.json").write_text('{"model_type": "nonesuch"}')
+        with pytest.raises(ModelSpecError, match="nonesuch") as caught:
+            TransformersPolicy.from_pretrained(folder)
+        assert "\n" not in str(caught.value)
+
     def test_a_folder_without_a_model_is_one_line(self, tmp_path):
         with pytest.raises(ModelSpecError, match="cannot load a model") as caught:
             TransformersPolicy.from_pretrained(tmp_path)
         assert "\n" not in str(caught.value)
+
+    def test_room_for_no_rows_is_refused(self, llama, make_tokenizer):
+        with pytest.raises(SettingsError, match="max_rows=0"):
+            TransformersPolicy(llama, make_tokenizer(), max_rows=0)
 
     def test_a_pair_of_other_things_is_refused(self):
         with pytest.raises(ModelSpecError, match="pair"):

@@ -21,8 +21,14 @@ def selected(text="3+4=7\n", f: float | None = 0.75, *, terminal=False):
     }
 
 
-def scored(*pairs):
-    nodes = [{"id": "0.0", "text": t, "q": f, "reward": None, "f": f} for t, f in pairs]
+def scored(*pairs, closed=()):
+    nodes = [
+        {"id": "0.0", "text": t, "q": f, "reward": None, "f": f, "closed": None} for t, f in pairs
+    ]
+    nodes += [
+        {"id": "0.1", "text": t, "q": 0.9, "reward": None, "f": 0.9, "closed": "sums: wrong"}
+        for t in closed
+    ]
     return {"type": "scored", "nodes": nodes}
 
 
@@ -43,6 +49,13 @@ def test_of_the_new_steps_the_best_is_shown():
 
 def test_steps_that_have_no_value_are_shown_too():
     assert told(scored(("a", None))) == ["   1 step, best  a\n"]
+
+
+def test_closed_steps_are_counted_and_are_not_the_best():
+    assert told(scored(("a", 0.25), closed=["b"])) == [
+        "   2 steps (1 closed by checks), best f=0.25  a\n"
+    ]
+    assert told(scored(closed=["b"])) == ["   1 step, closed by checks  b\n"]
 
 
 def test_an_expansion_without_steps_says_nothing():

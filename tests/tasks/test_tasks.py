@@ -3,7 +3,18 @@ from __future__ import annotations
 import pytest
 
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.tasks import GSM8K, NANO, TASKS, get_task
+from langchain_qstar.tasks import (
+    CHOICE,
+    GSM8K,
+    GSM_HARD,
+    MATH,
+    MULTIARITH,
+    NANO,
+    STRATEGYQA,
+    SVAMP,
+    TASKS,
+    get_task,
+)
 
 
 def test_a_name_or_a_task_gives_the_task():
@@ -13,7 +24,7 @@ def test_a_name_or_a_task_gives_the_task():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(SettingsError, match="choose one of: nano, gsm8k"):
+    with pytest.raises(SettingsError, match="choose one of: nano, gsm8k, svamp"):
         get_task("chess")
 
 
@@ -28,7 +39,10 @@ def test_gsm8k_is_asked_with_an_instruction():
     assert "The answer is N." in content
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+NUMERIC = {task.name: task for task in (NANO, GSM8K, SVAMP, MULTIARITH, GSM_HARD)}
+
+
+@pytest.mark.parametrize("task", NUMERIC.values(), ids=NUMERIC)
 @pytest.mark.parametrize(
     ("text", "terminal", "answer"),
     [
@@ -44,6 +58,48 @@ def test_gsm8k_is_asked_with_an_instruction():
 def test_a_solution_ends_with_its_answer_line(task, text, terminal, answer):
     assert task.is_terminal(text) is terminal
     assert task.answer(text) == answer
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_asks_and_ends_and_says_when_there_is_no_answer(task):
+    messages = task.messages("How many {{question}}?")
+    assert messages[-1][0] == "user"
+    assert messages[-1][1].endswith("How many {{question}}?")
+    assert task.is_terminal("So it is.\nThe answer is (B): yes, 5.\n")
+    assert not task.is_terminal("So it is.\n")
+    assert task.answer("The answer is\n") is None
+
+
+def test_every_task_names_a_prompt_of_its_own():
+    asked = {task.messages("Q")[-1][1] for task in TASKS.values()}
+    assert len(asked) == len(TASKS)
+
+
+def test_math_answers_are_boxed_latex():
+    solution = "$x^2 = 2$\nThe answer is $\\boxed{\\sqrt{2}}$.\n"
+    assert MATH.is_terminal(solution)
+    assert MATH.answer(solution) == r"\sqrt{2}"
+    assert MATH.equivalent(r"\frac{1}{2}", "0.5")
+    assert [check.__name__ for check in MATH.checks] == ["arithmetic", "symbolic"]
+
+
+def test_strategyqa_answers_are_yes_or_no():
+    solution = "Snow is cold.\nThe answer is no.\n"
+    assert STRATEGYQA.is_terminal(solution)
+    assert STRATEGYQA.answer(solution) == "no"
+    assert STRATEGYQA.equivalent("no", "False")
+    assert STRATEGYQA.checks == ()
+
+
+def test_choices_are_letters():
+    assert CHOICE.answer("2+2=4\nThe answer is (B).\n") == "B"
+    assert CHOICE.equivalent("B", "(b)")
+
+
+def test_gsm_hard_accepts_the_noise_of_floats():
+    assert GSM_HARD.equivalent("0.3335", "0.3333")
+    assert not GSM_HARD.equivalent("0.335", "0.333")
+    assert not GSM8K.equivalent("0.3335", "0.3333")
 
 
 def test_nano_reads_the_line_that_ended_the_solution():
@@ -63,7 +119,7 @@ def test_gsm8k_accepts_the_forms_models_use(line):
     assert GSM8K.answer("2+3=5\n" + line) == "5"
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", NUMERIC.values(), ids=NUMERIC)
 def test_answers_are_compared_by_value(task):
     assert task.equivalent("30", "30.0")
     assert not task.equivalent("30", "31")

@@ -103,7 +103,8 @@ def test_a_lora_of_the_policy_and_a_model_of_its_own_load_too(policy, labels, tm
         assert trained.figures["within_problem_auc_last"] > 0.9
         right, wrong = values_of(policy, out)
         assert 0 <= wrong < right <= 1
-        before = QStarChain(policy, settings={"max_pops": 2}).invoke("How many?", seed=3)
+        plain = QStarChain(policy, "log-probability", settings={"max_pops": 2})
+        before = plain.invoke("How many?", seed=3)
         chain = QStarChain(policy, str(out), settings={"max_pops": 2})
         searched = chain.invoke("How many?", seed=3)
         # The value model has a cache of its own: what the policy says has not changed.

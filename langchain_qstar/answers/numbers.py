@@ -12,8 +12,7 @@ import re
 from fractions import Fraction
 from typing import Final
 
-_TAIL: Final = 20_000
-"""Characters from the end of a text in which its answer is sought."""
+from langchain_qstar.answers.markers import announced
 
 _REST: Final = 300
 """Characters after an answer's marker that are read."""
@@ -21,10 +20,6 @@ _REST: Final = 300
 _DIGITS: Final = 60
 """Most digits of a number, and largest exponent; beyond it, not an answer."""
 
-_MARKER: Final = re.compile(
-    r"####|\\boxed\s*\{|\bfinal answer\b|\banswer\b[*_\s]*(?:is\b|:|=)|^[ \t*_]*A:",
-    re.IGNORECASE | re.MULTILINE,
-)
 _TRANSLATION: Final = str.maketrans(
     {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "} | dict.fromkeys("$€£¥₹", "")
 )
@@ -61,6 +56,7 @@ _CONTINUES: Final = re.compile(
         |\s*(?:or|to|and)\s+\(?[-+]?\d""",
     re.VERBOSE | re.IGNORECASE,
 )
+_FLOAT: Final = re.compile(r"\.\d{7}")
 _WRAPPING: Final = "*_`~ \t\r\n.#"
 
 
@@ -108,16 +104,10 @@ def final_number(text: str) -> str | None:
     Returns:
         The canonical form (`canonical_number`), or None.
     """
-    tail = text[-_TAIL:]
-    marker = None
-    for marker in _MARKER.finditer(tail):  # noqa: B007 - the last one is wanted
-        pass
-    if marker is None:
+    rest = announced(text)
+    if rest is None:
         return None
-    rest = tail[marker.end() : marker.end() + _REST]
-    if marker.group().startswith("\\"):
-        rest = _until_closed(rest)
-    lines = [line for line in rest.splitlines() if line.strip(_WRAPPING + ":=")]
+    lines = [line for line in rest[:_REST].splitlines() if line.strip(_WRAPPING + ":=")]
     value = find_number(lines[0]) if lines else None
     return None if value is None else canonical_number(value)
 
@@ -140,9 +130,9 @@ def canonical_number(value: Fraction) -> str:
 def same_number(a: str, b: str) -> bool:
     """Whether two bare answers are the same number.
 
-    Exact, except that a decimal of more than six places is taken for the
-    output of float arithmetic and may differ by 0.00005 (and by a thousandth of
-    its size at most).
+    Exact, except that a number written with more than six decimals is taken for
+    the output of float arithmetic and may differ by 0.00005 (and by a thousandth
+    of its size at most).
 
     Returns:
         False when either does not parse.
@@ -152,11 +142,20 @@ def same_number(a: str, b: str) -> bool:
         return False
     if left == right:
         return True
-    exact = Fraction(10**6)
-    if (left * exact).denominator == 1 and (right * exact).denominator == 1:
+    if not (_FLOAT.search(a) or _FLOAT.search(b)):
         return False
     gap = abs(left - right)
     return gap <= Fraction(5, 10**5) and gap * 1000 <= max(abs(left), abs(right))
+
+
+def near_number(a: str, b: str) -> bool:
+    """Whether two bare answers differ by at most 0.001, as GSM-Hard's own evaluation allows.
+
+    Returns:
+        False when either does not parse.
+    """
+    left, right = parse_number(a), parse_number(b)
+    return left is not None and right is not None and abs(left - right) <= Fraction(1, 1000)
 
 
 def _clean(text: str) -> str:
@@ -201,13 +200,3 @@ def _value(text: str, match: re.Match[str]) -> Fraction | None:
     if scale:
         value *= _SCALES[scale.group(1).lower()]
     return -value if parts["sign"] == "-" else value
-
-
-def _until_closed(text: str) -> str:
-    """Text up to the brace that closes the one before it."""
-    depth = 1
-    for place, character in enumerate(text):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return text[:place]
-    return text

@@ -1,0 +1,355 @@
+"""How near a search comes to raw batched decoding, and what others pay for the same work.
+
+    python benchmarks/engine.py --quick
+    python benchmarks/engine.py --full --record
+    python benchmarks/engine.py --device cuda --shape 8b
+
+A random Llama of 28M parameters in fp32 on one CPU thread. Every question has a
+prompt of 600 tokens, 520 of them shared by all; each expansion draws 6 children
+of 8 to 60 tokens below a child of the last expansion (70 %) or any open node.
+Lengths and choices are scripted, so every way does the same work. The clock is
+CPU seconds of the process (wall seconds on a GPU); the ways take turns, and
+figures are medians over the turns. With 1, 4 and 16 questions at once:
+
+search_over_ceiling_N   our search over the ceiling: the model's forward pass on a full batch of
+                        6 N rows in a static cache, nothing drawn, distinct prompt tokens read once
+naive_over_search_N     one `generate` call per sample over our search
+nrs_over_search_N       `generate(num_return_sequences=6)` per expansion over our search
+prefilled_over_distinct tokens of prompts that were read over distinct ones: 1 when nothing is
+                        read twice
+tokens_per_second_N     of our search
+
+The ceiling and the two others are timed on a part of the work and scaled up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import random
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import mean, median
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    DynamicCache,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    StaticCache,
+)
+
+from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.protocols import SampleRequest, State, Step
+
+RESULTS: Final = Path(__file__).parent / "results" / "engine.json"
+CHILDREN: Final = 6
+SHARED: Final = 520
+OWN: Final = 80
+QUICK: Final = {1: 6, 4: 3, 16: 1}
+FULL: Final = {1: 16, 4: 6, 16: 3}
+GPU: Final = {1: 8, 16: 8, 64: 4}
+"""Questions at once: expansions of each."""
+
+SHAPES: Final[dict[str, dict[str, Any]]] = {
+    "30m": {
+        "vocab_size": 4096,
+        "hidden_size": 512,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+    },
+    "8b": {
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Children to draw: below which node, how long each; node 0 is the root."""
+
+    parent: int
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Script:
+    """The whole of one question's search, decided beforehand."""
+
+    shared: tuple[int, ...]
+    own: tuple[int, ...]
+    expansions: tuple[Expansion, ...]
+
+    def contexts(self) -> list[int]:
+        """Tokens before the children of each expansion."""
+        ends = [SHARED + OWN]
+        contexts = []
+        for expansion in self.expansions:
+            contexts.append(ends[expansion.parent])
+            ends += [contexts[-1] + length for length in expansion.lengths]
+        return contexts
+
+
+def make_scripts(questions: int, expansions: int, vocabulary: int) -> list[Script]:
+    """The same scripts every time."""
+    order = random.Random(questions)
+    shared = tuple(order.choices(range(vocabulary), k=SHARED))
+    scripts = []
+    for _ in range(questions):
+        chosen = [Expansion(0, _lengths(order))]
+        while len(chosen) < expansions:
+            last = 1 + CHILDREN * (len(chosen) - 1)
+            near = order.random() < 0.7
+            parent = order.randrange(last if near else 1, last + CHILDREN)
+            chosen.append(Expansion(parent, _lengths(order)))
+        own = tuple(order.choices(range(vocabulary), k=OWN))
+        scripts.append(Script(shared, own, tuple(chosen)))
+    return scripts
+
+
+def _lengths(order: random.Random) -> tuple[int, ...]:
+    return tuple(round(order.triangular(8, 60, 22)) for _ in range(CHILDREN))
+
+
+def make_model(shape: str, device: str) -> tuple[Any, Any]:
+    """A random model that never ends by itself, and a tokenizer of as many words."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **SHAPES[shape],
+        max_position_embeddings=4096,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    with torch.device(device):
+        model: Any = LlamaForCausalLM(config)
+    words = {f"w{number}": number for number in range(config.vocab_size)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        chat_template="{% for m in messages %}{{ m['content'] }} {% endfor %}",
+    )
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    return model.to(dtype).eval(), fast
+
+
+class Bench:
+    """The four ways of doing the scripted work on one model."""
+
+    def __init__(self, shape: str, device: str) -> None:
+        self.device = device
+        self.model, self.tokenizer = make_model(shape, device)
+        self.vocabulary = SHAPES[shape]["vocab_size"]
+
+    def seconds(self, work: Callable[[], Any]) -> float:
+        """What `work` takes on the clock of the device."""
+        if self.device == "cpu":
+            start = time.process_time()
+            work()
+            return time.process_time() - start
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def search(self, scripts: Sequence[Script]) -> tuple[float, float]:
+        """Seconds of our search, and prompt tokens read over distinct ones."""
+        policy = TransformersPolicy(self.model, self.tokenizer, threads=1)
+
+        async def all_of_them() -> None:
+            await asyncio.gather(
+                *(_search(policy, number, script) for number, script in enumerate(scripts))
+            )
+
+        policy.count_tokens("w1")
+        seconds = self.seconds(lambda: asyncio.run(all_of_them()))
+        read = policy.counters.prefilled
+        policy.close()
+        return seconds, read / (SHARED + OWN * len(scripts))
+
+    @torch.inference_mode()
+    def ceiling(self, scripts: Sequence[Script], steps: int) -> float:
+        """Seconds of full batches of the bare model, scaled up from `steps` of them."""
+        rows = CHILDREN * len(scripts)
+        context = round(mean(length for script in scripts for length in script.contexts()))
+        cache = self._filled(rows, context, steps + 2)
+        ids = torch.ones((rows, 1), dtype=torch.int64, device=self.device)
+
+        def decode(count: int) -> None:
+            for _ in range(count):
+                self.model(input_ids=ids, past_key_values=cache, use_cache=True)
+
+        decode(2)
+        each = self.seconds(lambda: decode(steps)) / steps
+        return each * _tokens(scripts) / rows + self._reading(len(scripts))
+
+    def _filled(self, rows: int, context: int, room: int) -> StaticCache:
+        """A static cache that has seen `context` tokens; which ones makes no difference."""
+        config = self.model.config
+        cache = StaticCache(config=config, max_cache_len=context + room)
+        heads, size = config.num_key_value_heads, config.head_dim
+        cache.early_initialization(rows, heads, size, self.model.dtype, self.model.device)
+        for layer in cache.layers:
+            layer.cumulative_length.fill_(context)  # type: ignore[union-attr]
+        return cache
+
+    def _reading(self, questions: int) -> float:
+        """Seconds to read the shared tokens once and the own ones of every question."""
+        cache = DynamicCache(config=self.model.config)
+
+        def read(count: int) -> None:
+            ids = torch.ones((1, count), dtype=torch.int64, device=self.device)
+            self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+        shared = self.seconds(lambda: read(SHARED))
+        return shared + questions * self.seconds(lambda: read(OWN))
+
+    def generate(self, context: int, length: int, **options: Any) -> float:
+        """Seconds of one call of `generate`."""
+        ids = torch.ones((1, context), dtype=torch.int64, device=self.device)
+        return self.seconds(
+            lambda: self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                min_new_tokens=length,
+                max_new_tokens=length,
+                **options,
+            )
+        )
+
+    def naive(self, scripts: Sequence[Script], samples: int) -> float:
+        """Seconds of a call for every child, scaled up from a few of mean size."""
+        context, length = _mean_context(scripts), round(_tokens(scripts) / _children(scripts))
+        each = mean(self.generate(context, length) for _ in range(samples))
+        return each * _children(scripts)
+
+    def together(self, scripts: Sequence[Script], samples: int) -> float:
+        """Seconds of a call for every expansion, scaled up from a few of mean size."""
+        expansions = [each for script in scripts for each in script.expansions]
+        longest = round(mean(max(each.lengths) for each in expansions))
+        context = _mean_context(scripts)
+        calls = (
+            self.generate(context, longest, num_return_sequences=CHILDREN) for _ in range(samples)
+        )
+        return mean(calls) * len(expansions)
+
+
+async def _search(policy: TransformersPolicy, number: int, script: Script) -> None:
+    """One question: every expansion after the one before it."""
+    shared, own = (" ".join(f"w{token}" for token in part) for part in (script.shared, script.own))
+    states = [State(own, (("system", shared), ("user", own)))]
+    for count, expansion in enumerate(script.expansions):
+        parent = states[expansion.parent]
+        seed = 10**6 * number + 10 * count
+        groups = await policy.asample(
+            [
+                SampleRequest(parent, (seed + child,), stop=(), max_tokens=length, temperature=1.0)
+                for child, length in enumerate(expansion.lengths)
+            ]
+        )
+        states += [parent.then(Step(c.text, token_ids=c.token_ids)) for (c,) in groups]
+
+
+def _tokens(scripts: Sequence[Script]) -> int:
+    return sum(sum(each.lengths) for script in scripts for each in script.expansions)
+
+
+def _children(scripts: Sequence[Script]) -> int:
+    return sum(len(each.lengths) for script in scripts for each in script.expansions)
+
+
+def _mean_context(scripts: Sequence[Script]) -> int:
+    return round(mean(length for script in scripts for length in script.contexts()))
+
+
+def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dict[str, float]:
+    """All figures; `part` says on how much of the work the other ways are timed."""
+    figures: dict[str, list[float]] = {}
+    bench.search(make_scripts(1, 1, bench.vocabulary))  # imports, byte code, first touches
+    for _ in range(repeats):
+        others: tuple[float, float] | None = None
+        for questions, expansions in sizes.items():
+            scripts = make_scripts(questions, expansions, bench.vocabulary)
+            ceiling = bench.ceiling(scripts, steps=10 * part)
+            search, read = bench.search(scripts)
+            if others is None or part > 1:
+                # Calls of their own do not depend on how many questions there are.
+                naive, nrs = bench.naive(scripts, part), bench.together(scripts, part)
+                others = naive / _children(scripts), nrs / _children(scripts)
+            found = {
+                f"search_over_ceiling_{questions}": search / ceiling,
+                f"naive_over_search_{questions}": others[0] * _children(scripts) / search,
+                f"nrs_over_search_{questions}": others[1] * _children(scripts) / search,
+                f"tokens_per_second_{questions}": _tokens(scripts) / search,
+                "prefilled_over_distinct": read,
+            }
+            for name, value in found.items():
+                figures.setdefault(name, []).append(value)
+    return {name: median(values) for name, values in figures.items()}
+
+
+def record(figures: dict[str, float], options: argparse.Namespace) -> None:
+    """Write the figures down with all that is needed to repeat them."""
+    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    RESULTS.parent.mkdir(exist_ok=True)
+    written = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    written[f"{options.device}-{options.shape}"] = {
+        "command": "python benchmarks/engine.py --full --record"
+        + (f" --device {options.device} --shape {options.shape}" * (options.device != "cpu")),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "versions": {each: version(each) for each in ("torch", "transformers")},
+        "figures": figures,
+    }
+    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure, record if asked, and print."""
+    parser = argparse.ArgumentParser(description="the engine against raw decoding and generate()")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
+    size.add_argument("--full", action="store_true", help="whole searches, repeated")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--shape", default="30m", choices=list(SHAPES))
+    options = parser.parse_args()
+    if options.record and not options.full:
+        parser.error("--record needs --full")
+    torch.set_num_threads(1)
+    bench = Bench(options.shape, options.device)
+    sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
+    repeats, part = (3, 2) if options.full else (1, 1)
+    figures = measure(bench, sizes, repeats, part)
+    if options.device == "cuda":
+        figures["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9
+    if options.record:
+        record(figures, options)
+    for name, value in figures.items():
+        print(f"{name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

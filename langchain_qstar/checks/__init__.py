@@ -1,0 +1,1 @@
+"""Checks: deterministic verdicts on steps, and the comparison of LaTeX answers."""

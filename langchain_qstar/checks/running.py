@@ -1,0 +1,128 @@
+"""Checks in use: resolved from names, run on steps, remembered by text."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from langchain_qstar.checks.arithmetic import arithmetic
+from langchain_qstar.checks.latex import require_algebra
+from langchain_qstar.checks.symbolic import symbolic
+from langchain_qstar.errors import CheckError, SettingsError
+from langchain_qstar.protocols import State, Step, StepCheck, Task
+from langchain_qstar.solution import Check, Solution, verification
+
+CHECKS: Final[dict[str, StepCheck]] = {"arithmetic": arithmetic, "symbolic": symbolic}
+"""The checks that a name selects."""
+
+REMEMBERED: Final = 8192
+"""Judgements that are kept; the same step is met in many runs of a question."""
+
+REASON: Final = 300
+"""Most characters of a reason."""
+
+_VERDICTS: Final[dict[bool | None, Any]] = {True: "passed", False: "failed", None: "not_checkable"}
+
+
+class StepChecks:
+    """Checks that judge steps together.
+
+    Args:
+        checks: What judges; no two of the same name.
+
+    Raises:
+        SettingsError: Two have the same name.
+    """
+
+    def __init__(self, checks: Sequence[StepCheck] = ()) -> None:
+        self._checks = {name_of(check): check for check in checks}
+        if len(self._checks) < len(checks):
+            names = ", ".join(name_of(check) for check in checks)
+            raise SettingsError(f"two checks have the same name: {names}")
+        self._known: OrderedDict[tuple[str, ...], Check] = OrderedDict()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the checks are called in results."""
+        return tuple(self._checks)
+
+    def judge(self, state: State, step: str) -> tuple[Check, ...]:
+        """The verdict of every check on `step`, which comes after the steps of `state`."""
+        return tuple(self._remembered(name, state, step) for name in self._checks)
+
+    def judge_all(self, steps: Iterable[tuple[State, str]]) -> list[tuple[Check, ...]]:
+        """As `judge`, for many steps."""
+        return [self.judge(state, step) for state, step in steps]
+
+    def _remembered(self, name: str, state: State, step: str) -> Check:
+        key = (name, state.question, state.text, step)
+        check = self._known.get(key)
+        if check is None:
+            check = self._known[key] = _judged(name, self._checks[name], state, step)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return check
+
+
+def name_of(check: StepCheck) -> str:
+    """What a check is called: its attribute `name`, its function's name, or its class's."""
+    name = getattr(check, "name", None) or getattr(check, "__name__", None)
+    return str(name or type(check).__name__)
+
+
+def resolve_checks(spec: Sequence[str | StepCheck] | None, task: Task) -> StepChecks:
+    """The checks that a user asked for.
+
+    Args:
+        spec: Names and callables; None is the task's own, an empty list is none.
+        task: Whose checks are the default.
+
+    Raises:
+        SettingsError: A name is unknown, or something else was passed.
+        MissingExtraError: A check needs an extra that is not installed.
+    """
+    if isinstance(spec, str) or callable(spec):
+        raise SettingsError(f"checks={spec!r}: pass a list, such as ['arithmetic']")
+    return StepChecks([_resolved(each) for each in (task.checks if spec is None else spec)])
+
+
+def checked(solution: Solution, checks: StepChecks, task: Task) -> Solution:
+    """A solution whose steps carry the verdicts, and which says whether it is verified."""
+    state = State(solution.question, task.messages(solution.question))
+    steps = []
+    for step in solution.steps:
+        steps.append(step.model_copy(update={"checks": checks.judge(state, step.text)}))
+        state = state.then(Step(step.text))
+    verified, verified_by = verification(steps)
+    return solution.model_copy(
+        update={"steps": tuple(steps), "verified": verified, "verified_by": verified_by}
+    )
+
+
+def _resolved(check: Any) -> StepCheck:
+    if isinstance(check, str):
+        if check not in CHECKS:
+            raise SettingsError(f"unknown check {check!r}; choose from: {', '.join(CHECKS)}")
+        check = CHECKS[check]
+    if not callable(check):
+        raise SettingsError(f"a check is a name or a function (state, step), not {check!r}")
+    if check is symbolic:
+        require_algebra()
+    found: Callable[..., Any] = check
+    return found
+
+
+def _judged(name: str, check: StepCheck, state: State, step: str) -> Check:
+    try:
+        said: Any = check(state, step)
+    except CheckError:
+        raise
+    except Exception as error:  # noqa: BLE001  # text that a check cannot read is data
+        said = None, f"{type(error).__name__}: {error}"
+    verdict, reason = said if isinstance(said, tuple) and len(said) == 2 else (said, "")
+    if not (verdict is None or isinstance(verdict, bool)) or not isinstance(reason, str):
+        raise CheckError(
+            f"check {name} returned {said!r}; return True, False or None, alone or with a reason"
+        )
+    return Check(name=name, verdict=_VERDICTS[verdict], reason=reason[:REASON])

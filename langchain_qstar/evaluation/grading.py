@@ -1,0 +1,28 @@
+"""Grading: the only place where a gold answer meets what a method said."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_qstar.protocols import Task
+
+Grade = Literal["right", "wrong", "unparsed"]
+"""`unparsed`: no answer was found, which says more about form than about reasoning."""
+
+
+def grade(answer: str | None, gold: str, task: Task) -> Grade:
+    """Compare an extracted answer with the gold answer, as the task compares answers.
+
+    Args:
+        answer: What `Solution.answer` or `Task.answer` gave; None is `unparsed`.
+        gold: The right answer.
+        task: Says which answers are the same.
+    """
+    if answer is None:
+        return "unparsed"
+    return "right" if task.equivalent(gold, answer) else "wrong"
+
+
+def grade_text(text: str, gold: str, task: Task) -> Grade:
+    """Grade a whole solution by the answer that it states."""
+    return grade(task.answer(text), gold, task)

@@ -1,0 +1,265 @@
+"""A local model with a tokenizer as a policy, whatever library computes it.
+
+One engine thread per loaded model; requests of all callers join what is running
+(`scheduler.py`). Results depend on the request and its seeds, not on the batch:
+exactly so in fp32 up to the rounding of batched matrix products.
+
+Besides what `rows.py` says about where a completion ends:
+- Tokens of a prefill are part of `token_ids` with log-probability 0: they were
+  given, not drawn.
+- A trajectory that has filled the window ends with finish `length` and no
+  text; a question that fills it by itself raises `QuestionError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.backend import Backend, Counters
+from langchain_qstar.models.engine import Engine
+from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
+from langchain_qstar.models.rows import Endings
+from langchain_qstar.models.scheduler import Scheduler
+from langchain_qstar.models.text import TextCodec
+from langchain_qstar.models.translation import Limits, Translator
+from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+
+Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
+
+
+class LocalPolicy:
+    """A `Policy` over a `Backend`, with values for a Q head.
+
+    Besides the protocol it offers `features` (hidden states of states) and
+    `token_logprobs` (scoring given text). The thread that runs the model starts
+    with the first call and ends with `close`, or with the object.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        codec: TextCodec,
+        eos: Sequence[int],
+        limits: Limits,
+        *,
+        name: str,
+        thinking: bool = False,
+    ) -> None:
+        """Put a policy in front of a backend.
+
+        Args:
+            backend: Computes the model.
+            codec: Its tokenizer.
+            eos: Every token that ends a completion.
+            limits: What it may use.
+            name: For reports.
+            thinking: Let the model think before the first step of a solution.
+        """
+        self._codec = codec
+        self._limits = limits
+        self._name = name
+        self._translator = Translator(codec, limits.window, thinking=thinking)
+        self._backend = backend
+        self._scheduler = Scheduler(
+            backend,
+            Endings(codec, eos, backend.vocabulary),
+            max_rows=limits.max_rows,
+            row_tokens=limits.row_tokens,
+            cache_bytes=limits.cache_bytes,
+        )
+        self._engine = Engine(name, self._scheduler)
+        self._close = weakref.finalize(self, self._engine.close)
+
+    @property
+    def name(self) -> str:
+        """A short name for reports."""
+        return self._name
+
+    @property
+    def window(self) -> int | None:
+        """Context length in tokens, or None when the model does not say."""
+        return self._limits.window
+
+    @property
+    def full_rows(self) -> int:
+        """How many completions at once keep the hardware busy; more are not faster."""
+        return self._limits.full_rows
+
+    @property
+    def counters(self) -> Counters:
+        """What the model has done so far; still changing while anybody waits for it."""
+        return self._scheduler.counters
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return not self._close.alive
+
+    def close(self) -> None:
+        """End the engine thread; waiting calls fail with `ModelError`."""
+        self._close()
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of `text` alone."""
+        return len(self._codec.encode(text))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds; joined, they are the text of `ids`.
+
+        The first tokens of a character that takes several add nothing.
+        """
+        return self._codec.token_texts(ids)
+
+    def path_ids(self, state: State) -> tuple[int, ...]:
+        """The token ids of a state: its prompt, then every step's own tokens.
+
+        Raises:
+            QuestionError: The prompt alone does not fit the window.
+        """
+        return self._translator.path_ids(state)
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """Sample all requests together with whatever is running; see `Policy.sample`.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        groups = [self._translator.rows(request) for request in requests]
+        reads = _wait(self._engine.submit(SampleJob(groups)))
+        return self._translator.completions(requests, groups, reads)
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """As `sample`; cancelling the task frees its rows at the next token."""
+        groups = [self._translator.rows(request) for request in requests]
+        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        return self._translator.completions(requests, groups, reads)
+
+    @property
+    def feature_layers(self) -> tuple[int, ...]:
+        """Hidden layers that `features` returns; default the middle and the last."""
+        depth = self._limits.depth
+        return self._backend.layers or (depth // 2, depth)
+
+    @feature_layers.setter
+    def feature_layers(self, layers: Sequence[int]) -> None:
+        depth = self._limits.depth
+        if not layers or any(not -depth <= layer <= depth for layer in layers):
+            raise ModelSpecError(f"layers must lie between 0 and {depth}, got {list(layers)}")
+        chosen = tuple(layer % (depth + 1) for layer in layers)
+        backend = self._backend
+
+        def choose() -> None:
+            backend.layers = chosen
+
+        _wait(self._engine.submit(CallJob(choose)))
+
+    def features(self, states: Sequence[State]) -> Floats:
+        """Hidden states at the last token of each state's trajectory.
+
+        After the first call, sampling records the hidden states at the end of
+        every step, so those of sampled steps cost nothing here; of others only
+        what is new is read, all of it together.
+
+        Args:
+            states: n states, with or without steps.
+
+        Returns:
+            float32 [n, layers * hidden_size], the `feature_layers` side by
+            side. Layer 0 is the embedding; the last one is after the final norm.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        hidden: Floats = _wait(self._submit_features(states))
+        return hidden
+
+    async def afeatures(self, states: Sequence[State]) -> Floats:
+        """As `features`, without blocking the event loop."""
+        return await asyncio.wrap_future(self._submit_features(states))
+
+    def _submit_features(self, states: Sequence[State]) -> Future[Floats]:
+        paths = [self.path_ids(state) for state in states]
+        return self._engine.submit(FeatureJob(paths, self.feature_layers))
+
+    def next_logprobs(
+        self, states: Sequence[State], words: Sequence[str]
+    ) -> list[tuple[tuple[float, ...], int]]:
+        """Natural-log probabilities of `words` to come next after each state.
+
+        Args:
+            states: n states.
+            words: Texts of one token each.
+
+        Returns:
+            For each state the log-probabilities of the words, in order, and
+            how many tokens had to be read for them.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelSpecError: A word is not one token for this model.
+            ModelError: The model failed, or was closed.
+        """
+        found = _wait(self._submit_next(states, words))
+        return [(tuple(values), read) for values, read in found]
+
+    async def anext_logprobs(
+        self, states: Sequence[State], words: Sequence[str]
+    ) -> list[tuple[tuple[float, ...], int]]:
+        """As `next_logprobs`, without blocking the event loop."""
+        found = await asyncio.wrap_future(self._submit_next(states, words))
+        return [(tuple(values), read) for values, read in found]
+
+    def _submit_next(self, states: Sequence[State], words: Sequence[str]) -> Future[Any]:
+        tokens: list[int] = []
+        for word in words:
+            ids = self._codec.encode(word)
+            if len(ids) != 1:
+                raise ModelSpecError(
+                    f"{word!r} is {len(ids)} tokens for {self._name}; give texts of one token"
+                )
+            tokens += ids
+        paths = [self.path_ids(state) for state in states]
+        return self._engine.submit(NextJob(paths, tuple(tokens)))
+
+    def token_logprobs(
+        self, states: Sequence[State], steps: Sequence[Step]
+    ) -> list[tuple[float, ...]]:
+        """Natural-log probability of each token of `steps[i]` after `states[i]`.
+
+        Only what was never read is read, and steps of one state share it.
+
+        Args:
+            states: n states.
+            steps: n steps; one without ids is tokenised alone.
+
+        Returns:
+            One tuple per pair, under the untempered model.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: The model failed, or was closed.
+        """
+        pairs = [
+            (self.path_ids(state), self._translator.step_ids(step))
+            for state, step in zip(states, steps, strict=True)
+        ]
+        scored = iter(_wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
+        return [next(scored) if ids else () for _, ids in pairs]
+
+
+def _wait(future: Future[Any]) -> Any:
+    """The future's result; an interrupted wait drops the work."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

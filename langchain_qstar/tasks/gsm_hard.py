@@ -1,0 +1,27 @@
+"""GSM8K with large and odd numbers: GSM-Hard (Gao et al., 2023).
+
+Its own evaluation accepts a difference of 0.001, since its answers come from float
+arithmetic; so does this one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_qstar.answers import final_number, near_number
+from langchain_qstar.checks.arithmetic import arithmetic
+from langchain_qstar.protocols import Task
+from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+
+GSM_HARD: Final = Task(
+    name="gsm_hard",
+    messages=asked_with("gsm_hard"),
+    answer=final_number,
+    is_terminal=has_answer_line,
+    stop=("\n",),
+    step_tokens=128,
+    solution_tokens=512,
+    equivalent=near_number,
+    checks=(arithmetic,),
+)
+"""One user message with an instruction; a step is a line."""

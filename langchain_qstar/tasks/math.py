@@ -1,0 +1,32 @@
+"""Competition mathematics with LaTeX answers: MATH (Hendrycks et al., 2021).
+
+Comparing answers and the symbolic check need the extra `checks`. The questions
+are not in this package.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_qstar.answers import final_latex
+from langchain_qstar.checks.arithmetic import arithmetic
+from langchain_qstar.checks.latex import same_latex
+from langchain_qstar.checks.symbolic import symbolic
+from langchain_qstar.protocols import Task
+from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+
+MATH: Final = Task(
+    name="math",
+    messages=asked_with("math"),
+    answer=final_latex,
+    is_terminal=has_answer_line,
+    stop=("\n",),
+    step_tokens=256,
+    solution_tokens=1024,
+    equivalent=same_latex,
+    checks=(
+        arithmetic,
+        symbolic,
+    ),
+)
+"""One user message with an instruction; a step is a line. The answer is boxed."""

@@ -1,0 +1,24 @@
+"""Yes-or-no questions over several facts: StrategyQA (Geva et al., 2021).
+
+No check can judge its steps, so its solutions are never verified.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_qstar.answers import final_yes_no, same_yes_no
+from langchain_qstar.protocols import Task
+from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+
+STRATEGYQA: Final = Task(
+    name="strategyqa",
+    messages=asked_with("strategyqa"),
+    answer=final_yes_no,
+    is_terminal=has_answer_line,
+    stop=("\n",),
+    step_tokens=96,
+    solution_tokens=384,
+    equivalent=same_yes_no,
+)
+"""One user message with an instruction; a step is a line."""

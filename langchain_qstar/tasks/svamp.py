@@ -1,0 +1,23 @@
+"""Short word problems with a distractor: SVAMP (Patel et al., 2021)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_qstar.answers import final_number, same_number
+from langchain_qstar.checks.arithmetic import arithmetic
+from langchain_qstar.protocols import Task
+from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+
+SVAMP: Final = Task(
+    name="svamp",
+    messages=asked_with("svamp"),
+    answer=final_number,
+    is_terminal=has_answer_line,
+    stop=("\n",),
+    step_tokens=96,
+    solution_tokens=256,
+    equivalent=same_number,
+    checks=(arithmetic,),
+)
+"""One user message with an instruction; a step is a line."""

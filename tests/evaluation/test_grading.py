@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from langchain_qstar.evaluation.grading import grade, grade_text
+from langchain_qstar.tasks import GSM8K, MATH, STRATEGYQA
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "task", "found"),
+    [
+        ("3*6=18\nThe answer is 18.0 apples.", "18", GSM8K, "right"),
+        ("3*6=18\nThe answer is 19.", "18", GSM8K, "wrong"),
+        ("3*6=18", "18", GSM8K, "unparsed"),
+        ("The answer is eighteen.", "18", GSM8K, "unparsed"),
+        (r"The answer is $\boxed{\frac{1}{2}}$.", "0.5", MATH, "right"),
+        ("The answer is no.", "yes", STRATEGYQA, "wrong"),
+        ("Perhaps.", "yes", STRATEGYQA, "unparsed"),
+    ],
+)
+def test_a_solution_without_an_answer_is_apart_from_a_wrong_one(text, gold, task, found):
+    assert grade_text(text, gold, task) == found
+
+
+def test_no_answer_is_unparsed():
+    assert grade(None, "18", GSM8K) == "unparsed"
+    assert grade("18.00", "18", GSM8K) == "right"

@@ -174,6 +174,7 @@ def test_an_encoder_judges_outcomes_too(tokenizer, requests):
     torch.manual_seed(3)
     sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     sizes |= {"vocab_size": len(tokenizer), "num_attention_heads": 2, "num_labels": 1}
+    sizes |= {"initializer_range": 0.4}
     config = BertConfig(**sizes)
     model = BertForSequenceClassification(config).eval()
     together = OutcomeRewardScorer(model, tokenizer).score(requests)

@@ -72,6 +72,17 @@ def test_what_was_spent_is_counted(collect):
     assert seen[-1].tokens == labels.questions[0].tokens
 
 
+def test_a_question_is_on_disk_as_soon_as_it_is_done(collect, tmp_path):
+    written = []
+
+    def look(progress):
+        lines = (tmp_path / "labels.jsonl").read_text().count("\n")
+        written.append((progress.done, lines - 1))
+
+    collect([GradedQuestion(f"{n}?", "5") for n in range(4)], progress=look)
+    assert written == [(n, n) for n in range(1, 5)]
+
+
 def test_a_finished_file_is_not_drawn_again(collect, scripted):
     collect()
     calls = len(scripted.calls)
@@ -107,14 +118,13 @@ def test_a_stronger_completer_alone_decides_the_label(collect):  # conformance s
     labels = collect(settings={"by": "completions", "completions": 1}, completer=strong)
     assert counts(labels)["2+3=6\n"] == (1, 1)
     assert counts(labels)["2+3=5\n"] == (0, 1)
-    states = [request.state for request in strong.calls[0]]
-    assert all(step.token_ids is None for state in states for step in state.steps)
 
 
 def test_trajectories_of_searches_are_labelled_too(collect):
     scorer = ScriptedScorer({"2+3=5": 0.9, "3+2=5": 0.6, "2+3=6": 0.1}, default=0.5)
     labels = collect(settings={"trajectories": "qstar"}, q_model=scorer)
-    assert counts(labels)["2+3=5\nso 5\n"][0] > 0
+    # Six candidates of one continuation below it are one step, which counts six times.
+    assert counts(labels)["2+3=5\nso 5\n"] == (6, 6)
     assert counts(labels)["2+3=6\n"][0] == 0
     ids = [step.token_ids for step in labels.questions[0].steps]
     assert all(each is not None for each in ids)
@@ -138,6 +148,31 @@ def test_omega_estimates_only_the_states_its_binary_search_asks_about(collect):
     assert labelled["a\nb\nWRONG\n"] == (0, 2)
     assert "a\n" not in labelled
     assert "a\nb\nWRONG\nc\n" not in labelled
+
+
+def test_omega_searches_wrong_rollouts_of_states_that_can_be_right(collect, tmp_path):
+    script = {
+        "": ["right 1\n", "wrong 1\n"],
+        "right 1\n": ["right 2\n"],
+        "right 1\nright 2\n": ["so 5\n"],
+        "wrong 1\n": ["good 2\n", "wrong 2\n"],
+        "wrong 1\nwrong 2\n": ["so 6\n"],
+        "wrong 1\ngood 2\n": ["good 3\n"],
+        "wrong 1\ngood 2\ngood 3\n": ["so 5\n"],
+    }
+    labels = collect(
+        policy=ScriptedPolicy(script), settings={"by": "omega", "samples": 2, "searches": 9}
+    )
+    asked = {text for text, each in counts(labels).items() if each[1] and "so" not in text}
+    assert asked == {"wrong 1\n", "wrong 1\nwrong 2\n"}
+    hopeless = ScriptedPolicy({"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["so 6\n"]})
+    labels = collect(
+        [GradedQuestion("Other?", "5")],
+        policy=hopeless,
+        settings={"by": "omega", "samples": 2, "searches": 9},
+        out=tmp_path / "hopeless.jsonl",
+    )
+    assert labels.questions[0].completions == 2
 
 
 @pytest.mark.parametrize(

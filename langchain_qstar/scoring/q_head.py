@@ -122,7 +122,11 @@ class Head:
 
 
 class HeadScorer:
-    """A `StepScorer` that applies a `Head` to the policy's hidden states."""
+    """A `StepScorer` that applies a `Head` to the policy's hidden states.
+
+    A policy records the layers of one head. Heads that read other layers can take turns
+    on it, which costs a reading of each state, but not in searches that run at once.
+    """
 
     def __init__(
         self,
@@ -167,12 +171,12 @@ class HeadScorer:
         Raises:
             ModelError: The policy failed.
         """
-        states = self._states_after(requests)
+        states = self._prepared(requests)
         return self._scores(requests, self._policy.features(states) if states else None)
 
     async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """As `score`, without blocking the event loop."""
-        states = self._states_after(requests)
+        states = self._prepared(requests)
         return self._scores(requests, await self._policy.afeatures(states) if states else None)
 
     def _scores(self, requests: Sequence[ScoreRequest], hidden: Floats | None) -> list[Scores]:
@@ -187,7 +191,10 @@ class HeadScorer:
         values = iter(self.head.probabilities(inputs))
         return [Scores(tuple(next(values) for _ in request.steps)) for request in requests]
 
-    def _states_after(self, requests: Sequence[ScoreRequest]) -> list[State]:
+    def _prepared(self, requests: Sequence[ScoreRequest]) -> list[State]:
+        """The states after the steps, and the policy told to give this head's layers."""
+        if tuple(self._policy.feature_layers) != self.head.layers:
+            self._policy.feature_layers = self.head.layers
         states = [request.state.then(step) for request in requests for step in request.steps]
         if not self._texts_only:
             return states

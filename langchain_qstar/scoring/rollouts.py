@@ -6,7 +6,7 @@ or by another scorer. The tokens they generate count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from langchain_qstar.errors import SettingsError
@@ -85,7 +85,7 @@ class RolloutScorer:
         rest = iter(drawn)
         return [self._scored(request, rest) for request in requests]
 
-    def _scored(self, request: ScoreRequest, rest: object) -> Scores:
+    def _scored(self, request: ScoreRequest, rest: Iterator[list[Completion]]) -> Scores:
         answers: list[list[str | None]] = []
         used: list[Completion] = []
         for step in request.steps:
@@ -93,7 +93,7 @@ class RolloutScorer:
             if self._task.is_terminal(state.text):
                 answers.append([self._task.answer(state.text)] * self._n)
                 continue
-            group: list[Completion] = next(rest)  # type: ignore[call-overload]
+            group = next(rest)
             used += group
             answers.append([self._answer(state, each) for each in group])
         favourite = self._favourite([answer for each in answers for answer in each])

@@ -7,10 +7,12 @@ held-out error is the result.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError, ModelError
@@ -27,7 +29,7 @@ try:
         TrainerCallback,
         TrainingArguments,
     )
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers.trainer import TRAINER_STATE_NAME
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise MissingExtraError(error.name or "accelerate", "train") from error
@@ -102,10 +104,25 @@ def fit(
         callbacks=[*callbacks, *([_Teller(told)] if told else [])],
     )
     trainer.remove_callback(PrinterCallback)  # standard output is for results
-    last: Any = get_last_checkpoint
     with _quiet():
-        trainer.train(resume_from_checkpoint=last(str(place)))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(place))
     network.eval()
+
+
+def _last_checkpoint(place: Path) -> str | None:
+    """The last checkpoint that is whole; later ones, torn by a kill, are removed.
+
+    `Trainer` writes the state of the training after everything else.
+    """
+    found = sorted(place.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for path in reversed(found):
+        try:
+            json.loads((path / TRAINER_STATE_NAME).read_text("utf-8"))
+        except (OSError, ValueError):
+            rmtree(path)
+        else:
+            return str(path)
+    return None
 
 
 @contextmanager

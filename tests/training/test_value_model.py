@@ -126,6 +126,9 @@ def test_the_same_call_again_continues_what_was_interrupted(policy, labels, tmp_
     recipe = replace(SMALL, epochs=4)
     with pytest.raises(KilledError):
         train_value_model(labels, policy, NANO, tmp_path / "one", recipe, told=kill)
+    torn = tmp_path / "one" / "checkpoints" / "checkpoint-99"
+    torn.mkdir()  # killed while it was written
+    (torn / "trainer_state.json").write_text("{")
     resumed: list[float] = []
     first = train_value_model(
         labels, policy, NANO, tmp_path / "one", recipe, told=lambda e, _: resumed.append(e)

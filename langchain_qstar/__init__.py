@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_qstar.errors import (
         CheckError,
         InputError,
+        LabelError,
         MissingExtraError,
         ModelError,
         ModelSpecError,
@@ -43,8 +44,14 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
+    from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
+    from langchain_qstar.scoring.recalibration import RecalibratedScorer
     from langchain_qstar.scoring.resolve import resolve_scorer
+    from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
+    from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+    from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
     from langchain_qstar.scoring.value_model import ValueModelScorer
     from langchain_qstar.settings import QStarSettings
     from langchain_qstar.solution import (
@@ -56,6 +63,10 @@ if TYPE_CHECKING:
         Vote,
     )
     from langchain_qstar.tasks import get_task
+    from langchain_qstar.training.collection import collect_labels
+    from langchain_qstar.training.recipe import ValueRecipe
+    from langchain_qstar.training.rollouts import LabelSettings
+    from langchain_qstar.training.value_model import train_value_model
 
     __version__: str
 
@@ -64,6 +75,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "errors": (
         "CheckError",
         "InputError",
+        "LabelError",
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
@@ -88,12 +100,22 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "scoring.combined": ("MixtureScorer", "RememberingScorer"),
+    "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
+    "scoring.recalibration": ("RecalibratedScorer",),
     "scoring.resolve": ("resolve_scorer",),
+    "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
+    "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
+    "scoring.self_evaluation": ("SelfEvaluationScorer",),
     "scoring.value_model": ("ValueModelScorer",),
     "settings": ("QStarSettings",),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
+    "training.collection": ("collect_labels",),
+    "training.recipe": ("ValueRecipe",),
+    "training.rollouts": ("LabelSettings",),
+    "training.value_model": ("train_value_model",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -105,22 +127,33 @@ __all__ = [
     "Completion",
     "GreedyChain",
     "InputError",
+    "JudgeScorer",
+    "LabelError",
+    "LabelSettings",
     "LogProbabilityScorer",
     "MissingExtraError",
+    "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OutcomeRewardScorer",
     "Policy",
+    "ProcessRewardScorer",
     "PromptError",
     "QStarChain",
     "QStarError",
     "QStarSettings",
     "QuestionError",
+    "RecalibratedScorer",
+    "RederivationScorer",
+    "RememberingScorer",
+    "RolloutScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
+    "SelfEvaluationScorer",
     "SettingsError",
     "Solution",
     "SolutionStep",
@@ -132,12 +165,15 @@ __all__ = [
     "TreeNode",
     "Usage",
     "ValueModelScorer",
+    "ValueRecipe",
     "Vote",
     "__version__",
+    "collect_labels",
     "create_qstar_graph",
     "get_task",
     "resolve_policy",
     "resolve_scorer",
+    "train_value_model",
 ]
 
 

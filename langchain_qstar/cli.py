@@ -1,4 +1,4 @@
-"""The command line: `qstar solve`.
+"""The command line: `qstar solve`, `qstar label` and `qstar train`.
 
 Standard output carries the result and nothing else; progress and errors go to
 standard error. Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input
@@ -27,6 +27,7 @@ from langchain_qstar.errors import (
     QuestionError,
     SettingsError,
 )
+from langchain_qstar.training.commands import add_commands
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -103,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_solve_arguments(solve)
     solve.set_defaults(run=_solve)
+    add_commands(commands)
     return parser
 
 

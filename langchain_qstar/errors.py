@@ -8,6 +8,7 @@ The tree of classes::
     │   ├── SettingsError         unknown setting, value out of range, impossible budget
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
     ├── ModelError                a model failed while it was running (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
@@ -47,6 +48,10 @@ class ModelSpecError(InputError, ValueError):
 
 class PromptError(InputError, ValueError):
     """A prompt file is missing, or a hole in it is unknown or unfilled."""
+
+
+class LabelError(InputError, ValueError):
+    """A file of questions or labels is damaged, or belongs to another model."""
 
 
 class MissingExtraError(InputError, ImportError):

@@ -16,6 +16,7 @@ SAYS = {
     "resume": "second run: 19\nasked again about the question itself: False",
     "streaming": "popped: the question",
     "subgraph": "It is ",
+    "train_scorer": "AUC within a problem",
 }
 WITHOUT_NANO = {"own_task", "resume"}
 

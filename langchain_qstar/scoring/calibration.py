@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.floating[Any]]]"
 
 
 def within_group_auc(scores: Sequence[Sequence[float]], right: Sequence[Sequence[bool]]) -> float:
@@ -33,17 +36,46 @@ def within_group_auc(scores: Sequence[Sequence[float]], right: Sequence[Sequence
     return sum(values) / len(values) if values else math.nan
 
 
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One point of a reliability curve: `count` values of about the same size.
+
+    `value` is their mean, `target` the mean of what they should have been; both in [0, 1].
+    """
+
+    value: float
+    target: float
+    count: int
+
+
+def reliability_curve(
+    values: Sequence[float] | Floats, targets: Sequence[float] | Floats, bins: int = 10
+) -> list[Bin]:
+    """What a scorer's values turned out to mean, over equal-width bins; empty ones left out.
+
+    Args:
+        values: In [0, 1].
+        targets: In [0, 1], one per value; shares will do as well as outcomes.
+        bins: How many.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2.
+    """
+    v, t = np.asarray(values, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    place = np.minimum((v * bins).astype(int), bins - 1)
+    return [
+        Bin(float(v[place == b].mean()), float(t[place == b].mean()), int((place == b).sum()))
+        for b in range(bins)
+        if (place == b).any()
+    ]
+
+
 def calibration_error(
-    values: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], bins: int = 10
+    values: Sequence[float] | Floats, targets: Sequence[float] | Floats, bins: int = 10
 ) -> float:
     """Expected calibration error over equal-width bins, in [0, 1].
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3.
     """
-    place = np.minimum((values * bins).astype(int), bins - 1)
-    gaps = [
-        abs(values[place == b].mean() - targets[place == b].mean()) * (place == b).mean()
-        for b in range(bins)
-        if (place == b).any()
-    ]
-    return float(sum(gaps))
+    curve = reliability_curve(values, targets, bins)
+    total = sum(each.count for each in curve)
+    return sum(abs(each.value - each.target) * each.count for each in curve) / max(total, 1)

@@ -5,10 +5,13 @@ a value model that costs no forward pass of its own, because decoding has made
 the hidden states already. Files of a head, in one folder:
 
 - `q_head.safetensors`: `mean`, `std` [d_in]; `w1` [hidden, d_in], `b1` [hidden];
-  `w2` [1, hidden], `b2` [1]; `temperature` [1], fitted for calibration.
+  `w2` [1, hidden], `b2` [1]; `temperature` [1], fitted for calibration. A linear head
+  has no `w1` and `b1`, and its `w2` is [1, d_in].
 - `q_head.json`: `layers` (hidden layers read), `hidden_size` (of one layer),
   `numeric` (names of numeric features, in order), `model_sha256` (of the
-  policy's `model.safetensors`, which the head belongs to).
+  policy's `model.safetensors`, which the head belongs to) where that lies beside it,
+  and `policy` (its identity, see `identity.py`). Heads that are trained on a model of
+  their own are loaded by `trained.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
-from langchain_qstar.protocols import Policy, ScoreRequest, Scores, State
+from langchain_qstar.protocols import Policy, ScoreRequest, Scores, State, Step
 from langchain_qstar.scoring.features import NUMERIC_FEATURES, step_features
 
 try:
@@ -35,7 +38,8 @@ Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
 WEIGHTS_FILE: Final = "q_head.safetensors"
 CONFIG_FILE: Final = "q_head.json"
-_TENSORS: Final = ("mean", "std", "w1", "b1", "w2", "b2", "temperature")
+_TENSORS: Final = ("mean", "std", "w2", "b2", "temperature")
+_HIDDEN_TENSORS: Final = ("w1", "b1")
 
 
 @runtime_checkable
@@ -67,7 +71,8 @@ class Head:
         try:
             self.config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
             tensors = load_file(str(folder / WEIGHTS_FILE))
-            self._tensors = {name: tensors[name].float() for name in _TENSORS}
+            names = (*_TENSORS, *(_HIDDEN_TENSORS if "w1" in tensors else ()))
+            self._tensors = {name: tensors[name].float() for name in names}
             self.layers = tuple(int(layer) for layer in self.config["layers"])
             self.numeric = tuple(self.config["numeric"])
             self.width = len(self.layers) * int(self.config["hidden_size"]) + len(self.numeric)
@@ -80,9 +85,10 @@ class Head:
         unknown = set(self.numeric) - set(NUMERIC_FEATURES)
         if unknown:
             raise ModelSpecError(f"the Q head in {folder} reads unknown features {sorted(unknown)}")
-        if self._tensors["w1"].shape[1] != self.width:
+        taken = self._tensors.get("w1", self._tensors["w2"]).shape[-1]
+        if taken != self.width:
             raise ModelSpecError(
-                f"the Q head in {folder} takes {self._tensors['w1'].shape[1]} inputs, "
+                f"the Q head in {folder} takes {taken} inputs, "
                 f"its {CONFIG_FILE} describes {self.width}"
             )
         weights = folder / "model.safetensors"
@@ -108,17 +114,36 @@ class Head:
         t = self._tensors
         with torch.inference_mode():
             x = (torch.from_numpy(inputs) - t["mean"]) / t["std"]
-            inner = torch.nn.functional.gelu(x @ t["w1"].T + t["b1"])
-            logits = inner @ t["w2"].reshape(1, -1).T + t["b2"]
+            if "w1" in t:
+                x = torch.nn.functional.gelu(x @ t["w1"].T + t["b1"])
+            logits = x @ t["w2"].reshape(1, -1).T + t["b2"]
             values: list[float] = torch.sigmoid(logits[:, 0] / t["temperature"]).tolist()
         return values
 
 
 class HeadScorer:
-    """A `StepScorer` that applies a `Head` to the policy's hidden states."""
+    """A `StepScorer` that applies a `Head` to the policy's hidden states.
 
-    def __init__(self, policy: Policy, folder: Path | str, name: str = "q-head") -> None:
+    A policy records the layers of one head. Heads that read other layers can take turns
+    on it, which costs a reading of each state, but not in searches that run at once.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        folder: Path | str,
+        name: str = "q-head",
+        *,
+        texts_only: bool = False,
+    ) -> None:
         """Load the head of `folder` and have the policy record its layers.
+
+        Args:
+            policy: Whose hidden states the head reads.
+            folder: Where the head lies.
+            name: For reports.
+            texts_only: Steps come from a model with another tokenizer: read their
+                texts and not their token ids.
 
         Raises:
             ModelSpecError: The head cannot be loaded, or the policy gives no
@@ -132,6 +157,7 @@ class HeadScorer:
         self.head = Head(folder)
         self._policy = policy
         self._name = name
+        self._texts_only = texts_only
         policy.feature_layers = self.head.layers
 
     @property
@@ -145,12 +171,12 @@ class HeadScorer:
         Raises:
             ModelError: The policy failed.
         """
-        states = _states_after(requests)
+        states = self._prepared(requests)
         return self._scores(requests, self._policy.features(states) if states else None)
 
     async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """As `score`, without blocking the event loop."""
-        states = _states_after(requests)
+        states = self._prepared(requests)
         return self._scores(requests, await self._policy.afeatures(states) if states else None)
 
     def _scores(self, requests: Sequence[ScoreRequest], hidden: Floats | None) -> list[Scores]:
@@ -165,6 +191,14 @@ class HeadScorer:
         values = iter(self.head.probabilities(inputs))
         return [Scores(tuple(next(values) for _ in request.steps)) for request in requests]
 
-
-def _states_after(requests: Sequence[ScoreRequest]) -> list[State]:
-    return [request.state.then(step) for request in requests for step in request.steps]
+    def _prepared(self, requests: Sequence[ScoreRequest]) -> list[State]:
+        """The states after the steps, and the policy told to give this head's layers."""
+        if tuple(self._policy.feature_layers) != self.head.layers:
+            self._policy.feature_layers = self.head.layers
+        states = [request.state.then(step) for request in requests for step in request.steps]
+        if not self._texts_only:
+            return states
+        return [
+            State(each.question, each.messages, tuple(Step(step.text) for step in each.steps))
+            for each in states
+        ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.protocols import Policy, StepScorer
 from langchain_qstar.scoring.callable import CallableScorer
+from langchain_qstar.scoring.combined import RememberingScorer
 from langchain_qstar.scoring.log_probability import LogProbabilityScorer
 
 
@@ -19,21 +20,32 @@ def resolve_scorer(
     """The scorer that `spec` means for this policy.
 
     Args:
-        spec: None; `"nano"`, the head that ships with the bundled model;
-            `"log-probability"`; a folder with `q_head.safetensors` and
-            `q_head.json`; a `StepScorer`; or a plain function
-            `(state, steps) -> list[float]` with values in [0, 1].
+        spec: None; a name from the table; a folder that `qstar train` wrote; a
+            `StepScorer`; or a plain function `(state, steps) -> list[float]` with
+            values in [0, 1].
+
+            ===================== ==================================================
+            `nano`                the head that ships with the bundled model
+            `log-probability`     how sure the policy was of the step
+            `self-evaluation`     the policy asked: is this right, Yes or No
+            `prm:FAMILY:WHERE`    a process reward model; FAMILY is `math-shepherd`,
+                                  `rlhflow`, `skywork`, `qwen` or `trl`
+            `orm:WHERE`           a reward model of whole solutions
+            ===================== ==================================================
+
+            WHERE is a folder or `ORG/NAME` of the Hugging Face hub.
         policy: The policy whose steps will be scored.
 
     Raises:
         ModelSpecError: Nothing such is known, or it does not fit the policy.
+        MissingExtraError: It needs a package that is not installed.
     """
     if spec is None or isinstance(spec, StepScorer):
         return spec
-    if spec == "log-probability":
-        return LogProbabilityScorer()
-    if spec == "nano":
-        return _nano(policy)
+    if isinstance(spec, str):
+        kind, _, rest = spec.partition(":")
+        if spec in _NAMED or (kind in _READING and rest):
+            return _NAMED[spec](policy) if spec in _NAMED else _READING[kind](rest)
     if isinstance(spec, (str, Path)):
         return _head(policy, Path(spec), Path(spec).name)
     if callable(spec):
@@ -67,6 +79,41 @@ def _nano(policy: Policy) -> StepScorer:
 def _head(policy: Policy, folder: Path, name: str) -> StepScorer:
     if not (folder / "q_head.json").is_file():
         raise ModelSpecError(f"q_model={name!r}: there is no Q head in {folder}")
-    from langchain_qstar.scoring.q_head import HeadScorer
+    from langchain_qstar.scoring.trained import load_value_model
 
-    return HeadScorer(policy, folder, name)
+    return load_value_model(policy, folder, name)
+
+
+def _self_evaluation(policy: Policy) -> StepScorer:
+    from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
+
+    return RememberingScorer(SelfEvaluationScorer(policy))
+
+
+def _process_reward(rest: str) -> StepScorer:
+    from langchain_qstar.scoring.reward_model import ProcessRewardScorer
+
+    family, _, source = rest.partition(":")
+    if not source:
+        raise ModelSpecError(
+            f'q_model="prm:{rest}": write prm:FAMILY:FOLDER or prm:FAMILY:ORG/NAME'
+        )
+    return RememberingScorer(ProcessRewardScorer.from_pretrained(family, source))
+
+
+def _outcome_reward(source: str) -> StepScorer:
+    from langchain_qstar.scoring.reward_model import OutcomeRewardScorer
+
+    return RememberingScorer(OutcomeRewardScorer.from_pretrained(source))
+
+
+_NAMED: Final[dict[str, Callable[[Policy], StepScorer]]] = {
+    "log-probability": lambda _: LogProbabilityScorer(),
+    "nano": _nano,
+    "self-evaluation": _self_evaluation,
+}
+_READING: Final[dict[str, Callable[[str], StepScorer]]] = {
+    "prm": _process_reward,
+    "orm": _outcome_reward,
+}
+"""By what stands before the first colon."""

@@ -49,15 +49,17 @@ class Recipe:
     layers: int = 6
     heads: int = 5
     intermediate: int = 448
-    tokens: int = 34_000_000
+    tokens: int = 82_000_000
     """Training tokens, questions included."""
     batch_tokens: int = 3_600
     muon_lr: float = 4e-3
     adam_lr: float = 2e-3
-    schedule: str = "0:0.001 0.28:1 11.2:1 21.5:0.388 34:0.02"
+    schedule: str = (
+        "0:0.001 0.28:1 11.2:1 21.5:0.388 34:0.02 34.6:0.7 37:1 50.6:0.773 70.93:0.384 82:0.02"
+    )
     """Learning rate, as a factor, after so many million tokens; straight lines between."""
     seed: int = 1
-    workers: int = 1
+    workers: int = 2
     """Processes that share a step: each reads `batch_tokens` of its own draws."""
 
 

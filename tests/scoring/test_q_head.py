@@ -88,6 +88,14 @@ def test_the_policy_is_told_which_layers_to_record(folder):
     assert policy.feature_layers == (1, 2)
 
 
+def test_heads_of_other_layers_take_turns_on_a_policy(folder):
+    policy = Hidden({})
+    scorer = HeadScorer(policy, folder)
+    policy.feature_layers = (0, 2)
+    scorer.score([ScoreRequest(STATE, STEPS)])
+    assert policy.feature_layers == (1, 2)
+
+
 def test_no_candidates_have_no_scores(folder):
     scorer = HeadScorer(Hidden({}), folder)
     assert scorer.score([]) == []

@@ -33,6 +33,7 @@ TINY = Recipe(
     batch_tokens=3000,
     schedule="0:1 1:1",
     seed=7,
+    workers=1,
 )
 
 

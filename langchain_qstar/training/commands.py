@@ -1,0 +1,186 @@
+"""`qstar label` and `qstar train`: from questions to labels, from labels to a Q-value model.
+
+The parsers need the standard library only; a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_qstar.errors import InputError
+
+if TYPE_CHECKING:
+    from langchain_qstar.training.collection import Progress
+    from langchain_qstar.training.questions import GradedQuestion
+
+
+def add_commands(commands: Any) -> None:
+    """Add both commands to the subparsers of `qstar`; each sets `run`."""
+    label = commands.add_parser(
+        "label",
+        help="label steps by rollouts, to train a Q-value model",
+        description="Sample solutions of many questions and count, for every step, how many "
+        "rollouts by it end in the right answer. The same command again continues an "
+        "interrupted run.",
+    )
+    _add_label_arguments(label)
+    label.set_defaults(run=_label)
+    train = commands.add_parser(
+        "train",
+        help="train a Q-value model on labels",
+        description="Train a Q-value model on labels that the policy's own rollouts made, "
+        "with early stopping on held-out problems. The same command again continues an "
+        "interrupted training. Use it by: qstar solve ... --q-model FOLDER",
+    )
+    _add_train_arguments(train)
+    train.set_defaults(run=_train)
+
+
+def _add_label_arguments(label: argparse.ArgumentParser) -> None:
+    label.add_argument(
+        "questions", nargs="?", type=Path, help='JSONL of {"question": ..., "answer": ...}'
+    )
+    label.add_argument("--problems", type=int, help="instead: so many fresh problems for nano")
+    label.add_argument("--out", type=Path, required=True, help="JSONL of labels, appended to")
+    _add_policy_arguments(label)
+    label.add_argument(
+        "--by",
+        default="rollouts",
+        help="what is counted: rollouts that come by a step (default), completions from "
+        "it, or omega (binary search for the first error)",
+    )
+    label.add_argument(
+        "--trajectories", default="sampling", help="where steps come from: sampling or qstar"
+    )
+    label.add_argument("--q-model", default="default", help="what guides --trajectories qstar")
+    label.add_argument("--completer", help="with --by completions: a stronger model")
+    label.add_argument("-k", "--samples", type=int, help="solutions a question; default: 8")
+    label.add_argument("--completions", type=int, help="completions a step; default: 4")
+    label.add_argument("--searches", type=int, help="omega: rollouts searched; default: 8")
+    label.add_argument("--temperature", type=float, help="of sampling; default: 0.8")
+    label.add_argument("--seed", type=int, help="same seed, same labels; default: 0")
+    label.add_argument(
+        "--skip-bad", action="store_true", help="leave out lines and questions of no use"
+    )
+
+
+# Option, what it is, type; the defaults are those of `ValueRecipe`.
+_RECIPE: Final[tuple[tuple[str, str, Callable[[str], Any]], ...]] = (
+    ("kind", "mlp (default), linear, lora or model", str),
+    ("target", "best, mean (default) or fitted-q", str),
+    ("loss", "cross-entropy (default), regression or pairwise", str),
+    ("epochs", "at most; default: 40", int),
+    ("patience", "epochs without a better one before it stops; default: 6", int),
+    ("batch", "problems in a batch; default: 8", int),
+    ("learning-rate", "default: 1e-3, for kind model 3e-5", float),
+    ("weight-decay", "default: 0.03", float),
+    ("hidden", "size of the hidden layer of mlp; default: 96", int),
+    ("dropout", "of a head; default: 0.2", float),
+    ("rank", "of a LoRA; default: 8", int),
+    ("gamma", "discount of fitted-q; default: 1", float),
+    ("iterations", "of fitted-q; default: 8", int),
+    ("held-out", "share of problems held out; default: 0.15", float),
+    ("seed", "default: 1", int),
+)
+
+
+def _add_train_arguments(train: argparse.ArgumentParser) -> None:
+    train.add_argument("labels", type=Path, help="what qstar label wrote")
+    train.add_argument("--out", type=Path, required=True, help="folder of the model")
+    _add_policy_arguments(train)
+    train.add_argument("--base", help="of kind model: nano, hf:ORG/NAME or a folder")
+    train.add_argument("--layers", type=int, nargs="+", help="hidden layers that a head reads")
+    for name, described, kind in _RECIPE:
+        train.add_argument(f"--{name}", type=kind, help=described)
+    train.add_argument("--skip-bad", action="store_true", help="leave out damaged lines")
+
+
+def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
+    )
+    parser.add_argument("--task", help="default: the one the policy is made for")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _label(args: argparse.Namespace) -> int:
+    from langchain_qstar.models.resolve import resolve_policy
+    from langchain_qstar.tasks import get_task
+    from langchain_qstar.training.collection import collect_labels
+    from langchain_qstar.training.rollouts import LabelSettings
+
+    names = ("samples", "completions", "searches", "temperature", "seed")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    settings = LabelSettings(by=args.by, trajectories=args.trajectories, **given)
+    questions = _questions(args)
+    policy = resolve_policy(args.policy)
+    labels = collect_labels(
+        questions,
+        policy,
+        get_task(args.task or _task_of(policy.name)),
+        args.out,
+        settings,
+        completer=None if args.completer is None else resolve_policy(args.completer),
+        q_model=args.q_model,
+        skip_bad=args.skip_bad,
+        progress=_tell,
+    )
+    steps = sum(len(each.steps) for each in labels.questions)
+    left_out = f", {len(labels.bad)} damaged lines left out" if labels.bad else ""
+    sys.stderr.write("\n")
+    sys.stdout.write(f"{len(labels.questions)} questions, {steps} steps in {args.out}{left_out}\n")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from langchain_qstar.models.resolve import resolve_policy
+    from langchain_qstar.tasks import get_task
+    from langchain_qstar.training.label_file import read_labels
+    from langchain_qstar.training.recipe import ValueRecipe
+    from langchain_qstar.training.value_model import train_value_model
+
+    names = [name.replace("-", "_") for name, _, _ in _RECIPE]
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    recipe = ValueRecipe(layers=tuple(args.layers or ()), **given)
+    labels = read_labels(args.labels, skip_bad=args.skip_bad)
+    policy = resolve_policy(args.policy)
+    base = args.base or (args.policy if recipe.kind == "lora" else None)
+    task = get_task(args.task or _task_of(policy.name))
+    trained = train_value_model(labels, policy, task, args.out, recipe, base=base, told=_tell_epoch)
+    sys.stderr.write("\n")
+    for name, value in trained.figures.items():
+        sys.stdout.write(f"{name}: {value:g}\n")
+    return 0
+
+
+def _tell_epoch(epoch: float, error: float) -> None:
+    sys.stderr.write(f"\repoch {epoch:g}, held-out error {error:.4f} ")
+    sys.stderr.flush()
+
+
+def _questions(args: argparse.Namespace) -> list[GradedQuestion]:
+    from langchain_qstar.training.questions import nano_questions, read_questions
+
+    if (args.questions is None) == (args.problems is None):
+        raise InputError("give a file of questions, or --problems N for the bundled model's")
+    if args.questions is not None:
+        return read_questions(args.questions, skip_bad=args.skip_bad)
+    if args.problems < 1:
+        raise InputError(f"--problems is {args.problems}; ask for at least 1")
+    return nano_questions(args.problems)
+
+
+def _task_of(policy: str) -> str:
+    return "nano" if policy == "nano" else "gsm8k"
+
+
+def _tell(progress: Progress) -> None:
+    sys.stderr.write(
+        f"\rlabelled {progress.done} of {progress.total} questions, "
+        f"{progress.tokens} tokens in {progress.completions} completions "
+    )
+    sys.stderr.flush()

@@ -1,0 +1,216 @@
+"""`qstar train`: a Q-value model from a file of labels, in a folder that loads by its name.
+
+The result is in hub format: safetensors, a JSON description, and a card with the data,
+the settings and a calibration plot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_qstar.errors import LabelError, MissingExtraError, SettingsError
+from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.scoring.calibration import Bin
+from langchain_qstar.scoring.identity import identity_of
+from langchain_qstar.scoring.recalibration import Logistic, fit_logistic
+from langchain_qstar.training.examples import ESTIMATES, FITTED_Q, Example, split_examples
+from langchain_qstar.training.held_out import HeldOut
+from langchain_qstar.training.label_file import LabelFile, check_policy
+from langchain_qstar.training.recipe import ValueRecipe
+
+try:
+    import torch
+    from safetensors.torch import save_file
+    from torch import Tensor
+
+    from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
+    from langchain_qstar.training.fitting import Told, fit, logits_of
+    from langchain_qstar.training.learners import Learner, learner_of
+    from langchain_qstar.training.value_card import write_card
+    from langchain_qstar.training.value_network import Batch, ValueHead, ValueNetwork
+except ImportError as error:
+    if (error.name or "").startswith("langchain_qstar"):
+        raise
+    raise MissingExtraError(error.name or "torch", "train") from error
+
+SETTINGS_FILE: Final = "training.json"
+"""What a folder is being trained with, so that another training does not continue it."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: where it is, how good it is, and the curve of its values."""
+
+    folder: Path
+    figures: dict[str, float]
+    curve: tuple[Bin, ...]
+
+
+def train_value_model(
+    labels: LabelFile,
+    policy: Policy,
+    task: Task,
+    out: Path,
+    recipe: ValueRecipe | None = None,
+    *,
+    base: str | None = None,
+    told: Told | None = None,
+) -> Trained:
+    """Train, calibrate on held-out problems, and save.
+
+    The same call again continues a training that was interrupted.
+
+    Args:
+        labels: Made with this policy and task.
+        policy: Whose steps will be scored.
+        task: How its questions are prompted.
+        out: The folder, new or interrupted.
+        recipe: How.
+        base: For `lora` the policy as a string, for `model` the other model: `nano`,
+            `hf:ORG/NAME` or a folder.
+        told: Hears of every epoch.
+
+    Returns:
+        Where it is, and its figures on held-out problems.
+
+    Raises:
+        LabelError: The labels belong to another policy or task, or are too few.
+        SettingsError: `out` holds a training with other settings, or `base` is missing.
+        ModelSpecError: The policy gives no hidden states, or `base` cannot be loaded.
+        ModelError: The loss is not finite; earlier checkpoints are kept.
+    """
+    recipe = recipe or ValueRecipe()
+    identity = identity_of(policy)
+    check_policy(labels, identity)
+    if labels.header.get("task") != task.name:
+        raise LabelError(f"the labels are of the task {labels.header.get('task')}, not {task.name}")
+    examples = [each for each in (Example(q, task) for q in labels.questions) if each.rows]
+    if len(examples) < 2:
+        raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")
+    learner = learner_of(policy, recipe, base)
+    _claim(out, recipe, base, labels)
+    train, held = split_examples(examples, recipe.held_out, recipe.seed)
+    data = _Data(train, held, [learner.item(e) for e in train], [learner.item(e) for e in held])
+    network, targets = _fitted(learner, data, out, told)
+    logits = logits_of(network, data.held_items, learner.collate)
+    calibration = _calibrated(logits, targets, recipe)
+    measured = HeldOut(held, [_values(each, calibration) for each in logits], targets)
+    steps = float(sum(len(each.rows) for each in examples))
+    config = {
+        **learner.description(),
+        "policy": identity,
+        "labels": {k: v for k, v in labels.header.items() if k != "policy"},
+        "recipe": asdict(recipe),
+        "figures": {**measured.figures(), "prefixes": steps},
+    }
+    learner.save(network, out)
+    _save_head(network.head, calibration, config, out)
+    curve = tuple(measured.curve())
+    write_card(out, config, curve)
+    return Trained(out, config["figures"], curve)
+
+
+def _claim(out: Path, recipe: ValueRecipe, base: str | None, labels: LabelFile) -> None:
+    """Refuse to continue a training of other settings or labels; note these otherwise."""
+    settings = json.loads(
+        json.dumps({**asdict(recipe), "base": base, "questions": len(labels.questions)})
+    )
+    path = out / SETTINGS_FILE
+    if path.exists():
+        known = json.loads(path.read_text("utf-8"))
+        if known != settings:
+            names = [name for name in settings if known.get(name) != settings[name]]
+            raise SettingsError(
+                f"{out} holds a training with another {', '.join(names)}; choose another --out, "
+                f"or delete {SETTINGS_FILE} and checkpoints there"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Data:
+    train: list[Example]
+    held: list[Example]
+    train_items: list[Batch]
+    held_items: list[Batch]
+
+    def aimed(self, targets: Sequence[Sequence[float]]) -> tuple[list[Batch], list[Batch]]:
+        """The items with their targets, first those of `train`."""
+        items = [
+            {**item, "targets": torch.tensor(each, dtype=torch.float32)}
+            for item, each in zip([*self.train_items, *self.held_items], targets, strict=True)
+        ]
+        return items[: len(self.train)], items[len(self.train) :]
+
+
+def _fitted(
+    learner: Learner, data: _Data, out: Path, told: Told | None
+) -> tuple[ValueNetwork, list[list[float]]]:
+    """The trained network, and the targets of the held-out problems."""
+    recipe, examples = learner.recipe, [*data.train, *data.held]
+    if recipe.target != FITTED_Q:
+        targets = [each.estimated(ESTIMATES[recipe.target]) for each in examples]
+        return _trained(learner, data, targets, out, told), targets[len(data.train) :]
+    values = [[0.0] * len(each.rows) for each in examples]
+    for number in range(recipe.iterations):
+        pairs = zip(examples, values, strict=True)
+        targets = [each.fitted_q(before, recipe.gamma) for each, before in pairs]
+        place = out / f"iteration-{number}"
+        network = _trained(learner, data, targets, place, told)
+        logits = logits_of(network, [*data.train_items, *data.held_items], learner.collate)
+        values = [torch.sigmoid(each).tolist() for each in logits]
+    # What a value should have been is the outcome, however it was fitted.
+    return network, [each.estimated(ESTIMATES["best"]) for each in data.held]
+
+
+def _trained(
+    learner: Learner,
+    data: _Data,
+    targets: Sequence[Sequence[float]],
+    folder: Path,
+    told: Told | None,
+) -> ValueNetwork:
+    recipe = learner.recipe
+    torch.manual_seed(recipe.seed)
+    train, held = data.aimed(targets)
+    network = learner.network(train)
+    fit(network, train, held, collate=learner.collate, recipe=recipe, folder=folder, told=told)
+    return network
+
+
+def _calibrated(
+    logits: Sequence[Tensor], targets: Sequence[Sequence[float]], recipe: ValueRecipe
+) -> Logistic:
+    """The temperature of least held-out error, every problem weighing the same.
+
+    A pairwise loss leaves the zero of the logits open: then an intercept too.
+    """
+    weights = [1 / len(each) for each in targets for _ in each]
+    flat = [target for each in targets for target in each]
+    return fit_logistic(
+        torch.cat(list(logits)).numpy(), flat, weights, intercept=recipe.loss == "pairwise"
+    )
+
+
+def _values(logits: Tensor, calibration: Logistic) -> list[float]:
+    values: list[float] = torch.sigmoid(logits * calibration.slope + calibration.intercept).tolist()
+    return values
+
+
+def _save_head(head: ValueHead, calibration: Logistic, config: dict[str, Any], out: Path) -> None:
+    """Write the two files that `scoring.q_head` reads."""
+    state = head.state_dict()
+    names = {"mean": "mean", "std": "std", "w2": "outer.weight", "b2": "outer.bias"}
+    if head.inner is not None:
+        names |= {"w1": "inner.weight", "b1": "inner.bias"}
+    tensors = {name: state[key].cpu().contiguous() for name, key in names.items()}
+    # sigmoid(slope * z + intercept) = sigmoid((z + intercept / slope) / temperature)
+    tensors["b2"] = tensors["b2"] + calibration.intercept / calibration.slope
+    tensors["temperature"] = torch.tensor([1 / calibration.slope])
+    save_file(tensors, out / WEIGHTS_FILE)
+    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from langchain_qstar import ScriptedPolicy, ScriptedScorer
+from langchain_qstar.errors import LabelError, SettingsError
+from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.tasks import NANO
+from langchain_qstar.training.collection import Progress, collect_labels
+from langchain_qstar.training.label_file import read_labels
+from langchain_qstar.training.questions import GradedQuestion, nano_questions
+from langchain_qstar.training.rollouts import LabelSettings
+
+ASKED = [GradedQuestion("What is 2 and 3?", "5")]
+
+
+def counts(labels, number=0):
+    return {
+        "".join(labels.questions[number].steps[each].text for each in question_path): (
+            step.right,
+            step.rollouts,
+        )
+        for index, step in enumerate(labels.questions[number].steps)
+        for question_path in [labels.questions[number].path(index)]
+    }
+
+
+@pytest.fixture
+def collect(sums, scripted, tmp_path):
+    def run(questions=ASKED, policy=scripted, **options):
+        settings = LabelSettings(**{"samples": 3, **options.pop("settings", {})})
+        out = options.pop("out", tmp_path / "labels.jsonl")
+        return collect_labels(questions, policy, sums, out, settings, **options)
+
+    return run
+
+
+def by_seed(script):
+    """A policy that tells its samples apart by their number."""
+    return ScriptedPolicy(script, logprob=-0.5)
+
+
+def test_equal_prefixes_are_one_step_with_the_counts_of_all_their_rollouts(collect):
+    policy = by_seed({"": ["a\n"], "a\n": ["so 5\n", "so 6\n"]})
+    labels = collect(policy=policy, settings={"samples": 4})
+    assert counts(labels) == {"a\n": (2, 4), "a\nso 5\n": (2, 2), "a\nso 6\n": (0, 2)}
+
+
+def test_the_gold_answer_is_neither_in_the_file_nor_in_what_a_model_is_asked(
+    sums, tmp_path, scripted
+):
+    out = tmp_path / "labels.jsonl"
+    gold = [GradedQuestion("What is 2 and 3?", "GOLD")]
+    collect_labels(gold, scripted, sums, out, LabelSettings(samples=3))
+    assert "GOLD" not in out.read_text()
+    assert "GOLD" not in repr(scripted.calls)
+
+
+def test_what_was_spent_is_counted(collect):
+    seen: list[Progress] = []
+    labels = collect(progress=seen.append)
+    assert labels.questions[0].completions == 3
+    assert labels.questions[0].tokens > 0
+    assert (seen[-1].done, seen[-1].total, seen[-1].completions) == (1, 1, 3)
+    assert seen[-1].tokens == labels.questions[0].tokens
+
+
+def test_a_question_is_on_disk_as_soon_as_it_is_done(collect, tmp_path):
+    written = []
+
+    def look(progress):
+        lines = (tmp_path / "labels.jsonl").read_text().count("\n")
+        written.append((progress.done, lines - 1))
+
+    collect([GradedQuestion(f"{n}?", "5") for n in range(4)], progress=look)
+    assert written == [(n, n) for n in range(1, 5)]
+
+
+def test_a_finished_file_is_not_drawn_again(collect, scripted):
+    collect()
+    calls = len(scripted.calls)
+    collect()
+    assert len(scripted.calls) == calls
+
+
+def test_the_same_question_twice_is_labelled_once(collect):
+    assert len(collect([*ASKED, *ASKED]).questions) == 1
+
+
+def test_a_torn_line_is_dropped_and_its_question_done_again(collect, tmp_path):
+    questions = [*ASKED, GradedQuestion("What is 3 and 2?", "5")]
+    collect(questions)
+    out = tmp_path / "labels.jsonl"
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-20])
+    collect(questions)
+    assert out.read_bytes() == whole
+
+
+def test_completions_replace_the_counts_of_trajectories_but_for_last_steps(collect, scripted):
+    labels = collect(settings={"by": "completions", "completions": 2})
+    # 3+2=5 goes on to 5 and to 4; last steps keep their own outcome.
+    assert counts(labels)["3+2=5\n"] == (1, 2)
+    assert counts(labels)["2+3=5\n"] == (2, 2)
+    assert counts(labels)["2+3=5\nso 5\n"] == (1, 1)
+    assert labels.questions[0].completions == 3 + 3 * 2
+
+
+def test_a_stronger_completer_alone_decides_the_label(collect):  # conformance statement 23
+    strong = ScriptedPolicy(lambda text: ["so 5\n"] if text in {"2+3=6\n", "3+2=5\n"} else ["so 0"])
+    labels = collect(settings={"by": "completions", "completions": 1}, completer=strong)
+    assert counts(labels)["2+3=6\n"] == (1, 1)
+    assert counts(labels)["2+3=5\n"] == (0, 1)
+
+
+def test_trajectories_of_searches_are_labelled_too(collect):
+    scorer = ScriptedScorer({"2+3=5": 0.9, "3+2=5": 0.6, "2+3=6": 0.1}, default=0.5)
+    labels = collect(settings={"trajectories": "qstar"}, q_model=scorer)
+    # Six candidates of one continuation below it are one step, which counts six times.
+    assert counts(labels)["2+3=5\nso 5\n"] == (6, 6)
+    assert counts(labels)["2+3=6\n"][0] == 0
+    ids = [step.token_ids for step in labels.questions[0].steps]
+    assert all(each is not None for each in ids)
+
+
+def test_omega_estimates_only_the_states_its_binary_search_asks_about(collect):
+    lines = ["a\n", "b\n", "WRONG\n", "c\n", "so 6\n"]
+    wrong = dict(zip(["", *(("".join(lines[: n + 1])) for n in range(4))], lines, strict=True))
+
+    def script(text):
+        options = [wrong[text]] if text in wrong else []
+        # Before the wrong line one sample in two still ends right.
+        return [*options, "so 5\n"] if "WRONG" not in text else options
+
+    labels = collect(
+        policy=ScriptedPolicy(script), settings={"by": "omega", "samples": 2, "searches": 1}
+    )
+    labelled = {text: each for text, each in counts(labels).items() if each[1]}
+    # Five lines: the search keeps two (can be right), then three (cannot).
+    assert labelled["a\nb\n"] == (1, 2)
+    assert labelled["a\nb\nWRONG\n"] == (0, 2)
+    assert "a\n" not in labelled
+    assert "a\nb\nWRONG\nc\n" not in labelled
+
+
+def test_omega_searches_wrong_rollouts_of_states_that_can_be_right(collect, tmp_path):
+    script = {
+        "": ["right 1\n", "wrong 1\n"],
+        "right 1\n": ["right 2\n"],
+        "right 1\nright 2\n": ["so 5\n"],
+        "wrong 1\n": ["good 2\n", "wrong 2\n"],
+        "wrong 1\nwrong 2\n": ["so 6\n"],
+        "wrong 1\ngood 2\n": ["good 3\n"],
+        "wrong 1\ngood 2\ngood 3\n": ["so 5\n"],
+    }
+    labels = collect(
+        policy=ScriptedPolicy(script), settings={"by": "omega", "samples": 2, "searches": 9}
+    )
+    asked = {text for text, each in counts(labels).items() if each[1] and "so" not in text}
+    assert asked == {"wrong 1\n", "wrong 1\nwrong 2\n"}
+    hopeless = ScriptedPolicy({"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["so 6\n"]})
+    labels = collect(
+        [GradedQuestion("Other?", "5")],
+        policy=hopeless,
+        settings={"by": "omega", "samples": 2, "searches": 9},
+        out=tmp_path / "hopeless.jsonl",
+    )
+    assert labels.questions[0].completions == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"by": "guessing"},
+        {"trajectories": "walking"},
+        {"samples": 0},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"by": "omega", "trajectories": "qstar"},
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings):
+    with pytest.raises(SettingsError):
+        LabelSettings(**settings)
+
+
+def test_a_question_that_cannot_be_asked_is_refused_before_anything_is_drawn(collect, scripted):
+    questions = [*ASKED, GradedQuestion("\x00", "1")]
+    with pytest.raises(LabelError, match=r"question 2: .*--skip-bad"):
+        collect(questions)
+    assert not scripted.calls
+    assert len(collect(questions, skip_bad=True).questions) == 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from langchain_qstar.models import ScriptedPolicy
+from langchain_qstar.protocols import Task
+from langchain_qstar.training.collection import Progress, collect_labels
+from langchain_qstar.training.questions import GradedQuestion
+from langchain_qstar.training.rollouts import LabelSettings
+
+task = Task(name="sums", messages=lambda q: (("user", q),), is_terminal=lambda t: "so " in t,
+            answer=lambda t: t.rpartition("so ")[2].strip())
+policy = ScriptedPolicy({"": ["a\\n", "b\\n"], "a\\n": ["so 5\\n"], "b\\n": ["so 6\\n"]})
+questions = [GradedQuestion(f"Question {n}?", "5") for n in range(3000)]
+collect_labels(questions, policy, task, Path(sys.argv[1]), LabelSettings(samples=200))
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_file(tmp_path, sums):
+    out = tmp_path / "labels.jsonl"
+    code = textwrap.dedent(KILLED)
+    for size in (1, 40_000):  # as soon as the file is there, and in the middle of it
+        process = subprocess.Popen([sys.executable, "-c", code, str(out)])
+        while process.poll() is None and (not out.exists() or out.stat().st_size < size):
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    before = read_labels(out).questions
+    assert len(before) < 3000
+    # Whatever it was doing, the rest can be done; here the first hundred are asked for.
+    policy = ScriptedPolicy({"": ["a\n", "b\n"], "a\n": ["so 5\n"], "b\n": ["so 6\n"]})
+    asked = [GradedQuestion(f"Question {n}?", "5") for n in range(len(before) + 3)]
+    labels = collect_labels(asked, policy, sums, out, LabelSettings(samples=200))
+    assert [each.question for each in labels.questions] == [each.question for each in asked]
+    assert labels.questions[: len(before)] == before
+    assert {each.steps for each in labels.questions} == {before[0].steps}
+
+
+@pytest.mark.nano
+def test_real_rollouts_are_labelled_and_a_second_run_is_the_same(tmp_path):
+    policy, settings = resolve_policy("nano"), LabelSettings(samples=3)
+    files = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        if name == "two":  # interrupted after the first question
+            collect_labels(nano_questions(1), policy, NANO, out, settings)
+        collect_labels(nano_questions(2), policy, NANO, out, settings)
+        files.append(read_labels(out))
+    assert files[0].questions == files[1].questions
+    step = files[0].questions[0].steps[0]
+    assert step.token_ids
+    assert len(step.logprobs) == len(step.token_ids)
+    assert step.rollouts >= 1

@@ -1,0 +1,235 @@
+"""Training on labels of a small real model: it learns, resumes, loads, and refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the transformers extra")
+pytest.importorskip("accelerate", reason="needs the train extra")
+
+import torch
+
+from langchain_qstar import QStarChain
+from langchain_qstar.errors import LabelError, ModelError, ModelSpecError, SettingsError
+from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.protocols import ScoreRequest, State, Step
+from langchain_qstar.scoring.resolve import resolve_scorer
+from langchain_qstar.tasks import NANO
+from langchain_qstar.training import fitting
+from langchain_qstar.training.label_file import LabelFile, LabelledQuestion, LabelledStep
+from langchain_qstar.training.recipe import ValueRecipe
+from langchain_qstar.training.value_model import train_value_model
+
+pytestmark = pytest.mark.nano
+
+SMALL = ValueRecipe(epochs=3, patience=3, batch=4, hidden=8, dropout=0.0, held_out=0.3)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return resolve_policy("nano")
+
+
+def question(number: int) -> LabelledQuestion:
+    """A right and a wrong first step, each with its end; right ones speak of cats."""
+
+    def step(parent: int, text: str, *, good: bool, end: bool) -> LabelledStep:
+        return LabelledStep(parent, text, None, (-0.1,), end, int(good), 1)
+
+    return LabelledQuestion(
+        f"Tom has {number} cats and {number + 2} dogs. How many?",
+        (
+            step(-1, f"He has {number} cats.\n", good=True, end=False),
+            step(-1, f"He has {number} dogs.\n", good=False, end=False),
+            step(0, f"The answer is {number} cats.\n", good=True, end=True),
+            step(1, f"The answer is {number} dogs.\n", good=False, end=True),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def labels(policy):
+    from langchain_qstar.scoring.identity import identity_of
+
+    header = {"format": "qstar-labels-1", "policy": identity_of(policy), "task": "nano", "seed": 0}
+    return LabelFile(header, tuple(question(number) for number in range(2, 26)))
+
+
+def values_of(policy, folder, number=40):
+    scorer = resolve_scorer(folder, policy)
+    assert scorer is not None
+    state = State(f"Tom has {number} cats and 42 dogs. How many?", NANO.messages("Tom has 40."))
+    steps = tuple(
+        Step(f"He has {number} {animal}.\n", logprobs=(-0.2,)) for animal in ("cats", "dogs")
+    )
+    return scorer.score([ScoreRequest(state, steps)])[0].values
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(SMALL, kind="linear", loss="regression", target="best"),
+        replace(SMALL, kind="mlp", loss="cross-entropy"),
+        replace(SMALL, kind="linear", loss="pairwise"),
+        replace(SMALL, kind="linear", target="fitted-q", iterations=2, epochs=2),
+    ],
+    ids=lambda recipe: f"{recipe.kind} {recipe.loss} {recipe.target}",
+)
+def test_a_trained_head_loads_by_its_folder_and_tells_right_from_wrong(
+    policy, labels, tmp_path, recipe
+):
+    recipe = replace(recipe, epochs=8, learning_rate=0.02)
+    trained = train_value_model(labels, policy, NANO, tmp_path, recipe)
+    assert trained.figures["within_problem_auc_last"] > 0.9
+    right, wrong = values_of(policy, tmp_path)
+    assert 0 <= wrong < right <= 1
+    card = (tmp_path / "README.md").read_text()
+    assert "calibration.svg" in card
+    assert (tmp_path / "calibration.svg").read_text().startswith("<svg")
+    assert json.loads((tmp_path / "q_head.json").read_text())["recipe"]["loss"] == recipe.loss
+
+
+def test_a_lora_of_the_policy_and_a_model_of_its_own_load_too(policy, labels, tmp_path):
+    pytest.importorskip("peft", reason="needs the train extra")
+    for kind in ("lora", "model"):
+        rate = 0.003 if kind == "lora" else 3e-4
+        recipe = replace(SMALL, kind=kind, epochs=4, learning_rate=rate)
+        out = tmp_path / kind
+        trained = train_value_model(labels, policy, NANO, out, recipe, base="nano")
+        assert trained.figures["within_problem_auc_last"] > 0.9
+        right, wrong = values_of(policy, out)
+        assert 0 <= wrong < right <= 1
+        plain = QStarChain(policy, "log-probability", settings={"max_pops": 2})
+        before = plain.invoke("How many?", seed=3)
+        chain = QStarChain(policy, str(out), settings={"max_pops": 2})
+        searched = chain.invoke("How many?", seed=3)
+        # The value model has a cache of its own: what the policy says has not changed.
+        assert [n.text for n in searched.tree[:3]] == [n.text for n in before.tree[:3]]
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "nano"
+
+
+def test_the_same_call_again_continues_what_was_interrupted(policy, labels, tmp_path, monkeypatch):
+    told: list[float] = []
+
+    class KilledError(Exception): ...
+
+    def kill(epoch: float, error: float) -> None:
+        told.append(epoch)
+        if len(told) == 3:
+            raise KilledError
+
+    recipe = replace(SMALL, epochs=4)
+    with pytest.raises(KilledError):
+        train_value_model(labels, policy, NANO, tmp_path / "one", recipe, told=kill)
+    torn = tmp_path / "one" / "checkpoints" / "checkpoint-99"
+    torn.mkdir()  # killed while it was written
+    (torn / "trainer_state.json").write_text("{")
+    resumed: list[float] = []
+    first = train_value_model(
+        labels, policy, NANO, tmp_path / "one", recipe, told=lambda e, _: resumed.append(e)
+    )
+    assert resumed == [3.0, 4.0]  # the third epoch was not stored yet
+    whole = train_value_model(labels, policy, NANO, tmp_path / "two", recipe)
+    assert first.figures == pytest.approx(whole.figures, abs=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_one_line_and_loses_no_checkpoint(
+    policy, labels, tmp_path, monkeypatch
+):
+    train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    kept = sorted(each.name for each in (tmp_path / "checkpoints").iterdir())
+    (tmp_path / "training.json").unlink()
+    monkeypatch.setitem(fitting_losses(), "cross-entropy", lambda z, y, p: z.sum() * math.nan)
+    with pytest.raises(ModelError, match=r"the loss became nan at step \d+; lower") as caught:
+        train_value_model(labels, policy, NANO, tmp_path, replace(SMALL, epochs=9))
+    assert "\n" not in str(caught.value)
+    assert sorted(each.name for each in (tmp_path / "checkpoints").iterdir()) == kept
+
+
+def fitting_losses():
+    from langchain_qstar.training import losses
+
+    return losses.LOSSES
+
+
+def test_training_stops_when_the_held_out_error_no_longer_falls(policy, labels, tmp_path):
+    epochs: list[float] = []
+    recipe = replace(SMALL, kind="linear", epochs=60, patience=2, learning_rate=2.0)
+    train_value_model(labels, policy, NANO, tmp_path, recipe, told=lambda e, _: epochs.append(e))
+    assert len(epochs) < 60
+
+
+def test_labels_of_another_model_or_task_are_refused_before_any_work(policy, labels, tmp_path):
+    changed = dict(labels.header["policy"])
+    changed["logprobs"] = [value - 1 for value in changed["logprobs"]]
+    other = replace(labels, header={**labels.header, "policy": changed})
+    with pytest.raises(LabelError, match="it differs in the weights"):
+        train_value_model(other, policy, NANO, tmp_path / "a", SMALL)
+    other = replace(labels, header={**labels.header, "task": "gsm8k"})
+    with pytest.raises(LabelError, match="of the task gsm8k, not nano"):
+        train_value_model(other, policy, NANO, tmp_path / "b", SMALL)
+    few = replace(labels, questions=labels.questions[:1])
+    with pytest.raises(LabelError, match="too few"):
+        train_value_model(few, policy, NANO, tmp_path / "c", SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_not_trained_with_other_settings(policy, labels, tmp_path):
+    train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    with pytest.raises(SettingsError, match="a training with another epochs"):
+        train_value_model(labels, policy, NANO, tmp_path, replace(SMALL, epochs=1))
+
+
+def test_a_head_of_another_policy_is_refused_when_it_is_loaded(policy, labels, tmp_path):
+    train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    path = tmp_path / "q_head.json"
+    config = json.loads(path.read_text())
+    config["policy"]["token_ids"][0] += 1
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelSpecError, match="trained on another policy; it differs in the token"):
+        resolve_scorer(tmp_path, policy)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "forest"},
+        {"target": "luck"},
+        {"loss": "hinge"},
+        {"epochs": 0},
+        {"dropout": 2.0},
+        {"learning_rate": -1.0},
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(wrong):
+    with pytest.raises(SettingsError):
+        ValueRecipe(**wrong)
+
+
+def test_a_backbone_needs_a_base(policy, labels, tmp_path):
+    with pytest.raises(SettingsError, match="needs a base"):
+        train_value_model(labels, policy, NANO, tmp_path, replace(SMALL, kind="lora"))
+
+
+def test_token_batches_are_padded_and_rows_find_their_place():
+    from langchain_qstar.training.value_network import token_batch
+
+    def item(tokens, sequence, position):
+        return {
+            "tokens": torch.tensor(tokens),
+            "sequence": torch.tensor(sequence),
+            "position": torch.tensor(position),
+            "targets": torch.zeros(len(sequence)),
+        }
+
+    batch = token_batch([item([[5, 6, 7]], [0, 0], [1, 2]), item([[8, -1], [9, 4]], [1], [1])])
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0], [9, 4, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    assert batch["sequence"].tolist() == [0, 0, 2]
+    assert batch["problem"].tolist() == [0, 0, 1]
+    assert fitting.CHECKPOINTS == "checkpoints"

@@ -161,7 +161,8 @@ class TransformersBackend:
                 State(
                     self._branches.take(number),
                     self._last.logits[number].clone(),
-                    None if hidden is None else _on_host(hidden[number]),
+                    # A copy: a view would keep the states of all branches.
+                    None if hidden is None else _on_host(hidden[number].clone()),
                     () if hidden is None else self.layers,
                 )
             )

@@ -52,7 +52,10 @@ from transformers import (
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
 
-RESULTS: Final = Path(__file__).parent / "results" / "engine.json"
+RESULTS: Final = Path(__file__).parent / "results"
+REPEATS: Final = 3
+"""Turns of the full form."""
+
 CHILDREN: Final = 6
 SHARED: Final = 520
 OWN: Final = 80
@@ -313,20 +316,22 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
 
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
+    git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
+    RESULTS.mkdir(exist_ok=True)
     commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    RESULTS.parent.mkdir(exist_ok=True)
-    written = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    written[f"{options.device}-{options.shape}"] = {
+    on_gpu = options.device != "cpu"
+    written = {
         "command": "python benchmarks/engine.py --full --record"
-        + (f" --device {options.device} --shape {options.shape}" * (options.device != "cpu")),
+        + (f" --device {options.device} --shape {options.shape}" if on_gpu else ""),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
         "versions": {each: version(each) for each in ("torch", "transformers")},
+        "repeats": REPEATS,
         "figures": figures,
     }
-    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+    file = RESULTS / (f"engine_{options.device}_{options.shape}.json" if on_gpu else "engine.json")
+    file.write_text(json.dumps(written, indent=2) + "\n")
 
 
 def main() -> None:
@@ -335,7 +340,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
     size.add_argument("--full", action="store_true", help="whole searches, repeated")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--record", action="store_true", help="write them to results/")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shape", default="30m", choices=list(SHAPES))
     options = parser.parse_args()
@@ -344,7 +349,7 @@ def main() -> None:
     torch.set_num_threads(1)
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
-    repeats, part = (3, 2) if options.full else (1, 1)
+    repeats, part = (REPEATS, 2) if options.full else (1, 1)
     figures = measure(bench, sizes, repeats, part)
     if options.device == "cuda":
         figures["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9

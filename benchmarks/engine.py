@@ -52,7 +52,10 @@ from transformers import (
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
 
-RESULTS: Final = Path(__file__).parent / "results" / "engine.json"
+RESULTS: Final = Path(__file__).parent / "results"
+REPEATS: Final = 3
+"""Turns of the full form."""
+
 CHILDREN: Final = 6
 SHARED: Final = 520
 OWN: Final = 80
@@ -286,16 +289,19 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
     """All figures; `part` says on how much of the work the other ways are timed."""
     figures: dict[str, list[float]] = {}
     bench.search(make_scripts(1, 1, bench.vocabulary))  # imports, byte code, first touches
+    sets = {
+        questions: make_scripts(questions, expansions, bench.vocabulary)
+        for questions, expansions in sizes.items()
+    }
     for _ in range(repeats):
-        others: tuple[float, float] | None = None
-        for questions, expansions in sizes.items():
-            scripts = make_scripts(questions, expansions, bench.vocabulary)
+        # What a call of its own costs does not depend on how many questions there are, only on
+        # the context; one mean context for all of them, the shortest, is in the others' favour.
+        shortest = min(sets.values(), key=_mean_context)
+        count = _children(shortest)
+        others = bench.naive(shortest, 2 * part) / count, bench.together(shortest, part) / count
+        for questions, scripts in sets.items():
             ceiling = bench.ceiling(scripts, steps=10 * part)
             search, read = bench.search(scripts)
-            if others is None or part > 1:
-                # Calls of their own do not depend on how many questions there are.
-                naive, nrs = bench.naive(scripts, part), bench.together(scripts, part)
-                others = naive / _children(scripts), nrs / _children(scripts)
             found = {
                 f"search_over_ceiling_{questions}": search / ceiling,
                 f"naive_over_search_{questions}": others[0] * _children(scripts) / search,
@@ -310,20 +316,22 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
 
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
+    git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
+    RESULTS.mkdir(exist_ok=True)
     commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    RESULTS.parent.mkdir(exist_ok=True)
-    written = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    written[f"{options.device}-{options.shape}"] = {
+    on_gpu = options.device != "cpu"
+    written = {
         "command": "python benchmarks/engine.py --full --record"
-        + (f" --device {options.device} --shape {options.shape}" * (options.device != "cpu")),
+        + (f" --device {options.device} --shape {options.shape}" if on_gpu else ""),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
         "versions": {each: version(each) for each in ("torch", "transformers")},
+        "repeats": REPEATS,
         "figures": figures,
     }
-    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+    file = RESULTS / (f"engine_{options.device}_{options.shape}.json" if on_gpu else "engine.json")
+    file.write_text(json.dumps(written, indent=2) + "\n")
 
 
 def main() -> None:
@@ -332,7 +340,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
     size.add_argument("--full", action="store_true", help="whole searches, repeated")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--record", action="store_true", help="write them to results/")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shape", default="30m", choices=list(SHAPES))
     options = parser.parse_args()
@@ -341,7 +349,7 @@ def main() -> None:
     torch.set_num_threads(1)
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
-    repeats, part = (3, 2) if options.full else (1, 1)
+    repeats, part = (REPEATS, 2) if options.full else (1, 1)
     figures = measure(bench, sizes, repeats, part)
     if options.device == "cuda":
         figures["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,7 +161,8 @@ class TransformersBackend:
                 State(
                     self._branches.take(number),
                     self._last.logits[number].clone(),
-                    None if hidden is None else _on_host(hidden[number]),
+                    # A copy: a view would keep the states of all branches.
+                    None if hidden is None else _on_host(hidden[number].clone()),
                     () if hidden is None else self.layers,
                 )
             )
@@ -224,15 +224,15 @@ def _note_logprobs(nodes: Sequence[Node], after_first: Sequence[float]) -> None:
     That of the very first token follows from the logits before it, if there are any.
     """
     state = _parent_of(nodes).state
-    values = [math.nan, *after_first]
     if state is not None and state.logits is not None:
         first = torch.tensor(nodes[0].tokens[:1], device=state.logits.device)
-        values[0] = following_logprobs(state.logits[None], first)[0]
+        values = [*following_logprobs(state.logits[None], first), *after_first]
+    else:
+        values = list(after_first[len(nodes[0].tokens) - 1 :])
+        nodes = nodes[1:]
     for node in nodes:
         count = len(node.tokens)
-        own, values = tuple(values[:count]), values[count:]
-        if not math.isnan(own[0]):
-            node.logprobs = own
+        node.logprobs, values = tuple(values[:count]), values[count:]
 
 
 @contextmanager

@@ -170,6 +170,17 @@ def test_running_out_of_memory_changes_no_token(llama, make_tokenizer, monkeypat
     policy.close()
 
 
+def test_what_is_kept_of_a_step_is_its_own(policy):
+    policy.feature_layers = (1, 3)
+    run(policy, QUESTIONS)
+    policy._engine.submit(CallJob(lambda: None)).result(30)
+    for node in policy._scheduler.tree._used:
+        for tensor in (*node.state.kept, node.state.logits):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
+        base = node.state.hidden.base
+        assert base is None or torch.as_tensor(base).untyped_storage().nbytes() <= 2 * 32 * 4
+
+
 def test_settings_of_sampling_hold_row_by_row(policy, ask):
     plain, penalised, narrow, greedy = policy.sample(
         [

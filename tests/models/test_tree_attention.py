@@ -64,14 +64,16 @@ def test_new_tokens_are_written_to_their_places():
 
 @pytest.mark.parametrize("option", ["softcap", "sliding_window", "s_aux"])
 def test_attention_that_is_something_else_is_refused(option):
-    plan = Plan(*[torch.tensor([0])] * 2, None, torch.tensor([0]), torch.zeros(1, 1, 1))
+    first = torch.tensor([0])
+    plan = Plan(first, first, None, first, torch.zeros(1, 1, 1))
     one = torch.ones(1, HEADS, 1, SIZE)
     with following(plan), pytest.raises(NotImplementedError, match=option):
         attend(torch.nn.Identity(), one, one, one, None, **{option: 2.0})
 
 
 def test_a_plan_ends_with_its_pass_also_when_that_fails():
-    plan = Plan(*[torch.tensor([0])] * 2, None, torch.tensor([0]), torch.zeros(1, 1, 1))
+    first = torch.tensor([0])
+    plan = Plan(first, first, None, first, torch.zeros(1, 1, 1))
     with pytest.raises(ValueError, match="failed"), following(plan):
         raise ValueError("failed")
     one = torch.ones(1, HEADS, 3, SIZE)

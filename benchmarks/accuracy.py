@@ -149,7 +149,9 @@ def failed(question: str, step: Step) -> bool:
 
 def searcher(settings: dict[str, Any], checks: Sequence[str] | None = None) -> QStarChain:
     """Q* with a token budget a little below the mark: its last expansion overshoots."""
-    return QStarChain(settings={**settings, "max_tokens": TOKENS - 50}, checks=checks)
+    settings = {**settings, "max_tokens": TOKENS - 50}
+    utility = settings.pop("utility", None)
+    return QStarChain(utility=utility, settings=settings, checks=checks)
 
 
 def tune(count: int, grid: Sequence[dict[str, Any]], only: str | None, record: bool) -> None:

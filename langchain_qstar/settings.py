@@ -35,6 +35,9 @@ class QStarSettings(Frozen):
 
     num_samples: Count = 6
     """K, samples drawn at each expanded state (in `lookahead` at each inserted one)."""
+    root_samples: Count | None = None
+    """Samples drawn at the root; None is K. More there spread the search over first
+    steps, whose mistakes no later step mends. (Not in the paper.)"""
     lam: float = Field(1.0, ge=0, validation_alias=AliasChoices("lam", "lambda"))
     """lambda of f = g + lambda * h; may also be given as `lambda`."""
     aggregator: Aggregator = "min"
@@ -85,6 +88,10 @@ class QStarSettings(Frozen):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError(_one_line(error)) from None
+
+    def samples_at(self, *, root: bool) -> int:
+        """How many samples an expansion draws."""
+        return (self.root_samples if root else None) or self.num_samples
 
     def replace(self, **values: Any) -> QStarSettings:
         """These settings with some values changed, checked again."""

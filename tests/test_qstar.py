@@ -254,6 +254,16 @@ def test_14_exactly_k_samples_an_expansion_and_the_batch_of_each_is_recorded():
     assert batches == {"0": 0, "0.1": 1, "0.0": 1}
 
 
+def test_the_root_draws_as_many_samples_as_are_wanted_there():
+    policy = T1.policy
+    run(policy, ScriptedScorer(T1.values), num_samples=2, root_samples=7, num_trajectories=9)
+    requests = [request for batch in policy.calls for request in batch]
+    assert {(len(each.seeds), bool(each.state.steps)) for each in requests} == {
+        (7, False),
+        (2, True),
+    }
+
+
 def test_14_every_sample_has_a_seed_of_its_own():
     policy = T1.policy
     run(policy, ScriptedScorer(T1.values), num_trajectories=9, seed=3)

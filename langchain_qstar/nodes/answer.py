@@ -126,7 +126,7 @@ def _completion(
         return None
     return SampleRequest(
         state=state_of(nodes, state, task.messages(run["question"])),
-        seeds=(sample_seed(run["seed"], state, settings.num_samples),),
+        seeds=(sample_seed(run["seed"], state, settings.samples_at(root=state == ROOT)),),
         stop=(),
         max_tokens=room,
         temperature=0.0,

@@ -16,7 +16,7 @@ from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state import ProposedEvent, WorkView
-from langchain_qstar.tree import NodeRecord, StatRecord, child_id
+from langchain_qstar.tree import ROOT, NodeRecord, StatRecord, child_id
 
 
 def make_propose_step(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
@@ -93,7 +93,8 @@ def _request(work: Work, node_id: str, task: Task, settings: QStarSettings) -> S
     return SampleRequest(
         state=state_of(work.nodes, node_id, task.messages(run["question"])),
         seeds=tuple(
-            sample_seed(run["seed"], node_id, number) for number in range(settings.num_samples)
+            sample_seed(run["seed"], node_id, number)
+            for number in range(settings.samples_at(root=node_id == ROOT))
         ),
         stop=task.stop,
         max_tokens=task.step_tokens,

@@ -144,9 +144,15 @@ class ProcessRewardScorer(_ReadingScorer):
 
     @classmethod
     def from_pretrained(
-        cls, family: str, source: str, *, device: str = "cpu", dtype: Any = "auto"
+        cls, family: str, source: str, *, device: str | None = None, dtype: Any = None
     ) -> ProcessRewardScorer:
         """Load a folder or `ORG/NAME` of the hub.
+
+        Args:
+            family: A key of `FORMATS`.
+            source: Where the model lies.
+            device: Default: a GPU when there is one, else the CPU.
+            dtype: Default: float32 on the CPU, the stored type elsewhere.
 
         Raises:
             ModelSpecError: Nothing there, or what is there is of another family.
@@ -194,9 +200,14 @@ class OutcomeRewardScorer(_ReadingScorer):
 
     @classmethod
     def from_pretrained(
-        cls, source: str, *, device: str = "cpu", dtype: Any = "auto"
+        cls, source: str, *, device: str | None = None, dtype: Any = None
     ) -> OutcomeRewardScorer:
         """Load a folder or `ORG/NAME` of the hub.
+
+        Args:
+            source: Where the model lies.
+            device: Default: a GPU when there is one, else the CPU.
+            dtype: Default: float32 on the CPU, the stored type elsewhere.
 
         Raises:
             ModelSpecError: Nothing there, or it cannot be loaded.
@@ -249,8 +260,10 @@ def _format(family: str) -> RewardFormat:
     return FORMATS[family]
 
 
-def _loaded(kind: Any, source: str, device: str, dtype: Any) -> tuple[Any, Any]:
+def _loaded(kind: Any, source: str, device: str | None, dtype: Any) -> tuple[Any, Any]:
     local = Path(source).is_dir()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or (torch.float32 if device == "cpu" else "auto")
     options = {"local_files_only": local, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)

@@ -19,7 +19,9 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
+from langchain_qstar.chains import QStarChain
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.problems.generator import Problem, make_problems
 from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
 from langchain_qstar.tasks import NANO
 from langchain_qstar.training.collection import Progress, collect_labels
@@ -78,6 +80,32 @@ def make_head(folder: Path, recipe: HeadRecipe, layers: Sequence[int] = ()) -> T
     return trained
 
 
+def search_shares(
+    folder: Path, problems: Sequence[Problem], max_tokens: int = 1000
+) -> dict[str, float]:
+    """Shares of `problems` that Q* answers right with the head of `folder`, and without.
+
+    Without is with the policy's log-probabilities as Q, the same tokens a question.
+
+    Args:
+        folder: A model with a head.
+        problems: Such as the policy was not trained on.
+        max_tokens: Tokens generated for a question.
+    """
+    policy = TransformersPolicy.from_pretrained(folder, name=folder.name)
+    settings = {"max_tokens": max_tokens, "num_trajectories": 64, "selection": "weighted_majority"}
+    shares = {}
+    for name, q_model in (("with_head", str(folder)), ("without_head", "log-probability")):
+        chain = QStarChain(policy, q_model, task=NANO, settings=settings)
+        solutions = chain.batch([problem.question for problem in problems])
+        right = [
+            solution.answer is not None and NANO.equivalent(solution.answer, str(problem.answer))
+            for solution, problem in zip(solutions, problems, strict=True)
+        ]
+        shares[f"search_right_{name}"] = sum(right) / len(right)
+    return shares
+
+
 def _put(trained: Trained, folder: Path, recipe: HeadRecipe) -> None:
     """Copy a head beside the weights it belongs to, which a hash of them says."""
     config: dict[str, Any] = json.loads((trained.folder / CONFIG_FILE).read_text("utf-8"))
@@ -105,13 +133,18 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", type=Path, required=True, help="folder of the policy")
     parser.add_argument("--layers", type=int, nargs="+", default=(), help="hidden layers to read")
+    parser.add_argument(
+        "--check", type=int, default=0, help="search so many development problems with and without"
+    )
     for name, value in vars(HeadRecipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args(arguments))
-    folder, layers = options.pop("model"), options.pop("layers")
-    trained = make_head(folder, HeadRecipe(**options), layers)
+    folder, layers, check = (options.pop(name) for name in ("model", "layers", "check"))
+    figures = make_head(folder, HeadRecipe(**options), layers).figures
+    if check:
+        figures = figures | search_shares(folder, make_problems("dev", check))
     sys.stderr.write("\n")
-    for name, value in trained.figures.items():
+    for name, value in figures.items():
         sys.stdout.write(f"{name}: {value:.4f}\n")
 
 

@@ -88,6 +88,21 @@ def test_the_policy_is_told_which_layers_to_record(folder):
     assert policy.feature_layers == (1, 2)
 
 
+def test_a_model_with_another_tokenizer_is_given_texts_only(folder):
+    seen = []
+
+    class Looking(Hidden):
+        def features(self, states):
+            seen.extend(states)
+            return super().features(states)
+
+    request = ScoreRequest(State("q", steps=(Step("ab\n", token_ids=(7,)),)), STEPS)
+    texts_only = HeadScorer(Looking({}), folder, texts_only=True).score([request])
+    assert all(step.token_ids is None for state in seen for step in state.steps)
+    # The log-probabilities of the policy that took the steps still count.
+    assert texts_only == HeadScorer(Hidden({}), folder).score([request])
+
+
 def test_heads_of_other_layers_take_turns_on_a_policy(folder):
     policy = Hidden({})
     scorer = HeadScorer(policy, folder)

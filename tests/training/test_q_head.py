@@ -12,8 +12,9 @@ pytest.importorskip("accelerate", reason="needs the train extra")
 
 from langchain_qstar.errors import LabelError
 from langchain_qstar.models.resolve import NANO_FOLDER
+from langchain_qstar.problems.generator import make_problems
 from langchain_qstar.scoring.q_head import Head
-from langchain_qstar.training.q_head import main
+from langchain_qstar.training.q_head import main, search_shares
 
 pytestmark = pytest.mark.nano
 
@@ -45,3 +46,10 @@ def test_one_command_labels_trains_and_puts_the_head_beside_the_model(folder, ca
     assert (folder / "q_head.safetensors").read_bytes() == before
     with pytest.raises(LabelError, match="another samples"):
         main([*arguments[:4], "--samples", "3"])
+
+
+def test_a_search_with_the_head_is_compared_with_one_without(folder):
+    main(["--model", str(folder), "--problems", "4", "--samples", "3", "--epochs", "1"])
+    shares = search_shares(folder, make_problems("dev", 2), max_tokens=150)
+    assert set(shares) == {"search_right_with_head", "search_right_without_head"}
+    assert all(share in {0.0, 0.5, 1.0} for share in shares.values())

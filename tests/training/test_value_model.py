@@ -17,12 +17,15 @@ from langchain_qstar import QStarChain
 from langchain_qstar.errors import LabelError, ModelError, ModelSpecError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.protocols import ScoreRequest, State, Step
+from langchain_qstar.scoring.q_head import Head
+from langchain_qstar.scoring.recalibration import Logistic
 from langchain_qstar.scoring.resolve import resolve_scorer
 from langchain_qstar.tasks import NANO
-from langchain_qstar.training import fitting
+from langchain_qstar.training import fitting, value_model
 from langchain_qstar.training.label_file import LabelFile, LabelledQuestion, LabelledStep
 from langchain_qstar.training.recipe import ValueRecipe
 from langchain_qstar.training.value_model import train_value_model
+from langchain_qstar.training.value_network import ValueHead
 
 pytestmark = pytest.mark.nano
 
@@ -91,6 +94,18 @@ def test_a_trained_head_loads_by_its_folder_and_tells_right_from_wrong(
     assert "calibration.svg" in card
     assert (tmp_path / "calibration.svg").read_text().startswith("<svg")
     assert json.loads((tmp_path / "q_head.json").read_text())["recipe"]["loss"] == recipe.loss
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_saved_head_gives_the_calibrated_values_of_the_network(tmp_path, hidden):
+    torch.manual_seed(2)
+    head = ValueHead(torch.randn(4), torch.rand(4) + 0.5, hidden=hidden, dropout=0.3).eval()
+    config = {"layers": [1], "hidden_size": 3, "numeric": ["steps"]}
+    value_model._save_head(head, Logistic(2.0, 0.5), config, tmp_path)
+    x = torch.randn(6, 4)
+    with torch.inference_mode():
+        expected = torch.sigmoid(2.0 * head(x) + 0.5).tolist()
+    assert Head(tmp_path).probabilities(x.numpy()) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_lora_of_the_policy_and_a_model_of_its_own_load_too(policy, labels, tmp_path):

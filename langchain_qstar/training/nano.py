@@ -41,6 +41,9 @@ _LENGTHS: Final = 8
 """The lengths of batches, less the token that is only predicted, are multiples of this."""
 
 
+_REPORT_STEPS: Final = 50
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that determines the weights, given library versions and device."""
@@ -291,17 +294,23 @@ class Trainer:
             p.draw, p.batch, p.steps = draw, number + 1, p.steps + 1
             p.tokens += tokens
             p.seconds = base + time.monotonic() - started
-            if p.steps % 50 == 0:
+            if p.steps % _REPORT_STEPS == 0:
                 self._report(running)
-                if any(self.workers.gather(time.monotonic() - last_save > self.save_every)):
-                    self.save()
-                    last_save = time.monotonic()
+            if self._is_due(last_save):
+                self.save()
+                last_save = time.monotonic()
             if p.tokens >= self.recipe.tokens:
                 self._report(running)
                 break
         self.save()
         if self.workers.rank == 0:
             self.export()
+
+    def _is_due(self, last_save: float) -> bool:
+        """Whether to save now; workers, whose clocks differ, ask each other now and then."""
+        due = time.monotonic() - last_save > self.save_every
+        asks = self.workers.size == 1 or self.progress.steps % _REPORT_STEPS == 0
+        return asks and any(self.workers.gather(due))
 
     def _step(self, batch: list[tuple[list[int], int]]) -> tuple[float, int]:
         """One update; this worker's loss and the tokens that all have read."""

@@ -42,7 +42,7 @@ class Workers:
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor([float(tokens)])])
         torch.distributed.all_reduce(flat)
-        parts = (flat[:-1] / self.size).split([g.numel() for g in gradients])
+        parts = torch.split(flat[:-1] / self.size, [g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
         return int(flat[-1])
@@ -69,16 +69,14 @@ def run_together(work: Callable[..., None], size: int, *arguments: Any) -> None:
     Raises:
         torch.multiprocessing.ProcessRaisedException: A worker raised; all were ended.
     """
-    import torch.multiprocessing
-
     if size == 1:
         work(Workers(), *arguments)
         return
+    from torch.multiprocessing.spawn import spawn
+
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
-        torch.multiprocessing.start_processes(
-            _join, args=(size, meeting, work, arguments), nprocs=size, start_method="spawn"
-        )
+        spawn(_join, args=(size, meeting, work, arguments), nprocs=size)
 
 
 def _join(

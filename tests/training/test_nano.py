@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(trained: Path, tmp_pa
     steps = 0
     step = first._step
 
-    def stop_after_three(batch: list[tuple[list[int], int]]) -> float:
+    def stop_after_three(batch: list[tuple[list[int], int]]) -> tuple[float, int]:
         nonlocal steps
         if steps == 3:
             raise KeyboardInterrupt
@@ -88,6 +88,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(trained: Path, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         first.run()
     assert not (tmp_path / "model.safetensors").exists()
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["progress"]["steps"] == 3
     Trainer(TINY, tmp_path, "cpu", save_every=1e9).run()
     resumed = (tmp_path / "model.safetensors").read_bytes()
     assert resumed == (trained / "model.safetensors").read_bytes()
@@ -122,7 +124,8 @@ def test_two_workers_are_one_run_and_resume_to_the_bit(tmp_path: Path) -> None:
         saved = torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)
         assert saved["progress"]["tokens"] >= tokens
         assert {draw % 2 for draw, _ in saved["positions"]} == {0, 1}
-        return saved["model"]
+        weights: dict[str, torch.Tensor] = saved["model"]
+        return weights
 
     whole = run("whole", 12_000)
     run("stopped", 5_000)

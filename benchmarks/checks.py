@@ -19,6 +19,7 @@ verdicts_per_second  arithmetic verdicts on those steps, nothing remembered
 median_ms            one of them
 symbolic_ms          median of a symbolic verdict in its process
 worker_start_s       start of that process
+share_of_search      part of the seconds of searches with the bundled model that checks took
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ from typing import Any, Final
 
 from math_verify import parse, verify
 
-from langchain_qstar.checks.arithmetic import check_text
+from langchain_qstar.chains import QStarChain
+from langchain_qstar.checks.arithmetic import arithmetic, check_text
 from langchain_qstar.checks.latex import ALGEBRA, same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.evaluation.grading import grade
-from langchain_qstar.protocols import State, Task
+from langchain_qstar.problems.generator import make_problems
+from langchain_qstar.protocols import Judgement, State, Task
 from langchain_qstar.tasks import GSM8K, MATH, STRATEGYQA
 
 RESULTS: Final = Path(__file__).parent / "results" / "checks.json"
@@ -173,6 +176,26 @@ def symbolic_figures(repeats: int) -> dict[str, float]:
     return {"symbolic_ms": 1000 * median(seconds), "worker_start_s": start}
 
 
+def share_of_search(questions: int) -> float:
+    """Seconds in the arithmetic check over seconds of search, on development problems."""
+    spent: list[float] = []
+
+    def arithmetic_timed(state: State, step: str) -> Judgement:
+        start = time.perf_counter()
+        judgement = arithmetic(state, step)
+        spent.append(time.perf_counter() - start)
+        return judgement
+
+    settings = {"num_samples": 4, "max_tokens": 400}
+    chain = QStarChain(
+        "nano", "log-probability", settings=settings, checks=[arithmetic_timed], seed=1
+    )
+    problems = make_problems("dev", questions)
+    check_text.cache_clear()
+    searched = sum(chain.invoke(each.question).seconds for each in problems)
+    return sum(spent) / searched
+
+
 def record(figures: dict[str, float], data: Path, sizes: dict[str, int]) -> None:
     """Write the figures down with all that is needed to repeat them."""
     git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
@@ -212,6 +235,7 @@ def main() -> None:
     steps = list(steps_of(records(chosen.data / "gsm8k.jsonl")))
     figures = grading(cases) | arithmetic_figures(steps)
     figures |= symbolic_figures(20 if chosen.full else 5)
+    figures["share_of_search"] = share_of_search(20 if chosen.full else 3)
     ALGEBRA.close()
     if chosen.record:
         record(figures, chosen.data, {"cases": len(cases), "steps": len(steps)})

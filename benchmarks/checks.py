@@ -192,7 +192,7 @@ def share_of_search(questions: int) -> float:
     )
     problems = make_problems("dev", questions)
     check_text.cache_clear()
-    searched = sum(chain.invoke(each.question).seconds for each in problems)
+    searched = float(sum(chain.invoke(each.question).seconds for each in problems))
     return sum(spent) / searched
 
 

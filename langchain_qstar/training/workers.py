@@ -76,7 +76,9 @@ def run_together(work: Callable[..., None], size: int, *arguments: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
-        spawn(_join, args=(size, meeting, work, arguments), nprocs=size)
+        spawn(  # type: ignore[no-untyped-call]
+            _join, args=(size, meeting, work, arguments), nprocs=size
+        )
 
 
 def _join(

@@ -102,7 +102,6 @@ def test_the_head_ranks_solutions_of_one_problem_better_than_chance() -> None:
 
 
 def test_q_star_solves_most_of_the_problems_people_wrote() -> None:
-    """The goal is 20 of 30, and this nano is at 19 to 22, by settings: see its card."""
     written = [json.loads(line) for line in HANDWRITTEN.read_text("utf-8").splitlines()]
     assert len(written) == 30
     chain = QStarChain(
@@ -110,7 +109,7 @@ def test_q_star_solves_most_of_the_problems_people_wrote() -> None:
     )
     solutions = chain.batch([each["question"] for each in written])
     solved = [s.answer == each["answer"] for s, each in zip(solutions, written, strict=True)]
-    assert sum(solved) >= 16
+    assert sum(solved) >= 20
 
 
 @pytest.mark.parametrize("question", ["Combien font deux et deux ?", "12345", "苹果有几个？"])

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -109,12 +110,10 @@ def scored_pools(problems: Sequence[Problem], temperature: float, n: int) -> lis
 def quality(pools: Sequence[Pool], golds: Sequence[str], aggregate: str) -> dict[str, float]:
     """Calibration of steps, and ranking of solutions within a problem."""
     right = [pool.right(gold, NANO) for pool, gold in zip(pools, golds, strict=True)]
-    place = NUMERIC_FEATURES.index("path_mean_logprob")
     totals, logprobs, values, outcomes = [], [], [], []
     for pool, truths in zip(pools, right, strict=True):
         totals.append([AGGREGATES[aggregate](each) if each else 0.0 for each in pool.values])
-        last = [requests[-1] for requests in prefixes(pool, NANO)]
-        logprobs.append([step_features(r.state, r.steps[0])[place] for r in last])
+        logprobs.append([mean_logprob(requests) for requests in prefixes(pool, NANO)])
         for each, truth in zip(pool.values, truths, strict=True):
             values += each
             outcomes += [float(truth)] * len(each)
@@ -123,6 +122,14 @@ def quality(pools: Sequence[Pool], golds: Sequence[str], aggregate: str) -> dict
         "within_problem_auc": within_group_auc(totals, right),
         "logprob_auc": within_group_auc(logprobs, right),
     }
+
+
+def mean_logprob(requests: Sequence[ScoreRequest]) -> float:
+    """Of the tokens of a solution; one without a step is the least likely."""
+    if not requests:
+        return -math.inf
+    features = step_features(requests[-1].state, requests[-1].steps[0])
+    return features[NUMERIC_FEATURES.index("path_mean_logprob")]
 
 
 def gain(

@@ -68,7 +68,7 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 bench: $(DEV_STAMP)  ## every benchmark in its quick form
 	@for file in benchmarks/*.py; do echo "$$file --quick"; $(BIN)/python $$file --quick || exit; done
 
-train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (an hour on CPU; resumable)
+train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (two hours on CPU; resumable)
 	@$(BIN)/python -m langchain_qstar.training.nano --out build/nano
 	@$(BIN)/python -m langchain_qstar.training.q_head --model build/nano
 	@$(BIN)/python -m langchain_qstar.training.card --model build/nano

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +34,7 @@ _BATCH_TOKENS: Final = 8192
 """Most padded tokens of one forward pass."""
 
 
-class _ReadingScorer:
+class _ReadingScorer(ABC):
     """Reads a text for every step, in batches, and takes a value from each."""
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
@@ -104,11 +105,11 @@ class _ReadingScorer:
         columns = torch.tensor([place for _, place in encoded], device=device)
         return inputs, torch.arange(len(encoded), device=device), columns
 
-    def _encode(self, state: State, step: Step) -> Encoded:
-        raise NotImplementedError
+    @abstractmethod
+    def _encode(self, state: State, step: Step) -> Encoded: ...
 
-    def _values(self, encoded: Sequence[Encoded]) -> list[float]:
-        raise NotImplementedError
+    @abstractmethod
+    def _values(self, encoded: Sequence[Encoded]) -> list[float]: ...
 
 
 class ProcessRewardScorer(_ReadingScorer):

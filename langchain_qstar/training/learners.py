@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,7 @@ _READ_TOGETHER: Final = 512
 """States whose hidden states are read by one call."""
 
 
-class Learner:
+class Learner(ABC):
     """What differs between kinds: inputs, network, and what is saved below the head."""
 
     collate: Collate
@@ -45,19 +46,19 @@ class Learner:
         """Learn by `recipe`."""
         self.recipe = recipe
 
+    @abstractmethod
     def item(self, example: Example) -> Batch:
         """The inputs of one problem, with zeros for targets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, train: Sequence[Batch]) -> ValueNetwork:
         """A fresh one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def description(self) -> dict[str, Any]:
         """What `q_head.json` says about the inputs of the head."""
-        raise NotImplementedError
 
-    def save(self, network: ValueNetwork, out: Path) -> None:
+    def save(self, network: ValueNetwork, out: Path) -> None:  # noqa: B027 - a head has nothing
         """Save what is below the head, if it was trained."""
 
 

@@ -25,6 +25,8 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from langchain_qstar.errors import ModelError
+
 NAME: Final = "qstar_tree"
 _UNKNOWN: Final = ("sliding_window", "softcap", "position_bias", "s_aux", "sinks")
 """Arguments that change what attention computes, in ways that are not done here."""
@@ -112,7 +114,8 @@ def attend(
         [1, tokens, heads, size], and no weights.
 
     Raises:
-        NotImplementedError: The model wants something else of attention.
+        ModelError: The model wants something else of attention; when it is loaded,
+            `architecture.py` then holds its branches in another way.
     """
     plan = _active.plan
     if plan is None:
@@ -122,7 +125,7 @@ def attend(
         return result
     for name in _UNKNOWN:
         if options.get(name) is not None:
-            raise NotImplementedError(f"tree attention knows no {name}")
+            raise ModelError(f"the model asks for {name}, which tree attention cannot do")
     tokens = query[0].transpose(0, 1)
     heads, size = tokens.shape[1:]
     slots, queries, _ = plan.mask.shape

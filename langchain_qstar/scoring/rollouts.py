@@ -6,6 +6,7 @@ or by another scorer. The tokens they generate count.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,7 +27,40 @@ from langchain_qstar.seeds import sample_seed
 _PLACE: Final = "rollout of "
 
 
-class RolloutScorer:
+class _SamplingScorer(ABC):
+    """Values from fresh samples of the policy, all of them drawn as one batch."""
+
+    def __init__(
+        self, policy: Policy, task: Task, *, n: int, temperature: float, seed: int
+    ) -> None:
+        _check(n, temperature)
+        self._policy, self._task = policy, task
+        self._n, self._temperature, self._seed = n, temperature, seed
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """Score all candidates; their samples are one batch.
+
+        Raises:
+            ModelError: The policy failed.
+        """
+        return self._scores(requests, self._policy.sample(self._asked(requests)))
+
+    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+        """As `score`, without blocking the event loop."""
+        return self._scores(requests, await self._policy.asample(self._asked(requests)))
+
+    @abstractmethod
+    def _asked(self, requests: Sequence[ScoreRequest]) -> list[SampleRequest]:
+        """What is sampled."""
+
+    @abstractmethod
+    def _scores(
+        self, requests: Sequence[ScoreRequest], drawn: Sequence[list[Completion]]
+    ) -> list[Scores]:
+        """What the samples say."""
+
+
+class RolloutScorer(_SamplingScorer):
     """The share of a step's rollouts that end in the answer most rollouts end in.
 
     The vote is held among all rollouts of one request, that is over all candidates of a
@@ -44,26 +78,12 @@ class RolloutScorer:
         Raises:
             SettingsError: `n` is below 1 or the temperature not above 0.
         """
-        _check(n, temperature)
-        self._policy, self._task = policy, task
-        self._n, self._temperature, self._seed = n, temperature, seed
+        super().__init__(policy, task, n=n, temperature=temperature, seed=seed)
 
     @property
     def name(self) -> str:
         """A short name for reports."""
         return f"rollouts:{self._n}"
-
-    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """Draw the rollouts of all candidates as one batch.
-
-        Raises:
-            ModelError: The policy failed.
-        """
-        return self._scores(requests, self._policy.sample(self._asked(requests)))
-
-    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """As `score`, without blocking the event loop."""
-        return self._scores(requests, await self._policy.asample(self._asked(requests)))
 
     def _asked(self, requests: Sequence[ScoreRequest]) -> list[SampleRequest]:
         """One request per candidate; one that is a whole solution is not continued."""
@@ -125,7 +145,7 @@ class RolloutScorer:
         return sum(same) / len(same)
 
 
-class RederivationScorer:
+class RederivationScorer(_SamplingScorer):
     """The share of fresh samples of a state that find out what the step found out.
 
     The policy takes the step again, `n` times; a sample agrees when it leads to the same
@@ -144,26 +164,12 @@ class RederivationScorer:
         Raises:
             SettingsError: `n` is below 1 or the temperature not above 0.
         """
-        _check(n, temperature)
-        self._policy, self._task = policy, task
-        self._n, self._temperature, self._seed = n, temperature, seed
+        super().__init__(policy, task, n=n, temperature=temperature, seed=seed)
 
     @property
     def name(self) -> str:
         """A short name for reports."""
         return f"rederivation:{self._n}"
-
-    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """Take the steps of all states again, as one batch.
-
-        Raises:
-            ModelError: The policy failed.
-        """
-        return self._scores(requests, self._policy.sample(self._asked(requests)))
-
-    async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """As `score`, without blocking the event loop."""
-        return self._scores(requests, await self._policy.asample(self._asked(requests)))
 
     def _asked(self, requests: Sequence[ScoreRequest]) -> list[SampleRequest]:
         return [

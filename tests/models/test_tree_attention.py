@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from langchain_qstar.errors import ModelError
 from langchain_qstar.models import tree_attention
 from langchain_qstar.models.tree_attention import Plan, SlotLayer, attend, following, grid_of
 
@@ -67,7 +68,7 @@ def test_attention_that_is_something_else_is_refused(option):
     first = torch.tensor([0])
     plan = Plan(first, first, None, first, torch.zeros(1, 1, 1))
     one = torch.ones(1, HEADS, 1, SIZE)
-    with following(plan), pytest.raises(NotImplementedError, match=option):
+    with following(plan), pytest.raises(ModelError, match=option):
         attend(torch.nn.Identity(), one, one, one, None, **{option: 2.0})
 
 

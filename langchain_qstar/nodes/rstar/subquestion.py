@@ -16,8 +16,8 @@ from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
-from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.recording import record_of, step_by, written
+from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.traces import asked_in, trace_of
 from langchain_qstar.nodes.rstar.voting import SHARES_LAST, Tally
 from langchain_qstar.protocols import Completion, Step

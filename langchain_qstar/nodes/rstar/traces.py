@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
 from langchain_qstar.actions import Thought, Trace
-from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.protocols import Action, Completion, Step
-from langchain_qstar.state.rstar import Expansion
-from langchain_qstar.tree import NodeRecord, WrittenText, depth, state_key
+from langchain_qstar.protocols import Action, Step
+from langchain_qstar.tree import NodeRecord, WrittenText
 
 
 def trace_of(question: str, path: Iterable[NodeRecord]) -> Trace:

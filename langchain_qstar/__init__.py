@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
     from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+    from langchain_qstar.scoring.rules import RuleScorer
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
     from langchain_qstar.scoring.value_model import ValueModelScorer
     from langchain_qstar.settings import QStarSettings, RStarSettings
@@ -116,6 +117,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "scoring.resolve": ("resolve_scorer",),
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
     "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
+    "scoring.rules": ("RuleScorer",),
     "scoring.self_evaluation": ("SelfEvaluationScorer",),
     "scoring.value_model": ("ValueModelScorer",),
     "settings": ("QStarSettings", "RStarSettings"),
@@ -158,6 +160,7 @@ __all__ = [
     "RederivationScorer",
     "RememberingScorer",
     "RolloutScorer",
+    "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",

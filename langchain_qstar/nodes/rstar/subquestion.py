@@ -79,7 +79,7 @@ def _asked(
 ) -> _Asked:
     trace = trace_of(work["question"], expansion["path"])
     question = step_by(completion, "subquestion")
-    last = parts.forms.is_last(asked_in(trace), question.text)
+    last = any(parts.forms.is_last(each, question.text) for each in asked_in(trace))
     settings = parts.settings
     poll = Poll(
         node_id,

@@ -31,9 +31,9 @@ def trace_of(question: str, path: Iterable[NodeRecord]) -> Trace:
     return Trace(question, rephrased, tuple(thoughts))
 
 
-def asked_in(trace: Trace) -> str:
-    """The question that the thoughts of a trace answer: its rephrasing, if there is one."""
-    return trace.question if trace.rephrased is None else trace.rephrased.text
+def asked_in(trace: Trace) -> tuple[str, ...]:
+    """The question that the thoughts of a trace answer, in its wordings."""
+    return (trace.question,) if trace.rephrased is None else (trace.question, trace.rephrased.text)
 
 
 def _step(written: WrittenText | NodeRecord, action: Action) -> Step:

@@ -72,6 +72,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             nodes,
             stats,
             usage,
+            method="qstar",
             chosen=chosen,
             collected=collected,
             votes=counted,

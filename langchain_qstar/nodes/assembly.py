@@ -58,7 +58,7 @@ def solution_of(
     """
     run = nodes[ROOT]["run"]
     steps = steps_to(nodes, stats, chosen, shown)
-    verified, verified_by = _verification(steps, agreed)
+    verified, verified_by = _verification(steps, agreed=agreed)
     withheld = run["settings"]["abstain"] and not verified
     return Solution(
         question=run["question"],
@@ -86,7 +86,7 @@ def solution_of(
 
 
 def _verification(
-    steps: Sequence[SolutionStep], agreed: bool | None
+    steps: Sequence[SolutionStep], *, agreed: bool | None
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Whether a path is verified, by checks and by a second model's completions.
 

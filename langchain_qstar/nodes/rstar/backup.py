@@ -16,8 +16,8 @@ from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, beside, score
 from langchain_qstar.nodes.rstar.descent import Choose, Descent
 from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.nodes.rstar.rewards import reward_of
 from langchain_qstar.nodes.rstar.recording import shown, to_score
+from langchain_qstar.nodes.rstar.rewards import reward_of
 from langchain_qstar.nodes.score_with_q import checked, used
 from langchain_qstar.protocols import StepScorer
 from langchain_qstar.state.channels import put_stats

@@ -9,8 +9,8 @@ from langchain_qstar.actions import Thought
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.proposing import proposed
-from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.recording import record_of, step_by
+from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.protocols import Completion
 from langchain_qstar.state.rstar import ActionView, Expansion
 from langchain_qstar.tree import NodeRecord

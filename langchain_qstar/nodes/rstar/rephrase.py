@@ -8,8 +8,8 @@ from typing import Any
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.proposing import proposed
-from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.recording import record_of
+from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.state.rstar import ActionView
 
 

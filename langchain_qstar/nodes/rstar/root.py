@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from langgraph.types import Overwrite
 
-from langchain_qstar.errors import QuestionError
 from langchain_qstar.actions import Trace
+from langchain_qstar.errors import QuestionError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.nodes.root import check_budget, check_question, root_record, run_facts
 from langchain_qstar.nodes.rstar.parts import Parts

@@ -17,8 +17,8 @@ from langchain_qstar.mcts import exploration_weight
 from langchain_qstar.nodes.budgets import spent_budget
 from langchain_qstar.nodes.phase import Beat, Writer
 from langchain_qstar.nodes.rstar.descent import Choose, Descent
-from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.nodes.rstar.recording import shown
+from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
 from langchain_qstar.solution import Stopped

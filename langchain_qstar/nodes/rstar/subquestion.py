@@ -16,8 +16,8 @@ from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
-from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.recording import record_of, step_by, written
+from langchain_qstar.nodes.rstar.sampling import draw_steps
 from langchain_qstar.nodes.rstar.traces import asked_in, trace_of
 from langchain_qstar.nodes.rstar.voting import SHARES_LAST, Tally
 from langchain_qstar.protocols import Completion, Step
@@ -79,7 +79,7 @@ def _asked(
 ) -> _Asked:
     trace = trace_of(work["question"], expansion["path"])
     question = step_by(completion, "subquestion")
-    last = parts.forms.is_last(asked_in(trace), question.text)
+    last = any(parts.forms.is_last(each, question.text) for each in asked_in(trace))
     settings = parts.settings
     poll = Poll(
         node_id,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
 from langchain_qstar.actions import Thought, Trace
-from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.protocols import Action, Completion, Step
-from langchain_qstar.state.rstar import Expansion
-from langchain_qstar.tree import NodeRecord, WrittenText, depth, state_key
+from langchain_qstar.protocols import Action, Step
+from langchain_qstar.tree import NodeRecord, WrittenText
 
 
 def trace_of(question: str, path: Iterable[NodeRecord]) -> Trace:
@@ -33,9 +31,9 @@ def trace_of(question: str, path: Iterable[NodeRecord]) -> Trace:
     return Trace(question, rephrased, tuple(thoughts))
 
 
-def asked_in(trace: Trace) -> str:
-    """The question that the thoughts of a trace answer: its rephrasing, if there is one."""
-    return trace.question if trace.rephrased is None else trace.rephrased.text
+def asked_in(trace: Trace) -> tuple[str, ...]:
+    """The question that the thoughts of a trace answer, in its wordings."""
+    return (trace.question,) if trace.rephrased is None else (trace.question, trace.rephrased.text)
 
 
 def _step(written: WrittenText | NodeRecord, action: Action) -> Step:

@@ -95,6 +95,22 @@ class BackedUpEvent(TypedDict):
     rollouts: list[BackedUpRollout]
 
 
+class VerifiedNode(TypedDict):
+    """A candidate, what the verifier's completions of it reached, and whether it survived."""
+
+    id: str
+    answer: str
+    completed: list[str | None]
+    survived: bool
+
+
+class VerifiedEvent(TypedDict):
+    """`verify_by_completion` asked the verifier, in one batch."""
+
+    type: Literal["verified"]
+    nodes: list[VerifiedNode]
+
+
 class AnsweredEvent(TypedDict):
     """`answer` ended the search; `id` is the node whose path is the solution."""
 
@@ -105,6 +121,12 @@ class AnsweredEvent(TypedDict):
 
 
 SearchEvent = (
-    SelectedEvent | ProposedEvent | VotedEvent | ScoredEvent | BackedUpEvent | AnsweredEvent
+    SelectedEvent
+    | ProposedEvent
+    | VotedEvent
+    | ScoredEvent
+    | BackedUpEvent
+    | VerifiedEvent
+    | AnsweredEvent
 )
 """What the `stream` of a search yields before the result."""

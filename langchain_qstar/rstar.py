@@ -14,6 +14,7 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
+from langchain_qstar.actions import forms_of
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.phase import Beat, Phase
@@ -70,7 +71,7 @@ def create_rstar_graph(
     if q_model is None and "q_model" in {settings.prior, settings.reward}:
         raise SettingsError("prior or reward is 'q_model', but there is none; pass q_model=")
     verifier = verifier or policy
-    parts = Parts(policy, task, task.forms, settings)
+    parts = Parts(policy, task, forms_of(task), settings)
     judges = resolve_checks(checks, task)
     names = rstar_part_names(policy, verifier, q_model, task, judges)
     graph = StateGraph(RStarState, input_schema=SearchInput, output_schema=SearchOutput)

@@ -15,15 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from langchain_qstar.actions import Opening, Thought, Trace
-from langchain_qstar.errors import ModelError, QuestionError, SettingsError
+from langchain_qstar.actions import Opening, Thought, Trace, trace_of
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
-from langchain_qstar.nodes.rstar.traces import trace_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.rstar import create_rstar_graph, rstar_superstep_limit
 from langchain_qstar.settings.rstar import ACTIONS, RStarSettings

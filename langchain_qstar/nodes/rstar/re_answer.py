@@ -6,13 +6,12 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from langchain_qstar.actions import Thought, Trace
+from langchain_qstar.actions import Thought, Trace, trace_of
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, shares_for, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
 from langchain_qstar.nodes.rstar.recording import record_of, step_by
-from langchain_qstar.nodes.rstar.traces import trace_of
 from langchain_qstar.nodes.rstar.voting import Tally
 from langchain_qstar.protocols import Completion
 from langchain_qstar.state.rstar import ActionView, Expansion, Work

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from langchain_qstar.actions import trace_of
 from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.nodes.rstar.traces import trace_of
 from langchain_qstar.protocols import Action, Completion, ScoreRequest, State, Step
 from langchain_qstar.state.rstar import Expansion
 from langchain_qstar.tree import ROOT, NodeRecord, Nodes, WrittenText, depth, path, state_key

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from langchain_qstar.actions import trace_of
 from langchain_qstar.nodes.phase import Call, sample
 from langchain_qstar.nodes.propose_step import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.nodes.rstar.traces import trace_of
 from langchain_qstar.protocols import Action, Completion
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.state.rstar import Expansion, Work

@@ -11,14 +11,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_qstar.actions import Thought
+from langchain_qstar.actions import Thought, Trace, trace_of
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
 from langchain_qstar.nodes.rstar.recording import record_of, step_by, written
 from langchain_qstar.nodes.rstar.sampling import draw_steps
-from langchain_qstar.nodes.rstar.traces import asked_in, trace_of
 from langchain_qstar.nodes.rstar.voting import SHARES_LAST, Tally
 from langchain_qstar.protocols import Completion, Step
 from langchain_qstar.state.channels import add_usage
@@ -79,7 +78,7 @@ def _asked(
 ) -> _Asked:
     trace = trace_of(work["question"], expansion["path"])
     question = step_by(completion, "subquestion")
-    last = any(parts.forms.is_last(each, question.text) for each in asked_in(trace))
+    last = any(parts.forms.is_last(each, question.text) for each in _wordings(trace))
     settings = parts.settings
     poll = Poll(
         node_id,
@@ -90,6 +89,11 @@ def _asked(
         skipped=1,  # the question itself
     )
     return _Asked(expansion, completion, last, poll)
+
+
+def _wordings(trace: Trace) -> tuple[str, ...]:
+    """The question that the thoughts of a trace answer, as asked and as rephrased."""
+    return (trace.question,) if trace.rephrased is None else (trace.question, trace.rephrased.text)
 
 
 def _answered(question: Step) -> Callable[[Completion], Thought]:

@@ -15,9 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langchain_qstar.actions import Opening, Thought, Trace, trace_of
+from langchain_qstar.errors import ModelError, QuestionError, SettingsError
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.rstar import create_rstar_graph, rstar_superstep_limit
@@ -508,3 +512,238 @@ def test_50_what_an_expansion_costs_without_adaptive_votes(
     action: str, calls: int, completions: int
 ):
     assert spent_on(action) == (calls, completions)
+
+
+# --- votes that stop when they are decided
+
+
+def rounds_and_votes(seed: int, *, adaptive: bool) -> tuple[int, float, int]:
+    """Rounds of the model, the share of all votes that was drawn, and nodes in the tree."""
+    used = RStarSettings(num_rollouts=32, verify="never", adaptive_votes=adaptive)
+    graph = create_rstar_graph(Speaker(agreeing(0.8)), task=task(), settings=used).compile()
+    rounds = 0
+    beside: list[int] = []
+    last: Any = None
+    for update in graph.stream(
+        {"question": "How many?", "seed": seed},
+        {"recursion_limit": rstar_superstep_limit(used)},
+        stream_mode="updates",
+    ):
+        for name, value in update.items():
+            if name in ACTIONS:
+                beside.append(value["usage"].get("calls", 0))
+            elif name == "backup":
+                rounds += max(beside, default=0)
+                beside = []
+            elif name == "answer":
+                last = value["solution"]
+    solution = Solution.model_validate(last)
+    voted = [each for each in solution.tree if each.votes]
+    asked = [32 if each.terminal else 10 for each in voted]
+    return rounds, sum(each.votes for each in voted) / sum(asked), len(solution.tree)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_80_percent_agreement_three_quarters_of_the_votes_and_80_rounds_are_enough(seed: int):
+    rounds, share, _ = rounds_and_votes(seed, adaptive=True)
+    assert share <= 0.75
+    assert rounds <= 80
+
+
+def test_without_adaptive_votes_all_are_drawn():
+    _, share, _ = rounds_and_votes(0, adaptive=False)
+    assert share == 1.0
+
+
+# --- budgets, and models that do not do as they should
+
+
+@pytest.mark.parametrize(
+    ("budget", "stopped"),
+    [
+        ({"num_rollouts": 2}, "complete"),
+        ({"max_completions": 100}, "completions"),
+        ({"max_tokens": 300}, "tokens"),
+        ({"max_nodes": 12}, "nodes"),
+        ({"max_seconds": 1e-9}, "seconds"),
+        ({"max_completions": 1}, "completions"),
+        ({"max_tokens": 1}, "tokens"),
+    ],
+)
+@pytest.mark.parametrize("flying", [1, 3])
+def test_a_budget_that_ends_gives_the_best_answer_so_far_and_the_reason(
+    budget: dict[str, Any], stopped: str, flying: int
+):
+    run = search(Speaker(agreeing(0.9)), budget=budget, num_rollouts=16, rollouts_in_flight=flying)
+    assert run.solution.stopped == stopped
+    assert run.solution.answer == "7"
+
+
+def test_an_unknown_budget_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(SettingsError, match="unknown budget 'max_pops'; known: num_rollouts"):
+        search(Speaker(agreeing(1)), budget={"max_pops": 3})
+
+
+BAD: dict[str, Say] = {
+    "says nothing": lambda *_: "",
+    "says blanks": lambda *_: "  \n",
+    "says nonsense": lambda *_: "nonsense\n",
+    "states no answer": lambda *_: "Hm.\n",
+    "never ends a sub-question": lambda *_: "and what of it and what of it",
+    "says the same": lambda action, *_: f"{LAST}\n" if action == "subquestion" else "The answer is",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("flying", [1, 4])
+def test_a_policy_without_an_answer_gives_a_solution_without_one(kind: str, flying: int):
+    run = search(Speaker(BAD[kind]), num_rollouts=6, rollouts_in_flight=flying)
+    assert run.solution.answer is None
+    assert run.solution.stopped in {"complete", "exhausted"}
+    assert run.events[-1]["type"] == "answered"
+
+
+def test_a_policy_that_says_nothing_is_not_asked_again_and_again():
+    policy = Speaker(BAD["says nothing"])
+    run = search(policy, num_rollouts=32)
+    assert run.solution.stopped == "exhausted"
+    assert run.solution.usage.completions < 100
+
+
+def test_only_the_fallback_states_an_answer():
+    def say(action: str, number: int, _: random.Random) -> str:
+        return "" if action != "finish" or number else "The answer is 7.\n"
+
+    run = search(Speaker(say), actions=("propose_step",), num_rollouts=2)
+    assert (run.solution.answer, run.solution.steps[-1].action) == ("7", "finish")
+    silent = search(Speaker(say), actions=("propose_step",), num_rollouts=2, fallback=False)
+    assert silent.solution.answer is None
+
+
+def test_failed_and_cut_completions_are_no_steps_and_no_votes():
+    class Failing(Speaker):
+        def _complete(self, request: SampleRequest, number: int, seed: int) -> Completion:
+            said = super()._complete(request, number, seed)
+            if number % 3 == 0:
+                return replace(said, finish="error")
+            return replace(said, finish="length", text=said.text.partition(" is")[0])
+
+    run = search(Failing(agreeing(1.0)), num_rollouts=3)
+    assert run.solution.answer is None
+    assert not any(each.confidence for each in run.solution.tree)
+
+
+def test_a_policy_that_returns_too_few_results_is_a_fault_of_the_model():
+    class Short(Speaker):
+        def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+            return super().sample(requests)[:-1]
+
+    with pytest.raises(ModelError, match="speaker returned 0 results for 1 requests"):
+        search(Short(agreeing(1)))
+
+
+def test_what_has_no_room_in_the_window_is_not_asked():
+    policy = Speaker(agreeing(0.8, states=0), window=90)
+    run = search(policy, num_rollouts=16)
+    for request in (each for batch in policy.calls for each in batch):
+        shown = " ".join([*(text for _, text in request.state.messages), request.state.text])
+        assert policy.count_tokens(shown) + request.max_tokens <= 90
+    assert run.solution.answer == "7"
+
+
+def test_a_question_that_leaves_no_room_for_any_action_is_refused():
+    with pytest.raises(QuestionError, match="longer than the 80 tokens"):
+        search(Speaker(agreeing(0.8), window=80), asked=task(forms=Wordy()))
+
+
+class Wordy(Forms):
+    """Every action is shown with long examples."""
+
+    def _after(self, trace: Trace, *more: Step) -> State:
+        state = super()._after(trace, *more)
+        return replace(state, messages=(("user", "for example " * 50),))
+
+
+@pytest.mark.parametrize("option", ["prior", "reward"])
+def test_a_setting_that_needs_a_q_value_model_says_so(option: str):
+    with pytest.raises(SettingsError, match="pass q_model="):
+        search(Speaker(agreeing(1)), **{option: "q_model"})
+
+
+# --- options that are ours
+
+
+def test_a_q_value_model_weighs_the_random_choices():
+    value = ScriptedScorer(lambda text: float("7" in text))
+    both = ("propose_step", "finish")
+    weighed = search(Speaker(agreeing(0.5, states=1)), actions=both, q_model=value, prior="q_model")
+    assert {run.answer for run in map(weighed.node, weighed.ends[:2])} == {"7"}
+    assert {each.q for each in weighed.solution.tree[1:]} == {0.0, 1.0}
+    assert any(each["type"] == "scored" for each in weighed.events)
+
+
+def test_checks_judge_every_step_and_the_solution_carries_the_verdicts():
+    def short(_: State, step: str) -> bool:
+        return len(step) < 60
+
+    used = RStarSettings(num_rollouts=4, verify="never")
+    graph = create_rstar_graph(
+        Speaker(agreeing(1.0)), task=task(), settings=used, checks=[short]
+    ).compile()
+    result = graph.invoke({"question": "How many?"}, {"recursion_limit": 500})
+    solution = Solution.model_validate(result["solution"])
+    assert {each.checks[0].verdict for each in solution.tree[1:]} == {"passed"}
+    assert (solution.verified, solution.verified_by) == (True, ("short",))
+
+
+def test_rollouts_in_flight_are_expanded_together():
+    policies = {flying: Speaker(agreeing(0.8)) for flying in (1, 8)}
+    for flying, policy in policies.items():
+        run = search(policy, num_rollouts=16, rollouts_in_flight=flying)
+        assert run.node("0").visits == 16
+    assert len(policies[8].calls) < 0.7 * len(policies[1].calls)
+
+
+def test_the_text_of_a_solution_has_sub_questions_with_their_answers():
+    run = search(Speaker(agreeing(1.0, last=1.0)), actions=("subquestion", "re_answer"))
+    assert run.solution.text == (f"subquestion: {LAST}: how many?\nanswer: The answer is 7.\n")
+    (step,) = run.solution.steps
+    assert step.visits == run.node(str(step.id)).visits
+
+
+@hypothesis_settings(max_examples=15)
+@given(
+    seed=st.integers(0, 10**6),
+    agree=st.floats(0, 1),
+    last=st.floats(0, 1),
+    states=st.floats(0, 1),
+    used=st.fixed_dictionaries(
+        {},
+        optional={
+            "num_rollouts": st.integers(1, 10),
+            "max_depth": st.integers(1, 4),
+            "num_steps": st.integers(1, 3),
+            "num_subquestions": st.integers(1, 2),
+            "num_votes": st.integers(1, 5),
+            "num_last_votes": st.integers(1, 6),
+            "rollouts_in_flight": st.integers(1, 4),
+            "schedule": st.sampled_from(["const", "lin", "exp"]),
+            "adaptive_votes": st.booleans(),
+            "end_at_answer": st.booleans(),
+            "subquestion_after_step": st.booleans(),
+            "actions": st.sets(st.sampled_from(ACTIONS), min_size=1).map(tuple),
+        },
+    ),
+)
+def test_whatever_the_settings_visits_add_up_and_rewards_are_bounded(
+    seed: int, agree: float, last: float, states: float, used: dict[str, Any]
+):
+    run = search(Speaker(agreeing(agree, last=last, states=states)), seed=seed, **used)
+    ends = Counter(run.ends)
+    for node in run.solution.tree:
+        below = sum(each.visits for each in run.children(node.id))
+        assert node.visits == below + ends[node.id]
+        assert 0 <= (node.value or 0.0) <= node.visits
+        assert 0 <= (node.reward or 0.0) <= 1
+    if run.solution.stopped == "complete":
+        assert run.node("0").visits == used.get("num_rollouts", 8)

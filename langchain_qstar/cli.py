@@ -333,7 +333,7 @@ def _exit_code(solution: Solution, *, abstained: bool) -> int:
         return INTERRUPTED
     if solution.answer is not None:
         return ANSWERED
-    ended = abstained or solution.stopped in {"complete", "exhausted"}
+    ended = abstained or solution.stopped in {"complete", "exhausted", "decided"}
     return NO_ANSWER if ended else BUDGET_ENDED
 
 

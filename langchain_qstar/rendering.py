@@ -28,6 +28,7 @@ MAX_ROWS: Final = 400
 STOPPED: Final[Mapping[str, str]] = {
     "complete": "the search ended as asked",
     "exhausted": "nothing was left to expand",
+    "decided": "nothing left could change the answer",
     "pops": "the budget of pops ended",
     "tokens": "the budget of tokens ended",
     "completions": "the budget of completions ended",

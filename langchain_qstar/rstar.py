@@ -17,6 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langchain_qstar.actions import forms_of
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.mutual.verify_by_completion import make_verify_by_completion
 from langchain_qstar.nodes.phase import Beat, Phase
 from langchain_qstar.nodes.rstar.answer import make_answer
 from langchain_qstar.nodes.rstar.backup import make_backup
@@ -44,6 +45,7 @@ def create_rstar_graph(
     task: Task,
     settings: RStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
+    judge: StepScorer | None = None,
     choose: Choose = seeded_choice,
 ) -> StateGraph[RStarState, None, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
@@ -59,17 +61,20 @@ def create_rstar_graph(
         task: How the question is prompted, asked about, answered and compared.
         settings: Settings of the search; defaults are those of `RStarSettings`.
         checks: What judges the steps, names or functions; None is the task's own.
+        judge: Values candidates, for the selection `self_verification`.
         choose: Makes the random choices; the default is a function of the seed.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: A setting needs a Q-value model and there is none.
+        SettingsError: A setting needs a Q-value model or a judge and there is none.
     """
     settings = settings or RStarSettings()
     if q_model is None and "q_model" in {settings.prior, settings.reward}:
         raise SettingsError("prior or reward is 'q_model', but there is none; pass q_model=")
+    if judge is None and settings.selection == "self_verification":
+        raise SettingsError("selection is 'self_verification', but there is no judge; pass judge=")
     verifier = verifier or policy
     parts = Parts(policy, task, forms_of(task), settings)
     judges = resolve_checks(checks, task)
@@ -92,7 +97,8 @@ def create_rstar_graph(
     add("re_answer", make_re_answer(parts), ActionView)
     add("rephrase", make_rephrase(parts), ActionView)
     add("backup", make_backup(parts, q_model, judges, choose), BackupView)
-    add("verify_by_completion", lambda view, write: {}, EndedView)
+    verify = make_verify_by_completion(verifier, task, settings, judge)
+    add("verify_by_completion", verify, EndedView)
     add("answer", make_answer(parts, judges), EndedView)
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")

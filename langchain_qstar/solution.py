@@ -16,6 +16,7 @@ from langchain_qstar.rendering import solution_html
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
     "exhausted",  # nothing left to expand
+    "decided",  # what is left could not change the answer
     "pops",
     "tokens",
     "completions",
@@ -23,7 +24,7 @@ Stopped = Literal[
     "nodes",
     "interrupted",
 ]
-"""Why a method stopped. All but the first two are ended budgets or a user's stop."""
+"""Why a method stopped. All but the first three are ended budgets or a user's stop."""
 
 
 class Frozen(BaseModel):
@@ -85,6 +86,9 @@ class TreeNode(Frozen):
     when nobody voted on it."""
     votes: int = 0
     """How many votes that was."""
+    completed: tuple[str | None, ...] | None = None
+    """Of rStar's candidates: the answers that the verifier's completions reached, None for
+    one that has none; None as a whole when the verifier was not asked."""
     popped: int | None = None
     """Order in which the node was popped (0 is the root), None if it never was."""
     checks: tuple[Check, ...] = ()

@@ -73,6 +73,7 @@ class RStarChain(MachineChain):
         self._names = rstar_part_names(
             self.policy, self.verifier, self.q_model, self.task, self.checks
         )
+        itself = self.settings.selection == "self_verification"
         graph = create_rstar_graph(
             self.policy,
             self.verifier,
@@ -80,6 +81,7 @@ class RStarChain(MachineChain):
             task=self.task,
             settings=self.settings,
             checks=checks,
+            judge=scorer_of("self-evaluation", self.policy) if itself else None,
         )
         self._graph = graph.compile(checkpointer=checkpointer, name="rstar")
 

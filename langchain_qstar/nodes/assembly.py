@@ -142,6 +142,7 @@ def _node(record: NodeRecord, stats: Stats, shown: Shown) -> TreeNode:
         value=learnt.get("value"),
         confidence=record.get("confidence"),
         votes=record.get("votes", 0),
+        completed=learnt.get("completed"),
         popped=learnt.get("popped"),
         checks=_checks(learnt),
         closed=learnt.get("closed"),

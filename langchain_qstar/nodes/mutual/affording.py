@@ -12,27 +12,45 @@ from itertools import zip_longest
 from math import inf
 from typing import Any
 
+from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.state.channels import add_usage
+from langchain_qstar.tree import Nodes, Stats
 from langchain_qstar.verification.candidates import Candidate
 
 
-def expected_cost(
-    candidates: Sequence[Candidate], each: int, usage: Mapping[str, float]
-) -> dict[str, float]:
-    """What verifying the candidates that are not verified yet will cost, by what was spent.
+def completions_each(settings: RStarSettings) -> int:
+    """Completions of one candidate."""
+    masks = 1 if settings.random_mask else len(settings.masks)
+    return masks * settings.completions_per_mask
 
-    Args:
-        candidates: Those so far.
-        each: Completions of one candidate.
-        usage: What was used so far; a completion of the verifier is taken to be as long as
-            those before it on the mean.
 
-    Returns:
-        `completions` and `completion_tokens`.
-    """
-    completions = each * sum(candidate.completed is None for candidate in candidates)
+def expected_cost(completions: int, usage: Mapping[str, float]) -> dict[str, float]:
+    """What so many completions cost, taken to be as long as those before them on the mean."""
     drawn = usage.get("completions", 0)
     mean = usage.get("completion_tokens", 0) / drawn if drawn else 0.0
     return {"completions": completions, "completion_tokens": completions * mean}
+
+
+def with_verification(
+    nodes: Nodes, stats: Stats, usage: Mapping[str, float], settings: RStarSettings
+) -> dict[str, float]:
+    """What will have been spent when the solutions so far are verified.
+
+    Those of identical text are counted apart, so that is rather too much.
+
+    Args:
+        nodes: The tree.
+        stats: What is known about it.
+        usage: What was used so far.
+        settings: Whether all is verified at the end, and how often each solution.
+    """
+    if settings.verify != "after":
+        return dict(usage)
+    waiting = sum(
+        record["answer"] is not None and "completed" not in stats.get(node_id, {})
+        for node_id, record in nodes.items()
+    )
+    return add_usage(dict(usage), expected_cost(waiting * completions_each(settings), usage))
 
 
 def affordable(
@@ -56,7 +74,7 @@ def affordable(
         and usage.get("seconds", 0) >= settings["max_seconds"]
     ):
         return []
-    cost = expected_cost(candidates[:1], each, usage)
+    cost = expected_cost(each, usage)
     limits = (("max_completions", "completions"), ("max_tokens", "completion_tokens"))
     count = min(
         (

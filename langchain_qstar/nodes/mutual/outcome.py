@@ -26,13 +26,11 @@ class Outcome:
             scores by which the winner was chosen.
         agreed: Whether the verifier agrees with the winner; None when it was not asked
             about it.
-        survivors: The candidates that survived their completions.
     """
 
     chosen: str | None = None
     votes: tuple[Vote, ...] = ()
     agreed: bool | None = None
-    survivors: tuple[str, ...] = ()
 
 
 def outcome(
@@ -57,9 +55,6 @@ def outcome(
         chosen=chosen.candidate.id,
         votes=_votes(answers, found),
         agreed=agreed(answer, chosen) if chosen.completions else None,
-        survivors=tuple(
-            judged.candidate.id for each in answers for judged in each.members if judged.survived
-        ),
     )
 
 

@@ -15,15 +15,17 @@ from time import perf_counter
 from typing import Any
 
 from langchain_qstar.actions import forms_of
-from langchain_qstar.nodes.mutual.affording import affordable
+from langchain_qstar.nodes.mutual.affording import affordable, completions_each
 from langchain_qstar.nodes.mutual.asking import completions_of
 from langchain_qstar.nodes.mutual.believing import beliefs_of
 from langchain_qstar.nodes.mutual.candidates import candidates_of
+from langchain_qstar.nodes.mutual.outcome import is_decided
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, StepScorer, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.events import VerifiedEvent
 from langchain_qstar.state.rstar import EndedView
 from langchain_qstar.tree import ROOT, StatRecord
@@ -41,7 +43,8 @@ def make_verify_by_completion(
     Args:
         verifier: Who completes; any policy, the one that wrote the candidates too.
         task: How candidates read, where an answer is, and when two are the same.
-        settings: The masks, how often each is completed, and when nothing need be asked.
+        settings: The masks, how often each is completed, when nothing need be asked, and
+            whether the search may stop once its outcome is decided.
         judge: Who values candidates instead, where the winner is chosen by
             self-verification.
 
@@ -58,16 +61,14 @@ def make_verify_by_completion(
     def verify_by_completion(view: EndedView, write: Writer) -> Generator[Call, Any, Update]:
         start = perf_counter()
         waiting = yield aside(lambda: waiting_in(view, parts))
-        if not waiting:
-            return {}
-        run = view["nodes"][ROOT]["run"]
-        if judge is not None and settings.selection == "self_verification":
-            learnt, usage = yield from beliefs_of(judge, waiting, task, run["question"])
-        else:
-            learnt, usage = yield from _completed(parts, waiting, run)
+        learnt, usage = yield from _verdicts(parts, judge, waiting, view["nodes"][ROOT]["run"])
+        if any("completed" in each for each in learnt.values()):
             event = yield aside(lambda: _event(waiting, learnt, parts))
             write(event)
-        return {"stats": learnt, "usage": usage | {"seconds": perf_counter() - start}}
+        update: Update = {"stats": learnt, "usage": usage | {"seconds": perf_counter() - start}}
+        if settings.verify == "during" and (yield aside(lambda: _is_over(view, learnt, parts))):
+            update["stopped"] = "decided"
+        return update
 
     return verify_by_completion
 
@@ -94,10 +95,23 @@ def waiting_in(view: EndedView, parts: Parts) -> list[Candidate]:
     return affordable(fresh, completions_each(settings), view["usage"], budgets)
 
 
-def completions_each(settings: RStarSettings) -> int:
-    """Completions of one candidate."""
-    masks = 1 if settings.random_mask else len(settings.masks)
-    return masks * settings.completions_per_mask
+def _verdicts(
+    parts: Parts, judge: StepScorer | None, waiting: Sequence[Candidate], run: Mapping[str, Any]
+) -> Generator[Call, Any, tuple[dict[str, StatRecord], dict[str, float]]]:
+    """What is learnt about candidates, and what that cost."""
+    if not waiting:
+        return {}, {}
+    if judge is not None and parts.settings.selection == "self_verification":
+        return (yield from beliefs_of(judge, waiting, parts.task, run["question"]))
+    return (yield from _completed(parts, waiting, run))
+
+
+def _is_over(view: EndedView, learnt: Mapping[str, StatRecord], parts: Parts) -> bool:
+    """Whether the rollouts that are left cannot change the answer."""
+    nodes, ended = view["nodes"], view["ended"]
+    stats = put_stats(dict(view["stats"]), [learnt])
+    left = nodes[ROOT]["run"]["settings"]["num_rollouts"] - len(ended)
+    return left > 0 and is_decided(nodes, stats, ended, parts.task, parts.settings, left=left)
 
 
 def _completed(

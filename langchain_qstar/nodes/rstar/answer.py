@@ -15,11 +15,11 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.mutual.outcome import outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.propose_step import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
-from langchain_qstar.nodes.rstar.winner import outcome
 from langchain_qstar.protocols import Completion, SampleRequest
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.solution import Stopped
@@ -43,7 +43,7 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
     def answer(view: EndedView, write: Writer) -> Generator[Call, Any, Update]:
         nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
         ended = view["ended"]
-        found = yield aside(lambda: outcome(nodes, ended, parts.task))
+        found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
         chosen: str | None = found.chosen
         update: Update = {}
         if chosen is None and parts.settings.fallback:

@@ -15,6 +15,7 @@ from langgraph.types import Command
 
 from langchain_qstar.mcts import exploration_weight
 from langchain_qstar.nodes.budgets import spent_budget
+from langchain_qstar.nodes.mutual.affording import with_verification
 from langchain_qstar.nodes.phase import Beat, Writer
 from langchain_qstar.nodes.rstar.descent import Choose, Descent
 from langchain_qstar.nodes.rstar.recording import shown
@@ -63,7 +64,8 @@ def make_select(known: Sequence[Action], choose: Choose) -> Beat:
 
 def _stop_reason(view: SelectView, settings: RStarSettings, descent: Descent) -> Stopped | None:
     """Whether the search ends here, and why; rollouts in flight are given up."""
-    spent = {**view["usage"], "nodes": len(view["nodes"])}
+    spent = with_verification(view["nodes"], view["stats"], view["usage"], settings)
+    spent["nodes"] = len(view["nodes"])
     if view["work"]["begun"] >= settings.num_rollouts and not view["in_flight"]:
         return "complete"
     if reason := spent_budget(spent, settings.model_dump()):

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_qstar.nodes.mutual.affording import affordable, expected_cost
+from langchain_qstar.nodes.mutual.affording import (
+    affordable,
+    completions_each,
+    expected_cost,
+    with_verification,
+)
+from langchain_qstar.settings import RStarSettings
 from langchain_qstar.verification.candidates import Candidate
 
 SPENT = {"completions": 10, "completion_tokens": 200, "seconds": 5.0}
@@ -17,14 +23,24 @@ def ids(found):
 
 
 def test_the_cost_is_taken_from_the_completions_so_far():
-    found = candidates("7", "8")
-    assert expected_cost(found, 4, SPENT) == {"completions": 8, "completion_tokens": 160}
-    assert expected_cost(found, 4, {}) == {"completions": 8, "completion_tokens": 0}
+    assert expected_cost(8, SPENT) == {"completions": 8, "completion_tokens": 160}
+    assert expected_cost(8, {}) == {"completions": 8, "completion_tokens": 0}
 
 
-def test_what_was_verified_costs_nothing_more():
-    verified = Candidate(("0.0",), ("x",), "7", completed=("7",))
-    assert expected_cost([verified], 4, SPENT)["completions"] == 0
+def test_a_search_keeps_back_what_its_solutions_will_cost_to_verify(tree):
+    nodes = tree(
+        {"0.0": ("finish", "7", "7"), "0.1": ("finish", "8", "8"), "0.2": ("propose_step", "?")}
+    )
+    settings, stats = RStarSettings(), {"0.1": {"completed": ["8"]}}
+    kept = with_verification(nodes, stats, SPENT, settings)
+    assert kept == SPENT | {"completions": 14, "completion_tokens": 280}
+    for other in ("during", "never"):
+        assert with_verification(nodes, stats, SPENT, settings.replace(verify=other)) == SPENT
+
+
+def test_a_candidate_is_completed_at_every_mask():
+    assert completions_each(RStarSettings()) == 4
+    assert completions_each(RStarSettings(random_mask=(0.2, 0.8), completions_per_mask=3)) == 3
 
 
 def test_without_a_budget_all_are_verified():

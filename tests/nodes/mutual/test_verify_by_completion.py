@@ -114,8 +114,8 @@ def task_forms(task, opening):
 def test_statement_54_unanimous_candidates_are_not_sent(driven, view, task, tree):
     nodes = tree({"0.0": ("finish", SEVEN, "7"), "0.1": ("finish", "The answer is 7.0.", "7.0")})
     verifier = ScriptedPolicy(says(7))
-    assert verified(driven, view, task, nodes, verifier) == ({}, [])
-    assert verifier.calls == []
+    update, events = verified(driven, view, task, nodes, verifier)
+    assert (update["stats"], events, verifier.calls) == ({}, [], [])
 
 
 @pytest.mark.parametrize("settings", [{"abstain": True}, {"verify": "during"}])
@@ -250,7 +250,15 @@ def test_budgets_leave_the_verifier_what_is_left(driven, view, task, tree):
     update, _ = verified(driven, view, task, nodes, verifier, usage=spent)
     assert update["stats"].keys() == {"0.0"}
     nodes = tree(TWO, max_tokens=100)
-    assert verified(driven, view, task, nodes, verifier, usage=spent) == ({}, [])
+    assert verified(driven, view, task, nodes, verifier, usage=spent)[0]["stats"] == {}
+
+
+@pytest.mark.parametrize(("rollouts", "stopped"), [(3, None), (4, "decided"), (16, None)])
+def test_a_search_that_is_decided_stops(driven, view, task, tree, rollouts, stopped):
+    nodes = tree(TWO, num_rollouts=rollouts)
+    beat = make_verify_by_completion(ScriptedPolicy(says(7)), task, RStarSettings(verify="during"))
+    update, _ = driven(beat, view(nodes, ended=["0.0", "0.0", "0.0"]))
+    assert update.get("stopped") == stopped
 
 
 def test_self_verification_asks_a_judge_instead(driven, view, task, tree):

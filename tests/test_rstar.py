@@ -284,14 +284,11 @@ def leaves(run: Run) -> list[str]:
 def test_34_t4_with_c_2_visits_these_leaves_and_ends_with_these_counts():
     run = t4(exploration=2.0)
     assert leaves(run) == ["a1", "b", "b", "a2", "a2", "b", "a1", "b"]
-    counts = {each.text.strip(): (each.visits, each.value) for each in run.solution.tree}
-    assert counts == {
-        "": (8, pytest.approx(4.4)),
-        "a": (4, pytest.approx(2.4)),
-        "b": (4, pytest.approx(2.0)),
-        "a1": (2, pytest.approx(0.6)),
-        "a2": (2, pytest.approx(1.8)),
-    }
+    visits = {each.text.strip(): each.visits for each in run.solution.tree}
+    assert visits == {"": 8, "a": 4, "b": 4, "a1": 2, "a2": 2}
+    values = {each.text.strip(): each.value for each in run.solution.tree}
+    expected = {"": 4.4, "a": 2.4, "b": 2.0, "a1": 0.6, "a2": 1.8}
+    assert values == pytest.approx(expected)
 
 
 def test_35_t4_without_exploration_never_visits_a2():
@@ -666,8 +663,9 @@ class Wordy(Forms):
 
 @pytest.mark.parametrize("option", ["prior", "reward"])
 def test_a_setting_that_needs_a_q_value_model_says_so(option: str):
+    given: dict[str, Any] = {option: "q_model"}
     with pytest.raises(SettingsError, match="pass q_model="):
-        search(Speaker(agreeing(1)), **{option: "q_model"})
+        search(Speaker(agreeing(1)), **given)
 
 
 # --- options that are ours

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from langchain_qstar.actions import ActionForms
 
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
@@ -229,6 +232,8 @@ class Task:
             same when their texts are.
         prefills: The opening text of each action this task's model knows.
         checks: What judges the steps of its solutions.
+        forms: How rStar's actions are asked for (`actions.ActionForms`); None leaves
+            it to the task's own prompt and `prefills`.
     """
 
     name: str
@@ -242,3 +247,4 @@ class Task:
     canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)
     checks: tuple[StepCheck, ...] = ()
+    forms: ActionForms | None = None

@@ -33,7 +33,7 @@ STATS_WRITES: Final = 3
 """Writes to `stats` in one expansion, by select, propose_step and score_with_q;
 `nodes` gets one."""
 
-ADDITIVE: Final = frozenset({"visits"})
+ADDITIVE: Final = frozenset({"visits", "value"})
 """Keys of a `StatRecord` that add up; every other one is written once."""
 
 

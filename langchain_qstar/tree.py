@@ -19,6 +19,14 @@ ROOT: Final = "0"
 """The id of the root, which holds the question and no step."""
 
 
+class WrittenText(TypedDict):
+    """Text that a model wrote, with its own tokens."""
+
+    text: str
+    token_ids: list[int] | None
+    logprobs: list[float]
+
+
 class NodeRecord(TypedDict):
     """One step of the tree and the state it leads to; written once."""
 
@@ -46,12 +54,21 @@ class NodeRecord(TypedDict):
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]
     """Of the root only: question, seed, settings and names of this run."""
+    subquestion: NotRequired[WrittenText]
+    """Of rStar's sub-questions: the question; `text` and the rest are its answer."""
+    confidence: NotRequired[float]
+    """Of rStar's voted nodes: the share of the votes drawn that say what `text` says, in
+    [0, 1]. Votes that do not parse count in the denominator only."""
+    votes: NotRequired[int]
+    """How many votes were drawn for `confidence`."""
 
 
 class StatRecord(TypedDict, total=False):
     """What a search learnt about one node. A missing key is not known yet."""
 
     visits: int
+    value: float
+    """Of rStar: the sum of the rewards backed up through the node, Q of UCT's Q / N."""
     q: float | None
     """Q-value of the step; None when no model scores it."""
     reward: float | None
@@ -67,6 +84,9 @@ class StatRecord(TypedDict, total=False):
     """Why the state is never popped, though nothing is wrong with its place in the tree."""
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
+    completed: list[str | None]
+    """Of rStar's candidates: the answers that the verifier's completions of it reached, one
+    a mask; None for one that failed or does not parse."""
 
 
 Nodes = Mapping[str, NodeRecord]

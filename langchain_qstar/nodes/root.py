@@ -11,7 +11,7 @@ from langgraph.types import Overwrite
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.protocols import Policy, Task
-from langchain_qstar.settings import BUDGETS, QStarSettings
+from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
 from langchain_qstar.state import QStarInput
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
 
@@ -55,7 +55,7 @@ def make_root(
 
 
 def run_facts(
-    question: str, seed: int, settings: QStarSettings, names: Mapping[str, str | None]
+    question: str, seed: int, settings: Settings, names: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """What makes a run this run: with the same facts it grows the same tree."""
     return {

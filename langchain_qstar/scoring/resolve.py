@@ -56,6 +56,11 @@ def resolve_scorer(
     )
 
 
+def scorer_of(spec: Any, policy: Policy) -> StepScorer | None:
+    """As `resolve_scorer`, where `"default"` is the scorer for a user who named none."""
+    return default_scorer(policy) if spec == "default" else resolve_scorer(spec, policy)
+
+
 def default_scorer(policy: Policy) -> StepScorer:
     """The scorer for a user who named none.
 

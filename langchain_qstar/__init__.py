@@ -51,9 +51,10 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
     from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+    from langchain_qstar.scoring.rules import RuleScorer
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
     from langchain_qstar.scoring.value_model import ValueModelScorer
-    from langchain_qstar.settings import QStarSettings
+    from langchain_qstar.settings import QStarSettings, RStarSettings
     from langchain_qstar.solution import (
         Check,
         Solution,
@@ -107,9 +108,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "scoring.resolve": ("resolve_scorer",),
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
     "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
+    "scoring.rules": ("RuleScorer",),
     "scoring.self_evaluation": ("SelfEvaluationScorer",),
     "scoring.value_model": ("ValueModelScorer",),
-    "settings": ("QStarSettings",),
+    "settings": ("QStarSettings", "RStarSettings"),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
     "training.collection": ("collect_labels",),
@@ -143,10 +145,12 @@ __all__ = [
     "QStarError",
     "QStarSettings",
     "QuestionError",
+    "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
     "RolloutScorer",
+    "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",

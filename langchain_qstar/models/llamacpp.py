@@ -70,7 +70,9 @@ class LlamaCppPolicy(LocalPolicy):
             n_gpu_layers: Layers to compute on a GPU, -1 for all. Default: all,
                 where this build of llama-cpp-python can and there is a GPU.
                 Where it cannot, asking for some is an `OffloadWarning`.
-            flash_attention: None lets llama.cpp decide.
+            flash_attention: Faster, and rounds keys and values to 16 bits.
+                Default: off for weights in float32, whose answers are those of
+                transformers then; else llama.cpp decides.
             type_k: How keys are kept: `f32`, `f16`, `bf16`, `q8_0`, `q5_1`,
                 `q5_0`, `q4_1` or `q4_0`. Default: `f32` for weights in float32,
                 else `f16`.
@@ -112,7 +114,9 @@ class LlamaCppPolicy(LocalPolicy):
                 cells=cache_tokens or _default_cells(each),
                 batch=max(_BATCH, max_rows),
                 threads=threads or _default_threads(model),
-                flash_attention=flash_attention,
+                flash_attention=False
+                if flash_attention is None and model.exact
+                else flash_attention,
                 key_type=type_k,
                 value_type=type_v,
                 adapters=_weighted(adapters),

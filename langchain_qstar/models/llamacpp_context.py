@@ -136,7 +136,7 @@ class Context:
         tokens: Sequence[int],
         positions: Sequence[int],
         numbers: Sequence[int],
-        wanted: Sequence[bool] | bool,
+        wanted: Sequence[bool],
     ) -> None:
         """Read tokens, at most `batch` of them, each into a sequence at a position.
 
@@ -151,7 +151,9 @@ class Context:
             MemoryError: No room; nothing was read.
             ModelError: llama.cpp failed.
         """
-        self._batch.fill(tokens, positions, numbers, True if self._embeds else wanted)
+        if self._embeds:
+            wanted = [True] * len(tokens)
+        self._batch.fill(tokens, positions, numbers, wanted)
         code = library.llama_decode(self._pointer, self._batch.structure)
         if code in _NO_ROOM:
             raise MemoryError(f"no room for {len(tokens)} tokens among {self.cells} cells")
@@ -195,10 +197,6 @@ class Context:
         """Unmark cells of a sequence; those that belong to no other are free."""
         library.llama_memory_seq_rm(self._memory, number, start, end)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        library.llama_memory_clear(self._memory, False)
-
 
 class _Batch:
     """The arrays of a `llama_batch` with one sequence a token, written by numpy."""
@@ -230,7 +228,7 @@ class _Batch:
         tokens: Sequence[int],
         positions: Sequence[int],
         numbers: Sequence[int],
-        wanted: Sequence[bool] | bool,
+        wanted: Sequence[bool],
     ) -> None:
         count = len(tokens)
         self._tokens[:count] = tokens

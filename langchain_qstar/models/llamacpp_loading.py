@@ -108,7 +108,7 @@ class GGUFModel:
     @property
     def exact(self) -> bool:
         """Whether the weights are stored in float32."""
-        return int(library.llama_model_ftype(self.pointer)) == library.LLAMA_FTYPE_ALL_F32
+        return int(library.llama_model_ftype(self.pointer)) == int(library.LLAMA_FTYPE_ALL_F32)
 
     @property
     def cell_values(self) -> int:

@@ -92,9 +92,7 @@ class Sequences:
             A stretch of a number that holds nothing there, and whether that is
             `own`, which then stays behind for it and is no branch any more.
         """
-        number = next(
-            (each for each, held in self._taken.items() if _fits(held, start, end)), own
-        )
+        number = next((each for each, held in self._taken.items() if _fits(held, start, end)), own)
         insort(self._taken.setdefault(number, []), (start, end))
         return Stretch(number, start, end, self._returned), number == own
 
@@ -113,9 +111,9 @@ class Sequences:
         while self._returned:
             cells = self._returned.popleft()
             returned.append(cells)
-            number, *positions = cells
+            number, start, end = cells
             held = self._taken[number]
-            held.remove(tuple(positions))
+            held.remove((start, end))
             if not held:
                 del self._taken[number]
                 self._free.append(number)

@@ -133,13 +133,14 @@ def _check(source: _Folder) -> None:
     """Refuse what would convert and then speak nonsense."""
     config, tokenizer = source.config, source.tokenizer
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    before = tokenizer.get("pre_tokenizer") or {}
+    model, before = (tokenizer.get(part) or {} for part in ("model", "pre_tokenizer"))
     unfit = {
         "its architecture": config.get("architectures") != ["LlamaForCausalLM"],
         "its scaled positions": rope.get("rope_type", "default") != "default",
         "its biases": bool(config.get("attention_bias") or config.get("mlp_bias")),
-        "its tokenizer": (tokenizer.get("model") or {}).get("type") != "BPE"
-        or (before.get("type"), before.get("add_prefix_space")) != ("ByteLevel", False),
+        "its tokenizer": model.get("type") != "BPE"
+        or (before.get("type"), before.get("add_prefix_space")) != ("ByteLevel", False)
+        or not (before.get("use_regex", True) or not model.get("merges")),
     }
     for part, known in unfit.items():
         if known:

@@ -52,6 +52,9 @@ _LAYER_NAMES: Final = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_NO_MERGE: Final = "! !"
+"""llama.cpp wants at least one; as "!!" is no token where nothing merges, it splits it again."""
+
 _ELSEWHERE: Final = "use convert_hf_to_gguf.py of llama.cpp"
 
 
@@ -184,7 +187,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, source: _Folder) -> None:
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(words)
     writer.add_token_types(kinds)
-    writer.add_token_merges(merges)
+    writer.add_token_merges(merges or [_NO_MERGE])
     writer.add_add_bos_token(value=False)
     end = source.config.get("eos_token_id")
     if end is None and source.end in words:

@@ -34,7 +34,7 @@ OFFLOAD_BUILD: Final = (
 
 _MAGIC: Final = b"GGUF"
 _ALL_LAYERS: Final = -1
-_COMPLAINTS: Final = (2, 3)
+_COMPLAINTS: Final = (3, 4)
 """Levels of warnings and errors in llama.cpp's log."""
 
 _log: Final = logging.getLogger("llama-cpp-python")

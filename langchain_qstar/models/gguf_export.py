@@ -189,15 +189,24 @@ def _add_tokenizer(writer: gguf.GGUFWriter, source: _Folder) -> None:
     writer.add_token_types(kinds)
     writer.add_token_merges(merges or [_NO_MERGE])
     writer.add_add_bos_token(value=False)
-    end = source.config.get("eos_token_id")
-    if end is None and source.end in words:
-        end = words.index(source.end)
-    if end is not None:
-        writer.add_eos_token_id(end[0] if isinstance(end, list) else end)
+    writer.add_eos_token_id(_end_token(source))
     if source.config.get("pad_token_id") is not None:
         writer.add_pad_token_id(source.config["pad_token_id"])
     if source.template:
         writer.add_chat_template(source.template)
+
+
+def _end_token(source: _Folder) -> int:
+    """The token that ends a text; without one llama.cpp would take token 11."""
+    end = source.config.get("eos_token_id")
+    if isinstance(end, list) and end:
+        end = end[0]
+    for added in source.tokenizer.get("added_tokens", ()):
+        if end is None and added["content"] == source.end:
+            end = added["id"]
+    if not isinstance(end, int):
+        raise ModelSpecError(f"{source.path} names no end token; give config.json an eos_token_id")
+    return end
 
 
 def _tensors(source: _Folder) -> Iterator[tuple[str, Array]]:

@@ -92,12 +92,14 @@ def _shared(source: str, revision: str | None, load: Callable[[], LocalPolicy]) 
 
 
 def _gguf(spec: str, revision: str | None) -> LocalPolicy:
+    from langchain_qstar.models.gguf_hub import gguf_file
+
+    file = gguf_file(spec.removeprefix("gguf:"), revision)
     if find_spec("llama_cpp") is None:
         raise MissingExtraError("llama-cpp-python", "llamacpp")
-    from langchain_qstar.models.gguf_hub import gguf_file
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
 
-    return LlamaCppPolicy(gguf_file(spec.removeprefix("gguf:"), revision))
+    return LlamaCppPolicy(file)
 
 
 def _source(spec: str) -> tuple[str, str]:

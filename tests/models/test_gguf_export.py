@@ -61,6 +61,11 @@ class TestWhatIsWritten:
         assert "output.weight" in tensors_of(tiny_gguf)
         assert "output.weight" not in tensors_of(nano_gguf)
 
+    def test_the_end_token_may_stand_with_the_tokenizer(self, folder, change, tmp_path):
+        change("config.json", "eos_token_id", value=None)
+        file = export_gguf(folder, tmp_path / "out.gguf")
+        assert GGUFReader(file).fields["tokenizer.ggml.eos_token_id"].contents() == 0
+
     def test_places_without_a_word_are_marked_unused(self, folder, change, tmp_path):
         from gguf import TokenType
 
@@ -137,6 +142,12 @@ class TestWhatIsRefused:
         with pytest.raises(ModelSpecError, match=f"{says} cannot be converted here; use convert"):
             export_gguf(folder, tmp_path / "out.gguf")
         assert not (tmp_path / "out.gguf").exists()
+
+    def test_a_model_that_never_ends(self, folder, change, tmp_path):
+        change("config.json", "eos_token_id", value=None)
+        change("tokenizer_config.json", "eos_token", value=None)
+        with pytest.raises(ModelSpecError, match="names no end token"):
+            export_gguf(folder, tmp_path / "out.gguf")
 
     def test_a_folder_without_a_model(self, tmp_path):
         with pytest.raises(ModelSpecError, match=r"config\.json.*give a model's folder"):

@@ -16,6 +16,7 @@ pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
 import torch
 from gguf import GGUFReader, GGUFWriter
 
+from langchain_qstar.chains import QStarChain
 from langchain_qstar.errors import (
     ModelSpecError,
     OffloadWarning,
@@ -26,7 +27,9 @@ from langchain_qstar.models.gguf_export import export_gguf
 from langchain_qstar.models.jobs import CallJob
 from langchain_qstar.models.llamacpp import LlamaCppPolicy
 from langchain_qstar.models.llamacpp_loading import library
+from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.problems.generator import make_problems
 from langchain_qstar.protocols import Policy, State, Step
 
 FEW_SHOT = "Two and two make four, and four and four make eight."
@@ -325,6 +328,28 @@ def lora(llama, file, scale):
         values = merged.model.layers[0].self_attn.v_proj.weight
         values += scale * torch.from_numpy(b @ a)  # alpha / rank is one
     return file, merged
+
+
+@pytest.mark.nano
+class TestSearch:
+    def test_the_same_seed_grows_the_same_tree_as_with_transformers(self, llamacpp, nano_gguf):
+        questions = [problem.question for problem in make_problems("dev", 6)]
+        ours, theirs = (
+            QStarChain(each, settings={"max_pops": 4}).batch(questions, seed=3)
+            for each in (llamacpp(nano_gguf), "nano")
+        )
+        assert [each.answer for each in ours] == [each.answer for each in theirs]
+        assert [grown(each) for each in ours] == [grown(each) for each in theirs]
+
+    def test_a_small_file_searches_as_well(self, llamacpp, tmp_path):
+        file = export_gguf(NANO_FOLDER, tmp_path / "nano.gguf", weights="q8_0")
+        chain = QStarChain(llamacpp(file), settings={"max_pops": 6})
+        question = "Tom has 4 bags. Each bag has 6 apples. How many apples does Tom have?"
+        assert chain.invoke(question).answer == "24"
+
+
+def grown(solution):
+    return [(node.id, node.text, node.popped) for node in solution.tree]
 
 
 class TestFiles:

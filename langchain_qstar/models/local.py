@@ -15,19 +15,22 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models import streaming
 from langchain_qstar.models.backend import Backend, Counters
 from langchain_qstar.models.engine import Engine
+from langchain_qstar.models.grammars import Grammars
 from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
 from langchain_qstar.models.rows import Endings
 from langchain_qstar.models.scheduler import Scheduler
-from langchain_qstar.models.text import TextCodec
+from langchain_qstar.models.streaming import Piece, Pieces
+from langchain_qstar.models.text import Message, TextCodec
 from langchain_qstar.models.translation import Limits, Translator
 from langchain_qstar.protocols import Completion, SampleRequest, State, Step
 
@@ -65,7 +68,9 @@ class LocalPolicy:
         self._codec = codec
         self._limits = limits
         self._name = name
-        self._translator = Translator(codec, limits.window, thinking=thinking)
+        size = backend.vocabulary
+        grammars = Grammars(lambda: codec.grammar_tokenizer(size, eos), size)
+        self._translator = Translator(codec, limits.window, grammars, thinking=thinking)
         self._backend = backend
         self._scheduler = Scheduler(
             backend,
@@ -110,12 +115,36 @@ class LocalPolicy:
         """Number of tokens of `text` alone."""
         return len(self._codec.encode(text))
 
+    @property
+    def codec(self) -> TextCodec:
+        """The model's tokenizer and chat template."""
+        return self._codec
+
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """The text each token adds; joined, they are the text of `ids`.
 
         The first tokens of a character that takes several add nothing.
         """
         return self._codec.token_texts(ids)
+
+    def chat_state(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> State:
+        """The state in which the model is to answer a chat.
+
+        Args:
+            messages: Messages as the model's chat template reads them; a last one
+                of the role `assistant` is continued.
+            tools: Tools by their JSON schemas, for a template that shows them.
+
+        Raises:
+            ModelSpecError: The template refuses the messages.
+        """
+        return self._translator.chat_state(messages, tools)
+
+    def text_state(self, text: str) -> State:
+        """The state in which the model is to continue a bare text, without a template."""
+        return self._translator.text_state(text)
 
     def path_ids(self, state: State) -> tuple[int, ...]:
         """The token ids of a state: its prompt, then every step's own tokens.
@@ -130,6 +159,7 @@ class LocalPolicy:
 
         Raises:
             QuestionError: A question does not fit the window.
+            GrammarError: A grammar cannot be enforced.
             ModelError: The model failed, or was closed.
         """
         groups = [self._translator.rows(request) for request in requests]
@@ -141,6 +171,43 @@ class LocalPolicy:
         groups = [self._translator.rows(request) for request in requests]
         reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return self._translator.completions(requests, groups, reads)
+
+    def stream(self, request: SampleRequest) -> Iterator[Piece]:
+        """Sample one completion and hand out its text as it is written.
+
+        Args:
+            request: With one seed.
+
+        Yields:
+            Pieces; joined, their texts are what `sample` returns, and the last
+            has the completion. A prefill is the first of them. Closing the
+            iterator frees the row at the next token.
+
+        Raises:
+            QuestionError: The question does not fit the window.
+            GrammarError: The grammar cannot be enforced.
+            ModelError: The model failed, or was closed.
+        """
+        return streaming.stream(*self._streamed(request))
+
+    def astream(self, request: SampleRequest) -> AsyncIterator[Piece]:
+        """As `stream`, without blocking the event loop."""
+        return streaming.astream(*self._streamed(request))
+
+    def _streamed(
+        self, request: SampleRequest
+    ) -> tuple[streaming.Submit, Pieces, Callable[[Any], Completion]]:
+        """How a row is begun, made into pieces, and ended."""
+        (row,) = self._translator.rows(request)
+
+        def submit(listener: streaming.Listener) -> Future[Any]:
+            row.listener = listener
+            return self._engine.submit(SampleJob([[row]]))
+
+        def finish(reads: list[int]) -> Completion:
+            return self._translator.completions([request], [[row]], reads)[0][0]
+
+        return submit, Pieces(self._codec, row.context, request.stop, request.prefill), finish
 
     @property
     def feature_layers(self) -> tuple[int, ...]:

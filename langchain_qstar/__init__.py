@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from langchain_qstar.errors import (
         CheckError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.transformers import TransformersPolicy
@@ -74,6 +77,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
     "errors": (
         "CheckError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -85,6 +89,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "SettingsError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.transformers": ("TransformersPolicy",),
@@ -121,15 +127,18 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
     "Check",
     "CheckError",
     "Completion",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",

@@ -25,8 +25,13 @@ from langchain_qstar.models.backend import Bools
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
+    from llguidance._lib import JsonCompileOptions
 
-COMPACT: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+COMPACT: Final[JsonCompileOptions] = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+}
 """How JSON is written where a schema does not say: on one line, so that a model cannot
 fill its answer with white space."""
 

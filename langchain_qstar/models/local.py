@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.errors import ModelError, ModelSpecError
 from langchain_qstar.models import streaming
 from langchain_qstar.models.backend import Backend, Counters
 from langchain_qstar.models.engine import Engine
@@ -154,45 +155,79 @@ class LocalPolicy:
         """
         return self._translator.path_ids(state)
 
-    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+    def sample(
+        self, requests: Sequence[SampleRequest], *, timeout: float | None = None
+    ) -> list[list[Completion]]:
         """Sample all requests together with whatever is running; see `Policy.sample`.
+
+        Args:
+            requests: What to sample.
+            timeout: Most seconds to wait; then the rows are freed.
 
         Raises:
             QuestionError: A question does not fit the window.
             GrammarError: A grammar cannot be enforced.
-            ModelError: The model failed, or was closed.
+            ModelError: The model failed, was closed, or took longer than `timeout`.
         """
         groups = [self._translator.rows(request) for request in requests]
-        reads = _wait(self._engine.submit(SampleJob(groups)))
+        with self._in_time(timeout):
+            reads = _wait(self._engine.submit(SampleJob(groups)), timeout)
         return self._translator.completions(requests, groups, reads)
 
-    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+    async def asample(
+        self,
+        requests: Sequence[SampleRequest],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `sample`
+    ) -> list[list[Completion]]:
         """As `sample`; cancelling the task frees its rows at the next token."""
         groups = [self._translator.rows(request) for request in requests]
-        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        with self._in_time(timeout):
+            async with asyncio.timeout(timeout):
+                reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return self._translator.completions(requests, groups, reads)
 
-    def stream(self, request: SampleRequest) -> Iterator[Piece]:
+    @contextmanager
+    def _in_time(self, timeout: float | None) -> Iterator[None]:
+        """Running out of time is an error of ours."""
+        try:
+            yield
+        except TimeoutError:
+            raise ModelError(
+                f"model {self._name} was not done after {timeout} s; raise timeout, or ask for less"
+            ) from None
+
+    def stream(self, request: SampleRequest, *, timeout: float | None = None) -> Iterator[Piece]:
         """Sample one completion and hand out its text as it is written.
 
         Args:
             request: With one seed.
+            timeout: Most seconds until the last piece.
 
         Yields:
             Pieces; joined, their texts are what `sample` returns, and the last
-            has the completion. A prefill is the first of them. Closing the
-            iterator frees the row at the next token.
+            has the completion. Closing the iterator frees the row at the next token.
 
         Raises:
             QuestionError: The question does not fit the window.
             GrammarError: The grammar cannot be enforced.
-            ModelError: The model failed, or was closed.
+            ModelError: The model failed, was closed, or took longer than `timeout`.
         """
-        return streaming.stream(*self._streamed(request))
+        with self._in_time(timeout):
+            yield from streaming.stream(*self._streamed(request), timeout)
 
-    def astream(self, request: SampleRequest) -> AsyncIterator[Piece]:
+    async def astream(
+        self,
+        request: SampleRequest,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `stream`
+    ) -> AsyncGenerator[Piece]:
         """As `stream`, without blocking the event loop."""
-        return streaming.astream(*self._streamed(request))
+        pieces = streaming.astream(*self._streamed(request), timeout)
+        with self._in_time(timeout):
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
 
     def _streamed(
         self, request: SampleRequest
@@ -323,10 +358,10 @@ class LocalPolicy:
         return [next(scored) if ids else () for _, ids in pairs]
 
 
-def _wait(future: Future[Any]) -> Any:
+def _wait(future: Future[Any], timeout: float | None = None) -> Any:
     """The future's result; an interrupted wait drops the work."""
     try:
-        return future.result()
+        return future.result(timeout)
     except BaseException:
         future.cancel()
         raise

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -76,7 +77,7 @@ class Pieces:
             return None
         self._decoded = len(self._ids)
         self._held += fresh
-        certain = self._held[: len(self._held) - _begun(self._held, self._stop)]
+        certain = self._held[: len(self._held) - begun(self._held, self._stop)]
         if not (self._text + certain).strip():
             return None
         self._held = self._held[len(certain) :]
@@ -97,7 +98,7 @@ class Pieces:
         return Piece(text, tuple(ids[told:]), tuple(logprobs[told:]))
 
 
-def _begun(text: str, stop: Sequence[str]) -> int:
+def begun(text: str, stop: Sequence[str]) -> int:
     """How many last characters of `text` may be the beginning of a stop string."""
     return max(
         (
@@ -114,6 +115,7 @@ def stream(
     submit: Submit,
     pieces: Pieces,
     finish: Callable[[Any], Completion],
+    timeout: float | None = None,
 ) -> Iterator[Piece]:
     """The pieces of a row while it runs; closing the iterator frees the row.
 
@@ -121,12 +123,17 @@ def stream(
         submit: Hands the row to the engine, with this listener.
         pieces: Makes the pieces.
         finish: The completion, from what the engine's future resolves to.
+        timeout: Most seconds until the last piece.
+
+    Raises:
+        TimeoutError: It took longer.
     """
+    end = None if timeout is None else time.monotonic() + timeout
     drawn: queue.SimpleQueue[Drawn | None] = queue.SimpleQueue()
     future = submit(drawn.put)
     future.add_done_callback(lambda _: drawn.put(None))
     try:
-        while (latest := drawn.get()) is not None:
+        while (latest := _next(drawn, end)) is not None:
             if piece := pieces.add(latest):
                 yield piece
         yield pieces.end(finish(future.result()))
@@ -134,12 +141,23 @@ def stream(
         future.cancel()
 
 
+def _next(drawn: queue.SimpleQueue[Drawn | None], end: float | None) -> Drawn | None:
+    if end is None:
+        return drawn.get()
+    try:
+        return drawn.get(timeout=max(0.0, end - time.monotonic()))
+    except queue.Empty:
+        raise TimeoutError from None
+
+
 async def astream(
     submit: Submit,
     pieces: Pieces,
     finish: Callable[[Any], Completion],
-) -> AsyncIterator[Piece]:
+    timeout: float | None = None,  # noqa: ASYNC109 - a generator cannot be timed from outside
+) -> AsyncGenerator[Piece]:
     """As `stream`, without blocking the event loop."""
+    end = None if timeout is None else asyncio.get_running_loop().time() + timeout
     drawn: asyncio.Queue[Drawn | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -151,7 +169,11 @@ async def astream(
     future = submit(tell)
     future.add_done_callback(lambda _: tell(None))
     try:
-        while (latest := await drawn.get()) is not None:
+        while True:
+            async with asyncio.timeout_at(end):
+                latest = await drawn.get()
+            if latest is None:
+                break
             if piece := pieces.add(latest):
                 yield piece
         yield pieces.end(finish(future.result()))

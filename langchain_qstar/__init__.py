@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from langchain_qstar.errors import (
         CheckError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
@@ -85,6 +88,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "errors": (
         "CheckError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -98,6 +102,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp": ("LlamaCppPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.transformers": ("TransformersPolicy",),
@@ -136,16 +142,19 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
     "Check",
     "CheckError",
     "Completion",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
     "LlamaCppPolicy",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",

@@ -96,7 +96,8 @@ class Usage(Frozen):
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
-    `calls` are batched model calls.
+    `calls` are batched model calls. `shortfalls` says in a line each what the
+    policy could not do as it was asked, and what was done instead.
     """
 
     calls: int = 0
@@ -104,6 +105,18 @@ class Usage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, counts: Mapping[str, float]) -> Usage:
+        """The usage of these counts; a count that is not there is 0."""
+        return cls(
+            calls=int(counts.get("calls", 0)),
+            completions=int(counts.get("completions", 0)),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
+            completion_tokens=int(counts.get("completion_tokens", 0)),
+            reused_tokens=int(counts.get("reused_tokens", 0)),
+        )
 
 
 class Solution(Frozen):

@@ -12,15 +12,18 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.transformers import TransformersPolicy
 
 NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
 
 _KNOWN: Final = (
-    '"nano", "hf:ORG/NAME", a folder, a (model, tokenizer) pair, a LangChain chat model or a Policy'
+    '"nano", "hf:ORG/NAME", "openai:NAME@URL", a folder, a (model, tokenizer) pair, '
+    "a LangChain chat model or a Policy"
 )
 _loaded: dict[tuple[str, str | None], TransformersPolicy] = {}
+_connected: dict[tuple[str, str | None], RemotePolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -33,13 +36,15 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 
     Args:
         spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
-            Hugging Face hub; a folder in its format; a loaded
-            `(model, tokenizer)` pair; a LangChain chat model; or a `Policy`,
-            which is returned as it is.
+            Hugging Face hub; a folder in its format; `"openai:NAME@URL"`, a
+            model behind an OpenAI-compatible server, or `URL,URL` behind
+            several; a loaded `(model, tokenizer)` pair; a LangChain chat model;
+            or a `Policy`, which is returned as it is.
         revision: Branch, tag or commit of a hub model.
 
     Raises:
         ModelSpecError: `spec` is not understood, or nothing loads from it.
+        ModelError: No server answers at the URL.
         MissingExtraError: It needs a package that is not installed.
     """
     if isinstance(spec, Policy):
@@ -60,13 +65,43 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 def unload_policies() -> None:
     """Close every model that was loaded by name or folder."""
     with _lock:
-        policies = list(_loaded.values())
+        policies = [*_loaded.values(), *_connected.values()]
         _loaded.clear()
+        _connected.clear()
     for policy in policies:
         policy.close()
 
 
+def served(spec: str, *, api_key: str | None = None) -> Policy:
+    """The policy of `"openai:NAME@URL"`; connected once, and shared like a loaded model.
+
+    Args:
+        spec: NAME as the server lists it; several URLs, joined by commas, are
+            servers of the same model.
+        api_key: What the server wants to see, if anything.
+
+    Raises:
+        ModelSpecError: `spec` is not of this form, or the server has another model.
+        ModelError: No server answers.
+        MissingExtraError: The extra `remote` is not installed.
+    """
+    name, _, urls = spec.removeprefix("openai:").partition("@http")
+    if not (name and urls):
+        raise ModelSpecError(f"policy={spec!r}: write openai:NAME@http://HOST:PORT/v1")
+    from langchain_qstar.models.remote.policy import RemotePolicy
+
+    key = (spec, api_key)
+    with _lock:
+        policy = _connected.get(key)
+        if policy is None or policy.closed:
+            policy = RemotePolicy.connect(name, f"http{urls}".split(","), api_key=api_key)
+            _connected[key] = policy
+    return policy
+
+
 def _named(spec: str, revision: str | None) -> Policy:
+    if spec.startswith("openai:"):
+        return served(spec)
     source, name = _source(spec)
     key = (source, revision)
     with _lock:
@@ -88,7 +123,7 @@ def _source(spec: str) -> tuple[str, str]:
         if not rest or rest.startswith("/") or rest.count("/") > 1:
             raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
         return rest, spec
-    if kind in {"gguf", "openai"} and rest:
+    if kind == "gguf" and rest:
         raise ModelSpecError(
             f"policy={spec!r}: {kind}: models are not supported yet; pass a LangChain chat model"
         )

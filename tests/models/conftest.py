@@ -36,6 +36,7 @@ class SayingBackend:
         self.reads: list[list[tuple[int, ...]]] = []
         self.steps: list[int] = []
         self.capacity = 10**6
+        self.crowded = False
         self.before_forward = lambda: None
 
     def prepare(self):

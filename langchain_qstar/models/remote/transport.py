@@ -18,7 +18,8 @@ try:
         RetryCallState,
         retry_if_exception,
         stop_after_attempt,
-        wait_exponential_jitter,
+        wait_exponential,
+        wait_random,
     )
 except ImportError as missing:
     raise MissingExtraError(missing.name or "httpx", "remote") from missing
@@ -101,9 +102,9 @@ class Transport:
         self.replicas = Replicas(urls)
         self._patience = patience
         self._room = {url: asyncio.Semaphore(patience.max_concurrency) for url in urls}
-        self._exponential = wait_exponential_jitter(
-            initial=patience.backoff, max=LONGEST_WAIT, jitter=patience.backoff
-        )
+        self._exponential = wait_exponential(
+            multiplier=patience.backoff, max=LONGEST_WAIT
+        ) + wait_random(0, patience.backoff)
         self._client = httpx.AsyncClient(
             headers=dict(headers or {}),
             timeout=httpx.Timeout(

@@ -175,9 +175,8 @@ def _truncate(mass: Floats, sampling: Sampling) -> None:
     """Set to zero, in place, what `sampling` cuts off a row; see `drawing.Truncation`."""
     order = np.argsort(-mass, kind="stable")
     probabilities = mass[order] / mass.sum()
-    dropped = (
-        (probabilities.cumsum() - probabilities >= sampling.top_p)
-        | (probabilities < sampling.min_p * probabilities[0])
+    dropped = (probabilities.cumsum() - probabilities >= sampling.top_p) | (
+        probabilities < sampling.min_p * probabilities[0]
     )
     if sampling.top_k > 0:
         dropped[sampling.top_k :] = True

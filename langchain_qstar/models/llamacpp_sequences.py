@@ -92,9 +92,7 @@ class Sequences:
             A stretch of a number that holds nothing there, and whether that is
             `own`, which then stays behind for it and is no branch any more.
         """
-        number = next(
-            (each for each, held in self._taken.items() if _fits(held, start, end)), own
-        )
+        number = next((each for each, held in self._taken.items() if _fits(held, start, end)), own)
         insort(self._taken.setdefault(number, []), (start, end))
         return Stretch(number, start, end, self._returned), number == own
 

@@ -110,9 +110,7 @@ class GGUFTokenizer:
         room = ctypes.create_string_buffer(_LONGEST_PIECE)
         pieces = []
         for token in range(len(self)):
-            size = library.llama_token_to_piece(
-                self._vocabulary, token, room, len(room), 0, False
-            )
+            size = library.llama_token_to_piece(self._vocabulary, token, room, len(room), 0, False)
             pieces.append(room.raw[: max(0, size)])
         return pieces
 

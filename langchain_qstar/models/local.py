@@ -65,9 +65,7 @@ class LocalPolicy:
         self._codec = codec
         self._limits = limits
         self._name = name
-        self._translator = Translator(
-            codec, limits.window, thinking=thinking, longer=limits.longer
-        )
+        self._translator = Translator(codec, limits.window, thinking=thinking, longer=limits.longer)
         self._backend = backend
         self._scheduler = Scheduler(
             backend,

@@ -65,7 +65,10 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 def unload_policies() -> None:
     """Close every model that was loaded by name or folder."""
     with _lock:
-        policies = [*_loaded.values(), *_connected.values()]
+        policies: list[TransformersPolicy | RemotePolicy] = [
+            *_loaded.values(),
+            *_connected.values(),
+        ]
         _loaded.clear()
         _connected.clear()
     for policy in policies:

@@ -165,9 +165,10 @@ class RemotePolicy:
             ModelError: Every sample failed, or the policy was closed.
         """
         try:
-            return _wait(self._submit(requests))
+            groups: list[list[Completion]] = _wait(self._submit(requests))
         except CancelledError:
             raise self._was_closed() from None
+        return groups
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`; cancelling the task closes the connections of its requests."""
@@ -232,9 +233,7 @@ class RemotePolicy:
             self._shortfalls["error"] = f"error: {self._failures} samples failed: {reasons[0]}"
         return groups
 
-    async def _group(
-        self, request: SampleRequest, reasons: list[ServerError]
-    ) -> list[Completion]:
+    async def _group(self, request: SampleRequest, reasons: list[ServerError]) -> list[Completion]:
         """The completions of one request, in the order of its seeds."""
         self._shortfalls |= unheeded(request, self._abilities)
         # Greedy samples are all the same, and some servers refuse to draw several.
@@ -272,9 +271,7 @@ class RemotePolicy:
     def _note(self, request: SampleRequest, reply: Reply, *, asked: int) -> None:
         if len(reply.choices) < asked:
             self._shortfalls["n"] = _FEWER
-            self._abilities = replace(
-                self._abilities, options=self._abilities.options - {"n"}
-            )
+            self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
         if ignores_stop(request, reply):
             self._shortfalls.setdefault("stop", _STOP_IGNORED)
         if reply.completion_tokens is None or reply.prompt_tokens is None:
@@ -320,7 +317,9 @@ def _window(url: str, name: str, data: Any) -> int | None:
         ModelSpecError: The list holds others only.
     """
     listed = data.get("data")
-    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    entries = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    )
     if not entries:
         return None
     for entry in entries:

@@ -110,9 +110,10 @@ def _logprobs(data: Any) -> tuple[tuple[str, ...] | None, tuple[float, ...]]:
         pairs = list(zip(tokens, values, strict=False))
     else:
         return None, ()
-    if not all(isinstance(t, str) and isinstance(v, (int, float)) for t, v in pairs):
+    known = [(t, float(v)) for t, v in pairs if isinstance(t, str) and isinstance(v, (int, float))]
+    if len(known) < len(pairs):
         return None, ()
-    return tuple(str(t) for t, _ in pairs), tuple(float(v) for _, v in pairs)
+    return tuple(token for token, _ in known), tuple(value for _, value in known)
 
 
 def chat_messages(messages: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,7 +35,9 @@ class Imitation:
         self.tells_stop = False
         self.tells_usage = True
         self.says = lambda seed: f"step {seed}\nmore"
-        self.before = lambda path, body: None
+        self.before: Callable[[str, dict[str, Any]], tuple[int, Any] | None] = lambda path, body: (
+            None
+        )
         self.asked: list[dict[str, Any]] = []
         self.most_at_once = self.at_once = 0
         self.lock = threading.Lock()
@@ -45,7 +48,9 @@ class Imitation:
         if sent is not None:
             return sent
         if path == MODELS:
-            return 200, {"data": [{"id": name, "max_model_len": self.window} for name in self.names]}
+            return 200, {
+                "data": [{"id": name, "max_model_len": self.window} for name in self.names]
+            }
         refused = self.refuses & body.keys()
         if refused:
             return 422, {"error": {"message": f"unexpected {sorted(refused)}"}}

@@ -129,7 +129,10 @@ def test_what_fails_for_a_moment_is_tried_again(serve, connect, ask):
         ((500, {"error": {"message": "out of memory"}}), "out of memory; look at the server's own"),
         ((200, "<html>hello</html>"), "no JSON object: '<html>hello</html>'; look at the server"),
         ((200, {"choices": []}), "answers oddly: the reply holds no choices"),
-        ((401, {"detail": "Invalid API key"}), r"\(status 401\): Invalid API key; pass its api_key"),
+        (
+            (401, {"detail": "Invalid API key"}),
+            r"\(status 401\): Invalid API key; pass its api_key",
+        ),
         ((404, {}), "check the URL and the name of the model"),
     ],
 )
@@ -147,7 +150,7 @@ async def test_when_every_sample_fails_the_model_has_failed(serve, connect, ask,
 def test_a_server_that_is_down_is_named(serve):
     server = serve()
     server.stop()
-    with pytest.raises(ModelError, match="cannot be reached.*; start the server there"):
+    with pytest.raises(ModelError, match=r"cannot be reached.*; start the server there"):
         RemotePolicy.connect("m", server.url, retries=1, backoff=0.0)
 
 
@@ -156,16 +159,14 @@ def test_a_server_that_is_slow_is_not_asked_twice(serve, connect, ask):
     asked = []
 
     def before(path, body):
-        if body.get("max_tokens") == 1:
-            return None
-        asked.append(path)
-        served.wait(20)
-        return None
+        if body.get("max_tokens") != 1:
+            asked.append(path)
+            served.wait(20)
 
     server = serve()
     policy = connect(server, timeout=0.2)
     server.imitation.before = before
-    with pytest.raises(ModelError, match="no answer within 0.2 s; give it a longer timeout"):
+    with pytest.raises(ModelError, match=r"no answer within 0\.2 s; give it a longer timeout"):
         policy.sample([ask()])
     served.set()
     assert len(asked) == 1

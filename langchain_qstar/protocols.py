@@ -148,6 +148,16 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class FallsShort(Protocol):
+    """A policy that says what it could not do as asked. Optional; `Usage` shows it."""
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What was done instead of what was asked, in a line each; none twice."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
+
+BLANK_LINES: Final = "\n\n\n"
+"""A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
 
 @dataclass(frozen=True, slots=True)

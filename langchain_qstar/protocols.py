@@ -65,7 +65,8 @@ class State:
 class SampleRequest:
     """Ask a policy to continue one state `len(seeds)` times.
 
-    `stop` strings end a completion and are kept as the end of its text.
+    `stop` strings end a completion and are kept as the end of its text; without
+    any, or with `BLANK_LINES` alone, a whole text is asked for and not a step.
     `prefill` is text put after the state's steps before sampling starts (an
     action's opening such as `Q:`); it is part of the returned text.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
-from langchain_qstar.actions import ActionForms, Thought, Trace
+from langchain_qstar.actions import ActionForms, Thought, Trace, forms_of
 from langchain_qstar.errors import PromptError
 from langchain_qstar.models.chat import ChatModelPolicy
 from langchain_qstar.models.scripted import ScriptedPolicy
@@ -246,7 +246,7 @@ def test_a_statement_has_its_answer_on_a_line_that_the_task_reads(task, text, an
 
 
 def test_a_step_without_an_answer_ends_nothing():
-    statement = GSM8K.forms.statement(thought("Step 1: I wonder what the answer is.\n"))
+    statement = forms_of(GSM8K).statement(thought("Step 1: I wonder what the answer is.\n"))
     assert not GSM8K.is_terminal(statement)
 
 
@@ -262,7 +262,7 @@ def requested(opening) -> SampleRequest:
     )
 
 
-@pytest.mark.parametrize("action", GSM8K.forms.actions)
+@pytest.mark.parametrize("action", forms_of(GSM8K).actions)
 def test_a_policy_that_continues_text_writes_after_the_opening(forms, action):
     opening = forms.opening(action, Trace(QUESTION, thoughts=(BOXES,)))
     policy = ScriptedPolicy(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         BestOfNChain,
         GreedyChain,
         QStarChain,
+        RStarChain,
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.rstar import create_rstar_graph
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
@@ -51,9 +53,10 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
     from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+    from langchain_qstar.scoring.rules import RuleScorer
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
     from langchain_qstar.scoring.value_model import ValueModelScorer
-    from langchain_qstar.settings import QStarSettings
+    from langchain_qstar.settings import QStarSettings, RStarSettings
     from langchain_qstar.solution import (
         Check,
         Solution,
@@ -71,7 +74,13 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
-    "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "chains": (
+        "BestOfNChain",
+        "GreedyChain",
+        "QStarChain",
+        "RStarChain",
+        "SelfConsistencyChain",
+    ),
     "errors": (
         "CheckError",
         "InputError",
@@ -100,6 +109,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "rstar": ("create_rstar_graph",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
@@ -107,9 +117,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "scoring.resolve": ("resolve_scorer",),
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
     "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
+    "scoring.rules": ("RuleScorer",),
     "scoring.self_evaluation": ("SelfEvaluationScorer",),
     "scoring.value_model": ("ValueModelScorer",),
-    "settings": ("QStarSettings",),
+    "settings": ("QStarSettings", "RStarSettings"),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
     "training.collection": ("collect_labels",),
@@ -143,10 +154,13 @@ __all__ = [
     "QStarError",
     "QStarSettings",
     "QuestionError",
+    "RStarChain",
+    "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
     "RolloutScorer",
+    "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",
@@ -170,6 +184,7 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_rstar_graph",
     "get_task",
     "resolve_policy",
     "resolve_scorer",

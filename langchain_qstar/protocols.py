@@ -158,7 +158,8 @@ class ScoreRequest:
 class Scores:
     """Scores of the steps of one `ScoreRequest`, in order, and what they cost.
 
-    `values` lie in [0, 1]. `generated_tokens`, `completions` and `read_tokens`
+    `values` lie in [0, 1]; those of rules (`scoring/rules.py`) may be any finite
+    number. `generated_tokens`, `completions` and `read_tokens`
     are what the scorer itself spent (a head on cached hidden states spends 0).
     """
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import AliasChoices, Field
 
+from langchain_qstar.errors import SettingsError
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
 from langchain_qstar.values import Aggregator
 
 BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
 """The settings of a Q* search that may also be given with a call."""
+
+DataSet = Literal["gsm8k", "math", "mbpp"]
+
+_AGGREGATORS: Final[dict[str, Aggregator]] = {"gsm8k": "min", "math": "constant", "mbpp": "last"}
 
 
 class QStarSettings(Settings):
@@ -62,6 +67,24 @@ class QStarSettings(Settings):
     (choices 7 and 8)."""
     max_pops: Count | None = 256
     """Most states popped, complete ones included; None is no limit."""
+
+    @classmethod
+    def profile(cls, data_set: DataSet, **changes: Any) -> Self:
+        """The paper's settings for a data set, with some values changed.
+
+        They differ in the aggregator. What else belongs to them is not a setting: for
+        GSM8K a process reward model as `utility`, for MATH none, for MBPP the rule
+        `python-tokens`.
+
+        Raises:
+            SettingsError: The paper has no such data set.
+
+        Source: algorithms.md 1.6.
+        """
+        if data_set not in _AGGREGATORS:
+            raise SettingsError(f"no profile {data_set!r}; known: {', '.join(_AGGREGATORS)}")
+        paper = {"num_samples": 6, "num_trajectories": 6, "lam": 1.0}
+        return cls(**{**paper, "aggregator": _AGGREGATORS[data_set], **changes})
 
     def samples_at(self, *, root: bool) -> int:
         """How many samples an expansion draws."""

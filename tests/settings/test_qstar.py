@@ -72,3 +72,18 @@ def test_settings_round_trip_through_json():
 
 def test_the_budgets_are_settings():
     assert set(BUDGETS) <= set(QStarSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "aggregator"), [("gsm8k", "min"), ("math", "constant"), ("mbpp", "last")]
+)
+def test_a_profile_is_the_papers_setting_for_a_data_set(data_set: str, aggregator: str):
+    settings = QStarSettings.profile(data_set)  # type: ignore[arg-type]
+    assert settings.aggregator == aggregator
+    assert (settings.num_samples, settings.num_trajectories, settings.lam) == (6, 6, 1.0)
+    assert QStarSettings.profile(data_set, num_samples=2).num_samples == 2  # type: ignore[arg-type]
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(SettingsError, match="gsm8k, math, mbpp"):
+        QStarSettings.profile("humaneval")  # type: ignore[arg-type]

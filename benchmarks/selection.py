@@ -27,19 +27,16 @@ anywhere the default of `RStarSettings` gains most on the mean.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import operator
-import platform
 import random
-import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from statistics import mean
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from langchain_qstar.evaluation.recording import print_figures, provenance, write_record
 from langchain_qstar.settings import RStarSettings
 from langchain_qstar.verification.candidates import Answer, Candidate, answers_of
 from langchain_qstar.verification.winning import Selection, agreed, scores, winner
@@ -191,22 +188,6 @@ def gains(figures: dict[str, float]) -> dict[str, float]:
     )
 
 
-def record(figures: dict[str, float], questions: int, seed: int) -> None:
-    """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    written: dict[str, Any] = {
-        "command": "python benchmarks/selection.py --full --record",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "questions": questions,
-        "seed": seed,
-        "figures": {name: round(value, 4) for name, value in figures.items()},
-    }
-    RESULTS.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     """Simulate, record if asked, and print."""
     parser = argparse.ArgumentParser(
@@ -223,9 +204,11 @@ def main() -> None:
     questions = 4000 if options.full else 400
     figures = study(questions, options.seed)
     if options.record:
-        record(figures, questions, options.seed)
-    for name, value in figures.items():
-        print(f"{name}: {value:.4g}")
+        rounded = {name: round(value, 4) for name, value in figures.items()}
+        facts = provenance(Path(__file__), ("langchain-qstar",))
+        sizes = {"questions": questions, "seed": options.seed}
+        write_record(RESULTS, {**facts, **sizes, "figures": rounded})
+    print_figures(figures)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,8 @@ def test_nano_verifies_its_own_candidates(selection: str):
         "num_rollouts": 2,
         "num_votes": 2,
         "num_last_votes": 4,
+        "num_steps": 1,
+        "num_subquestions": 1,
         "max_depth": 3,
         "abstain": selection == "shrunk_survival",
         "selection": selection,

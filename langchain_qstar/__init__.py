@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from langchain_qstar.agents import ChatQStar, QStarMiddleware, create_qstar_tool
     from langchain_qstar.chains import (
         BestOfNChain,
         GreedyChain,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.scripted_chat import ScriptedChatModel
     from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
     "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
     "errors": (
         "CheckError",
@@ -88,6 +91,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models.chat": ("ChatModelPolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.scripted_chat": ("ScriptedChatModel",),
     "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
@@ -124,6 +128,7 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 __all__ = [
     "BestOfNChain",
     "ChatModelPolicy",
+    "ChatQStar",
     "Check",
     "CheckError",
     "Completion",
@@ -143,6 +148,7 @@ __all__ = [
     "PromptError",
     "QStarChain",
     "QStarError",
+    "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
     "RStarSettings",
@@ -154,6 +160,7 @@ __all__ = [
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedChatModel",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
@@ -174,6 +181,7 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_qstar_tool",
     "get_task",
     "resolve_policy",
     "resolve_scorer",

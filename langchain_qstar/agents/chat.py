@@ -1,12 +1,18 @@
 """A chat model that answers by search, for any place that takes a chat model."""
 
+# ruff: noqa: A002  # `input` is LangChain's name
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
+from langchain_core.callbacks.manager import (
+    BaseRunManager,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
@@ -18,10 +24,18 @@ from pydantic import ConfigDict, Field, SkipValidation, ValidationError
 
 from langchain_qstar.agents.conversation import question_of
 from langchain_qstar.agents.replies import with_cost
+from langchain_qstar.agents.runs import (
+    astreamed,
+    config_below,
+    message_id,
+    named_run,
+    streamed,
+)
 from langchain_qstar.agents.solving import graph_writer
 from langchain_qstar.agents.wording import reply_of
 from langchain_qstar.chains import QStarChain, SolverChain
 from langchain_qstar.errors import QuestionError, SettingsError
+from langchain_qstar.models.steps import text_before
 from langchain_qstar.solution import Solution
 
 EVENT: Final = "search"
@@ -117,6 +131,21 @@ class ChatQStar(BaseChatModel):
             raise SettingsError(f"{type(self.model).__name__} does not bind tools as others do")
         return self.bind(**bound.kwargs)
 
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Tell of the search by custom events, then give the answer, a line a chunk."""
+        config, context = named_run(config)
+        yield from streamed(super().stream(input, config, **kwargs), context)
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """As `stream`, without blocking the event loop."""
+        config, context = named_run(config)
+        async for chunk in astreamed(super().astream(input, config, **kwargs), context):
+            yield chunk
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -142,24 +171,11 @@ class ChatQStar(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        config = _below(run_manager)
-        reply = None
-        if self.model is not None and kwargs.get("tools"):
-            reply = self.model.invoke(messages, _unseen(config), stop=stop, **kwargs)
-            if reply.tool_calls:
-                yield _last_chunk(reply)
-                return
-        write = graph_writer()
-        for item in self.chain.stream(self._asked(messages), config, **self._budget()):
-            if isinstance(item, Solution):
-                for chunk in self._said(item, reply, stop):
-                    if run_manager:
-                        run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
-                    yield chunk
-            else:
-                write(item)
-                if run_manager:
-                    dispatch_custom_event(EVENT, item, config=config)
+        for chunk in self._chunks(messages, stop, config_below(run_manager), kwargs):
+            if run_manager:
+                chunk.message.id = message_id(run_manager)
+                run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+            yield chunk
 
     async def _astream(
         self,
@@ -168,10 +184,50 @@ class ChatQStar(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        config = _below(run_manager)
+        async for chunk in self._achunks(messages, stop, config_below(run_manager), kwargs):
+            if run_manager:
+                chunk.message.id = message_id(run_manager)
+                await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+            yield chunk
+
+    def _should_stream(
+        self, *, async_api: bool, run_manager: BaseRunManager | None = None, **kwargs: Any
+    ) -> bool:
+        """`_generate` tells its run of every chunk; LangChain need not call `_stream` for it."""
+        return run_manager is None and super()._should_stream(async_api=async_api, **kwargs)
+
+    def _chunks(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        config: RunnableConfig | None,
+        options: dict[str, Any],
+    ) -> Iterator[ChatGenerationChunk]:
         reply = None
-        if self.model is not None and kwargs.get("tools"):
-            reply = await self.model.ainvoke(messages, _unseen(config), stop=stop, **kwargs)
+        if self.model is not None and options.get("tools"):
+            reply = self.model.invoke(messages, _unseen(config), stop=stop, **options)
+            if reply.tool_calls:
+                yield _last_chunk(reply)
+                return
+        write = graph_writer()
+        for item in self.chain.stream(self._asked(messages), config, **self._budget()):
+            if isinstance(item, Solution):
+                yield from self._said(item, reply, stop)
+            else:
+                write(item)
+                if config is not None:
+                    dispatch_custom_event(EVENT, item, config=config)
+
+    async def _achunks(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        config: RunnableConfig | None,
+        options: dict[str, Any],
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        reply = None
+        if self.model is not None and options.get("tools"):
+            reply = await self.model.ainvoke(messages, _unseen(config), stop=stop, **options)
             if reply.tool_calls:
                 yield _last_chunk(reply)
                 return
@@ -179,12 +235,10 @@ class ChatQStar(BaseChatModel):
         async for item in self.chain.astream(self._asked(messages), config, **self._budget()):
             if isinstance(item, Solution):
                 for chunk in self._said(item, reply, stop):
-                    if run_manager:
-                        await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
                     yield chunk
             else:
                 write(item)
-                if run_manager:
+                if config is not None:
                     await adispatch_custom_event(EVENT, item, config=config)
 
     def _budget(self) -> dict[str, Any]:
@@ -204,27 +258,17 @@ class ChatQStar(BaseChatModel):
         message = reply_of(solution)
         if reply is not None:
             message = with_cost(message, [reply], {})
-        text = _until(str(message.text), [*(self.stop or ()), *(stop or ())])
+        text = text_before(str(message.text), [*(self.stop or ()), *(stop or ())])
         for line in text.splitlines(keepends=True):
-            yield ChatGenerationChunk(message=AIMessageChunk(line))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=line))
         yield _last_chunk(message.model_copy(update={"content": ""}))
 
 
-def _below(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> Any:
-    """The config that makes what is called a part of this run."""
-    return {} if run_manager is None else RunnableConfig(callbacks=run_manager.get_child())
-
-
-def _unseen(config: RunnableConfig) -> RunnableConfig:
+def _unseen(config: RunnableConfig | None) -> RunnableConfig:
     """A graph's stream of messages leaves out what the search may replace."""
-    return {**config, "tags": [TAG_NOSTREAM]}
+    return {**(config or {}), "tags": [TAG_NOSTREAM]}
 
 
 def _last_chunk(message: AIMessage) -> ChatGenerationChunk:
     fields = message.model_dump(exclude={"type"})
     return ChatGenerationChunk(message=AIMessageChunk(**fields, chunk_position="last"))
-
-
-def _until(text: str, stop: Sequence[str]) -> str:
-    ends = [text.index(mark) for mark in stop if mark in text]
-    return text[: min(ends)] if ends else text

@@ -132,7 +132,6 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """One turn of a blocking agent."""
-
         quiet = self._quiet(request)
 
         def ask(count: int) -> list[ModelResponse[Any]]:
@@ -156,7 +155,6 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """One turn of an async agent."""
-
         quiet = self._quiet(request)
 
         async def ask(count: int) -> list[ModelResponse[Any]]:

@@ -5,6 +5,8 @@ streams word by word, counts tokens and, if wanted, gives log-probabilities. It
 reads no file and needs no extra. `models.scripted` has its like for policies.
 """
 
+# ruff: noqa: ARG002  # `run_manager` is LangChain's name, used or not
+
 from __future__ import annotations
 
 import re
@@ -18,9 +20,10 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr, SkipValidation
+
+from langchain_qstar.models.steps import text_before
 
 Turn = AIMessage | str | Sequence[AIMessage | str]
 """What is said at one point of a conversation: one reply, or several in turn."""
@@ -104,12 +107,12 @@ class ScriptedChatModel(BaseChatModel):
         reply = self._reply(messages, kwargs.get("tools", []), stop)
         words = _WORD.findall(str(reply.text))
         for word in words:
-            chunk = ChatGenerationChunk(message=AIMessageChunk(word))
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
             if run_manager:
                 run_manager.on_llm_new_token(word, chunk=chunk)
             yield chunk
         rest = reply.model_dump(exclude={"type", "content"})
-        yield ChatGenerationChunk(message=AIMessageChunk("", **rest, chunk_position="last"))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", **rest, chunk_position="last"))
 
     def _reply(
         self, messages: list[BaseMessage], tools: list[Any], stop: list[str] | None
@@ -122,7 +125,7 @@ class ScriptedChatModel(BaseChatModel):
         turn = self.turns(messages) if callable(self.turns) else self._turn(messages)
         if not isinstance(turn, (AIMessage, str)):
             turn = turn[asked % len(turn)]
-        given = turn if isinstance(turn, AIMessage) else AIMessage(_until(turn, stop))
+        given = turn if isinstance(turn, AIMessage) else AIMessage(text_before(turn, stop))
         words = _WORD.findall(str(given.text))
         read = sum(len(_WORD.findall(str(message.text))) for message in messages)
         return given.model_copy(
@@ -149,8 +152,3 @@ class ScriptedChatModel(BaseChatModel):
             content = [{"token": word, "logprob": self.logprob} for word in words]
             metadata["logprobs"] = {"content": content}
         return metadata
-
-
-def _until(text: str, stop: list[str] | None) -> str:
-    ends = [text.index(mark) for mark in stop or () if mark in text]
-    return text[: min(ends)] if ends else text

@@ -14,28 +14,27 @@ from langchain_qstar.solution import Solution
 def solved(chain: SolverChain, question: Any) -> Solution:
     """The solution of `question`; the search's events go to the graph around it.
 
-    LangGraph passes the events of a nested graph on only to a stream of sub-graphs.
+    LangGraph by itself passes the events of a nested graph on to a stream of
+    sub-graphs only.
 
     Args:
         chain: Whose result is a `Solution`.
         question: In any form that a chain takes.
     """
-    write = graph_writer()
+    write, last = graph_writer(), None
     for item in chain.stream(question):
-        if isinstance(item, Solution):
-            return item
-        write(item)
-    raise AssertionError("a stream ends with its solution")
+        last = item if isinstance(item, Solution) else write(item)
+    assert last is not None
+    return last
 
 
 async def asolved(chain: SolverChain, question: Any) -> Solution:
     """As `solved`, without blocking the event loop."""
-    write = graph_writer()
+    write, last = graph_writer(), None
     async for item in chain.astream(question):
-        if isinstance(item, Solution):
-            return item
-        write(item)
-    raise AssertionError("a stream ends with its solution")
+        last = item if isinstance(item, Solution) else write(item)
+    assert last is not None
+    return last
 
 
 def graph_writer() -> Callable[[Any], None]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, SkipValidation, ValidationError
 from langchain_qstar.agents.solving import asolved, solved
 from langchain_qstar.agents.wording import report_of
 from langchain_qstar.chains import QStarChain, SolverChain
-from langchain_qstar.errors import QStarError, QuestionError, SettingsError
+from langchain_qstar.errors import CheckError, ModelError, QStarError, QuestionError, SettingsError
 from langchain_qstar.solution import Solution
 
 DESCRIPTION: Final = (
@@ -19,6 +19,10 @@ DESCRIPTION: Final = (
     "self-contained question in plain words, with every number and fact it needs: nothing "
     "else of this conversation is known to it. Ask several questions at once by several calls."
 )
+
+
+_FOR_THE_AGENT: Final = (QuestionError, ModelError, CheckError)
+"""Errors that an agent can act on. Others are mistakes of whoever made the agent."""
 
 
 class SolveArguments(BaseModel):
@@ -39,13 +43,17 @@ class SolverTool(BaseTool):
         # No config is passed on: the tool's own, with its run as the parent, is ambient.
         try:
             return _told(solved(self.chain, question))
-        except QStarError as error:
+        except _FOR_THE_AGENT as error:
+            if not self.handle_tool_error:
+                raise
             raise ToolException(_advice(error)) from error
 
     async def _arun(self, question: str) -> tuple[str, Solution]:
         try:
             return _told(await asolved(self.chain, question))
-        except QStarError as error:
+        except _FOR_THE_AGENT as error:
+            if not self.handle_tool_error:
+                raise
             raise ToolException(_advice(error)) from error
 
 
@@ -60,7 +68,9 @@ def create_qstar_tool(
     """A tool that answers a question by search, for `create_agent` and its like.
 
     The content of its message is the answer, whether checks verified it, and the
-    steps in short; the artifact is the whole `Solution`. Calls of one turn run
+    steps in short; the artifact is the whole `Solution`. (Read back from a checkpoint by
+    a LangGraph that is strict about types it is the same as plain data;
+    `Solution.model_validate(message.artifact)` takes either.) Calls of one turn run
     together and share the batches of the policy's engine. Inside an agent with a
     checkpointer a search that was killed goes on where it was; its events are on
     the agent's stream, `stream_mode="custom"`.
@@ -70,9 +80,10 @@ def create_qstar_tool(
             `output`. None makes a `QStarChain` from `options`.
         name: What the agent calls it.
         description: When the agent should call it, and how.
-        raise_errors: By default an error of this package becomes the tool's message,
-            with status `error`, for the agent to act on: a question that is empty or
-            too long, a model that failed. True raises it, so that the agent ends.
+        raise_errors: By default what an agent can act on becomes the tool's message,
+            with status `error`: a question that is missing, empty or too long, a model
+            or a check that failed. True raises it, so that the agent ends. Any other
+            error is raised always.
         options: Arguments of `QStarChain`.
 
     Returns:

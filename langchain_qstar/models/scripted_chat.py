@@ -125,7 +125,7 @@ class ScriptedChatModel(BaseChatModel):
         turn = self.turns(messages) if callable(self.turns) else self._turn(messages)
         if not isinstance(turn, (AIMessage, str)):
             turn = turn[asked % len(turn)]
-        given = turn if isinstance(turn, AIMessage) else AIMessage(text_before(turn, stop))
+        given = turn if isinstance(turn, AIMessage) else AIMessage(text_before(turn, stop or ()))
         words = _WORD.findall(str(given.text))
         read = sum(len(_WORD.findall(str(message.text))) for message in messages)
         return given.model_copy(

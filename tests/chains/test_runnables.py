@@ -68,7 +68,10 @@ def fail(_: Any) -> Any:
 
 
 def inside(chain: SolverChain) -> Callable[[str], Any]:
-    return lambda question: chain.invoke(question)
+    def call(question: str) -> Any:
+        return chain.invoke(question)
+
+    return call
 
 
 def inside_with_config(chain: SolverChain) -> Callable[[str, RunnableConfig], Any]:
@@ -114,7 +117,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "pipe_batched": lambda chain: (RunnableLambda(lambda text: text) | chain).batch(["q"])[0],
     "parallel": lambda chain: RunnableParallel(a=chain, b=chain).invoke("q")["b"],
     "assign": lambda chain: RunnablePassthrough.assign(s=chain).invoke({"question": "q"})["s"],
-    "branch": lambda chain: RunnableBranch((lambda text: bool(text), chain), chain).invoke("q"),
+    "branch": lambda chain: RunnableBranch((bool, chain), chain).invoke("q"),
     "map": lambda chain: chain.map().invoke(["q"])[0],
     "bind": lambda chain: chain.bind(seed=1).invoke("q"),
     "with_config": lambda chain: chain.with_config(tags=["t"]).invoke("q"),
@@ -290,7 +293,7 @@ def test_in_a_pipe_the_root_run_is_the_pipes(chain):
     tracer = Recording()
     (chain | RunnableLambda(lambda solution: solution.answer)).invoke("q", {"callbacks": [tracer]})
     (root,) = tracer.runs
-    assert [run.name for run in root.child_runs][0] == type(chain).__name__
+    assert next(run.name for run in root.child_runs) == type(chain).__name__
 
 
 def test_with_config_gives_every_call_its_tags_and_callbacks(chain):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BestOfNChain,
         GreedyChain,
         QStarChain,
+        RStarChain,
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         ModelSpecError,
+        OffloadWarning,
         PromptError,
         QStarError,
         QuestionError,
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.scripted_chat import ScriptedChatModel
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.rstar import create_rstar_graph
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
@@ -75,7 +79,13 @@ if TYPE_CHECKING:
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
-    "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "chains": (
+        "BestOfNChain",
+        "GreedyChain",
+        "QStarChain",
+        "RStarChain",
+        "SelfConsistencyChain",
+    ),
     "errors": (
         "CheckError",
         "InputError",
@@ -83,12 +93,14 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
+        "OffloadWarning",
         "PromptError",
         "QStarError",
         "QuestionError",
         "SettingsError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.llamacpp": ("LlamaCppPolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.scripted_chat": ("ScriptedChatModel",),
@@ -105,6 +117,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "rstar": ("create_rstar_graph",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
@@ -137,11 +150,13 @@ __all__ = [
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LlamaCppPolicy",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OffloadWarning",
     "OutcomeRewardScorer",
     "Policy",
     "ProcessRewardScorer",
@@ -151,6 +166,7 @@ __all__ = [
     "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
+    "RStarChain",
     "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
@@ -182,6 +198,7 @@ __all__ = [
     "collect_labels",
     "create_qstar_graph",
     "create_qstar_tool",
+    "create_rstar_graph",
     "get_task",
     "resolve_policy",
     "resolve_scorer",

@@ -13,6 +13,8 @@ The tree of classes::
     ├── ModelError                a model failed while it was running (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
 
+and one warning, `OffloadWarning`: a GPU was asked for and cannot be used.
+
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
 """
@@ -66,6 +68,10 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class OffloadWarning(UserWarning):
+    """Layers were to go to a GPU, and everything is computed on the CPU instead."""
 
 
 class CheckError(QStarError, RuntimeError):

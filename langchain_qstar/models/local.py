@@ -65,7 +65,7 @@ class LocalPolicy:
         self._codec = codec
         self._limits = limits
         self._name = name
-        self._translator = Translator(codec, limits.window, thinking=thinking)
+        self._translator = Translator(codec, limits.window, thinking=thinking, longer=limits.longer)
         self._backend = backend
         self._scheduler = Scheduler(
             backend,
@@ -73,6 +73,7 @@ class LocalPolicy:
             max_rows=limits.max_rows,
             row_tokens=limits.row_tokens,
             cache_bytes=limits.cache_bytes,
+            shared_contexts=limits.shared_contexts,
         )
         self._engine = Engine(name, self._scheduler)
         self._close = weakref.finalize(self, self._engine.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,15 +13,17 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
+    from langchain_qstar.models.local import LocalPolicy
     from langchain_qstar.models.transformers import TransformersPolicy
 
 NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
 
 _KNOWN: Final = (
-    '"nano", "hf:ORG/NAME", a folder, a (model, tokenizer) pair, a LangChain chat model or a Policy'
+    '"nano", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", a (model, tokenizer) '
+    "pair, a LangChain chat model or a Policy"
 )
-_loaded: dict[tuple[str, str | None], TransformersPolicy] = {}
+_loaded: dict[tuple[str, str | None], LocalPolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -33,9 +36,10 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 
     Args:
         spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
-            Hugging Face hub; a folder in its format; a loaded
-            `(model, tokenizer)` pair; a LangChain chat model; or a `Policy`,
-            which is returned as it is.
+            Hugging Face hub; a folder in its format; `"gguf:FILE"` or
+            `"gguf:ORG/NAME:FILE"`, a model for llama.cpp on disk or on the
+            hub; a loaded `(model, tokenizer)` pair; a LangChain chat model; or
+            a `Policy`, which is returned as it is.
         revision: Branch, tag or commit of a hub model.
 
     Raises:
@@ -67,14 +71,35 @@ def unload_policies() -> None:
 
 
 def _named(spec: str, revision: str | None) -> Policy:
+    if spec.startswith("gguf:"):
+        return _shared(spec, revision, lambda: _gguf(spec, revision))
     source, name = _source(spec)
+    return _shared(
+        source,
+        revision,
+        lambda: _transformers().from_pretrained(source, revision=revision, name=name),
+    )
+
+
+def _shared(source: str, revision: str | None, load: Callable[[], LocalPolicy]) -> Policy:
+    """The policy that was loaded from there before, or is now."""
     key = (source, revision)
     with _lock:
         policy = _loaded.get(key)
         if policy is None or policy.closed:
-            policy = _transformers().from_pretrained(source, revision=revision, name=name)
-            _loaded[key] = policy
+            policy = _loaded[key] = load()
     return policy
+
+
+def _gguf(spec: str, revision: str | None) -> LocalPolicy:
+    from langchain_qstar.models.gguf_hub import gguf_file
+
+    file = gguf_file(spec.removeprefix("gguf:"), revision)
+    if find_spec("llama_cpp") is None:
+        raise MissingExtraError("llama-cpp-python", "llamacpp")
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+
+    return LlamaCppPolicy(file)
 
 
 def _source(spec: str) -> tuple[str, str]:
@@ -88,7 +113,7 @@ def _source(spec: str) -> tuple[str, str]:
         if not rest or rest.startswith("/") or rest.count("/") > 1:
             raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
         return rest, spec
-    if kind in {"gguf", "openai"} and rest:
+    if kind == "openai" and rest:
         raise ModelSpecError(
             f"policy={spec!r}: {kind}: models are not supported yet; pass a LangChain chat model"
         )

@@ -1,15 +1,14 @@
 """Every chain that is a machine is a Runnable in every way that LangChain calls one.
 
-The tests know the chain by its parameter only: another machine is one more entry of
-`DEEP`, a chain whose search for the answer `x1` takes more supersteps than LangChain's
-default recursion limit of 25.
+The tests know the chain by their parameter only: another machine is one more entry of
+`MACHINES`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -22,9 +21,10 @@ from langchain_core.runnables import (
     RunnablePassthrough,
 )
 from langchain_core.tracers import BaseTracer
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import START, StateGraph
 
-from langchain_qstar.chains import QStarChain, SolverChain
+from langchain_qstar.chains import QStarChain, RStarChain, SolverChain
 from langchain_qstar.errors import ModelError, QuestionError
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.protocols import Task
@@ -44,23 +44,48 @@ def deep(text: str) -> list[str]:
     return ["x1\n"] if level >= 14 else [f"{'l' * level}p\n", f"{'l' * level}q\n"]
 
 
-def deep_qstar(**options: Any) -> SolverChain:
-    policy = options.pop("policy", None) or ScriptedPolicy(deep)
+def short(text: str) -> list[str]:
+    """What nano's actions get: two steps to an answer, to be found by many rollouts."""
+    for opening in ("Q:", "Rephrase:"):
+        if text.rpartition("\n")[2].startswith(opening):
+            return [" How many?\n"]
+    if "=6" in text:
+        return ["" if "The answer is" in text else "The answer is 6.\n"]
+    return [" 2*3=6.\n"]
+
+
+def qstar(policy: Any = None, **options: Any) -> SolverChain:
+    policy = policy or ScriptedPolicy(deep)
     return QStarChain(policy, None, task=TASK, settings={"num_trajectories": 1}, **options)
 
 
-DEEP: dict[str, Callable[..., SolverChain]] = {"QStarChain": deep_qstar}
+def rstar(policy: Any = None, **options: Any) -> SolverChain:
+    settings = {"num_rollouts": 12, "num_votes": 2, "num_last_votes": 2, "verify": "never"}
+    return RStarChain(policy or ScriptedPolicy(short), task="nano", settings=settings, **options)
 
 
-@pytest.fixture(params=DEEP)
-def make(request: pytest.FixtureRequest) -> Callable[..., SolverChain]:
-    """Makes the chain."""
-    return DEEP[request.param]
+class Machine(NamedTuple):
+    """A machine that needs more supersteps than LangChain's default limit of 25."""
+
+    make: Callable[..., Any]
+    script: Callable[[str], list[str]]
+    answer: str
+
+
+MACHINES = {
+    "QStarChain": Machine(qstar, deep, "x1"),
+    "RStarChain": Machine(rstar, short, "6"),
+}
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> Machine:
+    return MACHINES[request.param]
 
 
 @pytest.fixture
-def chain(make: Callable[..., SolverChain]) -> SolverChain:
-    return make()
+def chain(machine: Machine) -> Any:
+    return machine.make()
 
 
 def fail(_: Any) -> Any:
@@ -156,10 +181,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.filterwarnings("ignore:This API is in beta")
 @pytest.mark.parametrize("form", CALLS)
-def test_no_call_form_runs_into_a_recursion_limit(chain, form):
-    solution = CALLS[form](chain)
-    assert solution.answer == "x1"
-    assert len(solution.steps) == 15
+def test_no_call_form_runs_into_a_recursion_limit(machine, form):
+    assert CALLS[form](machine.make()).answer == machine.answer
+
+
+def test_langchains_own_limit_would_be_too_small(chain):
+    with pytest.raises(GraphRecursionError):
+        chain.graph.invoke({"question": "q"}, {"recursion_limit": 25})
 
 
 # --- failing
@@ -168,8 +196,8 @@ def test_no_call_form_runs_into_a_recursion_limit(chain, form):
 class Failing(ScriptedPolicy):
     """Fails at its first `times` calls."""
 
-    def __init__(self, times: int) -> None:
-        super().__init__(deep)
+    def __init__(self, script: Any, times: int) -> None:
+        super().__init__(script)
         self.times = times
 
     def sample(self, requests: Any) -> Any:
@@ -179,26 +207,26 @@ class Failing(ScriptedPolicy):
         return super().sample(requests)
 
 
-def test_with_retry_tries_again(make):
-    retried = make(policy=Failing(1)).with_retry(
+def test_with_retry_tries_again(machine):
+    retried = machine.make(Failing(machine.script, 1)).with_retry(
         retry_if_exception_type=(ModelError,), wait_exponential_jitter=False
     )
-    assert retried.invoke("q").answer == "x1"
+    assert retried.invoke("q").answer == machine.answer
 
 
-def test_with_retry_does_not_ask_a_bad_question_again(make):
-    policy = ScriptedPolicy(deep)
-    retried = make(policy=policy).with_retry(retry_if_exception_type=(ModelError,))
+def test_with_retry_does_not_ask_a_bad_question_again(machine):
+    policy = ScriptedPolicy(machine.script)
+    retried = machine.make(policy).with_retry(retry_if_exception_type=(ModelError,))
     with pytest.raises(QuestionError):
         retried.invoke(" ")
     assert policy.calls == []
 
 
-async def test_with_fallbacks_falls_back(make, chain):
-    fallen = make(policy=Failing(10**6)).with_fallbacks([chain])
-    assert fallen.invoke("q").answer == "x1"
-    assert (await fallen.ainvoke("q")).answer == "x1"
-    assert fallen.batch(["q"])[0].answer == "x1"
+async def test_with_fallbacks_falls_back(machine, chain):
+    fallen = machine.make(Failing(machine.script, 10**6)).with_fallbacks([chain])
+    assert fallen.invoke("q").answer == machine.answer
+    assert (await fallen.ainvoke("q")).answer == machine.answer
+    assert fallen.batch(["q"])[0].answer == machine.answer
 
 
 # --- schemas
@@ -213,8 +241,8 @@ def test_the_input_schema_is_a_question(chain):
 @pytest.mark.parametrize(
     ("output", "kind"), [("solution", Solution), ("message", AIMessage), ("text", str)]
 )
-def test_the_output_schema_is_what_a_call_returns(make, output, kind):
-    made = make(output=output)
+def test_the_output_schema_is_what_a_call_returns(machine, output, kind):
+    made = machine.make(output=output)
     assert made.OutputType is kind
     assert isinstance(made.invoke("q"), kind)
     assert made.get_output_jsonschema()["title"]
@@ -312,7 +340,7 @@ def test_listeners_hear_the_start_and_the_end(chain):
     assert heard == [type(chain).__name__, None]
 
 
-def test_a_failed_call_is_one_failed_root_run(make):
+def test_a_failed_call_is_one_failed_root_run(machine):
     class Errors(BaseCallbackHandler):
         def __init__(self) -> None:
             self.errors: list[Any] = []
@@ -322,7 +350,7 @@ def test_a_failed_call_is_one_failed_root_run(make):
                 self.errors.append(error)
 
     errors = Errors()
-    chain = make(policy=Failing(10**6))
+    chain = machine.make(Failing(machine.script, 10**6))
     with pytest.raises(ModelError):
         chain.invoke("q", {"callbacks": [errors]})
     with pytest.raises(ModelError):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from copy import copy
+from typing import Any, ClassVar, Final, Literal, Self
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -72,6 +73,12 @@ class SolverChain(Runnable[Any, Any]):
         self.abstain = abstain
         self.output = output
         self.seed = checked_seed(seed)
+
+    def returning(self, output: Output) -> Self:
+        """The same chain, on the same models, with another kind of result."""
+        other = copy(self)
+        other.output = output
+        return other
 
     @property
     def samples(self) -> int:
@@ -239,10 +246,11 @@ class SolverChain(Runnable[Any, Any]):
             item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item
-        return item.text if self.output == "text" else _message(item)
+        return item.text if self.output == "text" else message_of(item)
 
 
-def _message(solution: Solution) -> AIMessage:
+def message_of(solution: Solution) -> AIMessage:
+    """The text of a solution as a message, with the rest but for the tree in its metadata."""
     usage = solution.usage
     facts = solution.model_dump(mode="json", exclude={"tree", "steps"})
     return AIMessage(

@@ -12,7 +12,7 @@ from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
-from langchain_qstar.state import QStarInput
+from langchain_qstar.state.channels import SearchInput
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
 
 ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
@@ -38,7 +38,7 @@ def make_root(
         cannot be asked and `SettingsError` for a budget that cannot be kept.
     """
 
-    def root(view: QStarInput, _: Writer) -> Update:
+    def root(view: SearchInput, _: Writer) -> Update:
         length = check_question(view["question"], policy, task)
         used = settings.replace(**check_budget(view.get("budget", {})))
         run = run_facts(view["question"], view.get("seed", 0), used, names)

@@ -17,7 +17,8 @@ from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, 
 from langchain_qstar.nodes.phase import Writer
 from langchain_qstar.nodes.work import new_work, unfinished
 from langchain_qstar.solution import Stopped
-from langchain_qstar.state import SelectedEvent, SelectView
+from langchain_qstar.state.events import SelectedEvent
+from langchain_qstar.state.qstar import SelectView
 from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children
 
 Next = Command[Literal["propose_step", "answer"]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_qstar.rendering import STOPPED, plain
 
 if TYPE_CHECKING:
-    from langchain_qstar.state import (
+    from langchain_qstar.state.events import (
         AnsweredEvent,
         ScoredEvent,
         ScoredNode,

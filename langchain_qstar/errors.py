@@ -8,9 +8,12 @@ The tree of classes::
     │   ├── SettingsError         unknown setting, value out of range, impossible budget
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── ThreadError           a thread holds what this call cannot go on with
+    │   ├── DecisionError         a decision about steps that were not asked about, or unreadable
     │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
     ├── ModelError                a model failed while it was running (exit code 1)
+    ├── CheckpointError           the store of the checkpoints failed (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
 
 Each message is one line that says what to do. Model *output* never raises: an
@@ -54,6 +57,14 @@ class LabelError(InputError, ValueError):
     """A file of questions or labels is damaged, or belongs to another model."""
 
 
+class ThreadError(InputError, ValueError):
+    """A thread holds another search, another graph or another version, or is spent."""
+
+
+class DecisionError(InputError, ValueError):
+    """A person's decision names an unknown step, or cannot be read."""
+
+
 class MissingExtraError(InputError, ImportError):
     """An optional dependency is needed and not installed."""
 
@@ -66,6 +77,10 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class CheckpointError(QStarError, RuntimeError):
+    """The store of the checkpoints failed or has gone; the cause is chained."""
 
 
 class CheckError(QStarError, RuntimeError):

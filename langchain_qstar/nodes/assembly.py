@@ -14,7 +14,16 @@ from langchain_qstar.solution import (
     Vote,
     verification,
 )
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, depth, path
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    StatRecord,
+    Stats,
+    depth,
+    is_closed,
+    path,
+)
 
 
 def solution_of(
@@ -107,5 +116,6 @@ def _node(record: NodeRecord, stats: Stats) -> TreeNode:
         visits=learnt.get("visits", 0),
         popped=learnt.get("popped"),
         checks=_checks(learnt),
-        closed=learnt.get("closed"),
+        closed=learnt.get("closed") if is_closed(learnt) else None,
+        replaces=record.get("replaces"),
     )

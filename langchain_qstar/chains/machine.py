@@ -10,7 +10,7 @@ on with whatever search the thread holds, from its end or from an earlier `check
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -83,11 +83,11 @@ class MachineChain(SolverChain):
 
     @abstractmethod
     def _intervention(
-        self, values: Mapping[str, Any], decision: Decision
+        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
     ) -> tuple[dict[str, Any], str]:
         """The update that a decision about any step of the tree makes to the state.
 
-        With it comes the node it is made in the name of, after which the graph selects.
+        Steps that were `asked` about and are not named are approved. With it comes the node it is made in the name of, after which the graph selects.
         """
 
     @property
@@ -226,14 +226,15 @@ class MachineChain(SolverChain):
         """Reply to what the search asks, or change the tree where it asks nothing."""
         from langgraph.types import Command
 
-        if asked := asked_steps(snapshot):
-            read_decision(ask.decision, asked)
-            return replace(run, start=Command(resume=ask.decision))
-        if isinstance(ask.decision, str) and ask.decision != "approve":
+        asked = asked_steps(snapshot)
+        if not asked and ask.decision == "forbid":
             raise DecisionError("the search asks nothing; name the steps: {'forbid': ['0.1']}")
-        steps = [each for each in snapshot.values["nodes"] if each != ROOT]
+        steps = asked or [each for each in snapshot.values["nodes"] if each != ROOT]
         decision = read_decision(ask.decision, steps)
-        update, node = self._intervention(snapshot.values, decision)
+        # LangGraph would answer an earlier question as it was answered then.
+        if asked and "checkpoint_id" not in run.config["configurable"]:
+            return replace(run, start=Command(resume=ask.decision))
+        update, node = self._intervention(snapshot.values, decision, asked)
         forked = yield Call(
             lambda: self._graph.update_state(snapshot.config, update, as_node=node),
             lambda: self._graph.aupdate_state(snapshot.config, update, as_node=node),

@@ -107,9 +107,9 @@ class QStarChain(MachineChain):
         )
 
     def _intervention(
-        self, values: Mapping[str, Any], decision: Decision
+        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
     ) -> tuple[dict[str, Any], str]:
-        update = intervene(values["nodes"], decision, (), self.policy, self.task)
+        update = intervene(values["nodes"], decision, asked, self.policy, self.task)
         return update | {"stopped": "", "answer": None}, "score_with_q"
 
     def _superstep_limit(self, settings: QStarSettings) -> int:

@@ -127,8 +127,10 @@ class PendingStep(Frozen):
 
 
 class Pending(Frozen):
-    """What a person is asked: before these steps are expanded, or before one becomes the
-    answer, or because a check failed them. `decisions.Decision` is the reply.
+    """What a person is asked. What may be replied is in `decisions.py`.
+
+    `about` says why: the steps are about to be expanded, the one is about to become the
+    answer, or a check failed them.
     """
 
     about: Interrupt

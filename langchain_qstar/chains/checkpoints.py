@@ -111,7 +111,7 @@ async def aforget(checkpointer: Any, thread_id: str) -> None:
     _needed(checkpointer)
     with storing(checkpointer), _vacuumed():
         await checkpointer.adelete_thread(thread_id)
-        connection = getattr(checkpointer, "conn", None)
+        connection: Any = getattr(checkpointer, "conn", None)
         if type(connection).__module__.startswith("aiosqlite"):
             async with checkpointer.lock:
                 for statement in VACUUM:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from langgraph.runtime import RunControl, get_runtime
+from langgraph.runtime import RunControl, Runtime, get_runtime
 
 
 class Closing(RunControl):
@@ -20,14 +20,14 @@ class Closing(RunControl):
     @property
     def drain_requested(self) -> bool:
         """Whether the run shall end at the next superstep."""
-        return super().drain_requested or (
-            self._outer is not None and self._outer.drain_requested
-        )
+        return super().drain_requested or (self._outer is not None and self._outer.drain_requested)
 
     @property
     def drain_reason(self) -> str | None:
         """Why, or None."""
-        return super().drain_reason or (self._outer and self._outer.drain_reason)
+        if self._outer is not None and self._outer.drain_requested:
+            return self._outer.drain_reason
+        return super().drain_reason
 
     @contextmanager
     def left_early(self) -> Iterator[None]:
@@ -42,7 +42,7 @@ class Closing(RunControl):
 def _around() -> RunControl | None:
     """The control of the graph that this code is a part of, if any."""
     try:
-        runtime = get_runtime()
+        runtime: Runtime[None] | None = get_runtime()
     except (RuntimeError, KeyError):
         return None
     return None if runtime is None else runtime.control

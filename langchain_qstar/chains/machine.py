@@ -87,7 +87,8 @@ class MachineChain(SolverChain):
     ) -> tuple[dict[str, Any], str]:
         """The update that a decision about any step of the tree makes to the state.
 
-        Steps that were `asked` about and are not named are approved. With it comes the node it is made in the name of, after which the graph selects.
+        Steps that were `asked` about and are not named are approved. With it comes the
+        node it is made in the name of, after which the graph selects.
         """
 
     @property

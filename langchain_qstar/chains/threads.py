@@ -110,9 +110,10 @@ def standing(snapshot: StateSnapshot, facts: Mapping[str, Any], thread: str) -> 
             f"thread {thread!r} holds an unfinished search of another machine or version; "
             "finish it there, name another thread, or remove it with forget"
         )
+    differing = ", ".join(_differing(stored, facts))
     raise ThreadError(
-        f"thread {thread!r} holds an unfinished search with {', '.join(_differing(stored, facts))}; "
-        "finish it so or with resume, name another thread, or remove it with forget"
+        f"thread {thread!r} holds an unfinished search with {differing}; finish it so or "
+        "with resume, name another thread, or remove it with forget"
     )
 
 

@@ -8,8 +8,7 @@ process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from langgraph.types import Command, interrupt
 
@@ -26,9 +25,15 @@ from langchain_qstar.tree import Nodes, Stats, trajectory
 Next = Command[Literal["select", "answer"]]
 
 
-def make_human_gate(
-    policy: Policy, task: Task, settings: QStarSettings
-) -> Callable[[GateView], Next]:
+class HumanGate(Protocol):
+    """The function of the node."""
+
+    def __call__(self, state: GateView) -> Next:
+        """Ask, if there is anything to ask."""
+        ...
+
+
+def make_human_gate(policy: Policy, task: Task, settings: QStarSettings) -> HumanGate:
     """The node that asks.
 
     Args:
@@ -42,9 +47,9 @@ def make_human_gate(
         follow.
     """
 
-    def human_gate(view: GateView) -> Next:
-        nodes, stats = view["nodes"], view["stats"]
-        about, asked = _question(view, task, settings)
+    def human_gate(state: GateView) -> Next:
+        nodes, stats = state["nodes"], state["stats"]
+        about, asked = _question(state, task, settings)
         update = {}
         if asked:
             pending = Pending(about=about, steps=tuple(_step(nodes, stats, each) for each in asked))

@@ -44,9 +44,10 @@ def intervene(
         stats |= _closed(nodes, each, {"closed": "forbidden by a person", "decision": "forbidden"})
     fresh: dict[str, NodeRecord] = {}
     for each, text in decision.edit.items():
-        node_id = _next_child(nodes | fresh, each)
-        fresh[node_id] = _written(nodes, node_id, text, policy, task)
-        fresh[node_id].update(replaces=each, order=len(nodes) + len(fresh) - 1)
+        node_id = _next_child({**nodes, **fresh}, each)
+        order = len(nodes) + len(fresh)
+        fresh[node_id] = _written(nodes, node_id, text, policy, task, order=order)
+        fresh[node_id]["replaces"] = each
         reason = f"a person wrote {node_id} in its place"
         stats |= _closed(nodes, each, {"closed": reason, "decision": "replaced"})
         stats[node_id] = {"decision": "approved"}
@@ -54,7 +55,7 @@ def intervene(
 
 
 def _closed(nodes: Nodes, node_id: str, mark: StatRecord) -> dict[str, StatRecord]:
-    return {each: mark for each in (node_id, *descendants(nodes, node_id))}
+    return dict.fromkeys((node_id, *descendants(nodes, node_id)), mark)
 
 
 def _next_child(nodes: Mapping[str, NodeRecord], sibling: str) -> str:
@@ -62,7 +63,9 @@ def _next_child(nodes: Mapping[str, NodeRecord], sibling: str) -> str:
     return child_id(parent, sum(1 for _ in children(nodes, parent)))
 
 
-def _written(nodes: Nodes, node_id: str, text: str, policy: Policy, task: Task) -> NodeRecord:
+def _written(
+    nodes: Nodes, node_id: str, text: str, policy: Policy, task: Task, *, order: int
+) -> NodeRecord:
     """The record of a step with a person's text, ended as the task ends steps."""
     if task.stop and not text.endswith(task.stop):
         text += task.stop[0]
@@ -71,7 +74,7 @@ def _written(nodes: Nodes, node_id: str, text: str, policy: Policy, task: Task) 
         Completion(text, token_ids=None, generated=policy.count_tokens(text)),
         node_id,
         nodes,
-        order=0,
+        order=order,
         action="propose_step",
         task=task,
         window=policy.window,
@@ -89,6 +92,4 @@ def undecided(stats: Stats) -> Iterator[str]:
 
 def unapproved(stats: Stats, ids: Iterable[str]) -> list[str]:
     """Those of `ids` that no person has approved; the question itself needs no approval."""
-    return [
-        each for each in ids if each != ROOT and stats[each].get("decision") != "approved"
-    ]
+    return [each for each in ids if each != ROOT and stats[each].get("decision") != "approved"]

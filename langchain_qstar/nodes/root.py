@@ -48,9 +48,9 @@ def make_root(
         used = settings.replace(**check_budget(view.get("budget", {})))
         run = run_facts(view["question"], view.get("seed", 0), used, names)
         record = _record(run, length)
-        record.update(thread_facts(view.get("nodes", {}), view.get("usage", {}), used))
+        thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
-            "nodes": Overwrite({ROOT: record}),
+            "nodes": Overwrite({ROOT: {**record, **thread}}),
             "stats": Overwrite({ROOT: {"f": 0.0}}),
             "usage": Overwrite({}),
             "collected": [],

@@ -37,12 +37,10 @@ def select(view: SelectView, write: Writer) -> Next:
     """
     nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
     gates: Sequence[Interrupt] = nodes[ROOT]["run"]["settings"].get("interrupt", ())
-    if "failed_check" in gates and any(undecided(stats)):
-        return Command(update=NOTHING_DERIVED, goto="human_gate")
     frontier, left = _frontier(view)
+    if _asks(stats, left, gates):
+        return Command(update={**NOTHING_DERIVED}, goto="human_gate")
     if left:
-        if "expand" in gates and unapproved(stats, left):
-            return Command(update=NOTHING_DERIVED, goto="human_gate")
         work = new_work(nodes, stats, left, frontier.known, int(usage.get("batches", 0)))
         # Rebuilt once it is done: of what comes back some may be open already.
         return Command(update={"frontier": None, "work": work}, goto="propose_step")
@@ -60,13 +58,19 @@ def select(view: SelectView, write: Writer) -> Next:
         write(_event(nodes, stats, pops, len(frontier.heap)))
     if pops.stopped:
         update["stopped"] = pops.stopped
-        if "answer" in gates:
-            return Command(update=update | NOTHING_DERIVED, goto="human_gate")
+    asks = "answer" in gates if pops.stopped else _asks(stats, pops.expand, gates)
+    if asks:
+        return Command(update={**update, **NOTHING_DERIVED}, goto="human_gate")
+    if pops.stopped:
         return Command(update=update, goto="answer")
-    if "expand" in gates and unapproved(stats, pops.expand):
-        return Command(update=update | NOTHING_DERIVED, goto="human_gate")
     work = new_work(nodes, stats, pops.expand, frontier.known, int(usage.get("batches", 0)))
     return Command(update=update | {"work": work.with_stats(pops.marks)}, goto="propose_step")
+
+
+def _asks(stats: Stats, expand: Sequence[str], gates: Sequence[Interrupt]) -> bool:
+    """Whether a person is asked before `expand` is expanded."""
+    failed = "failed_check" in gates and any(undecided(stats))
+    return failed or ("expand" in gates and bool(unapproved(stats, expand)))
 
 
 def _frontier(view: SelectView) -> tuple[Frontier, list[str]]:

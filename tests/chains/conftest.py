@@ -75,7 +75,7 @@ def grown() -> Callable[[Solution], Any]:
 
 
 @pytest.fixture
-def asked() -> Callable[[Any], list[str]]:
+def asked_of() -> Callable[[Any], list[str]]:
     """The states that a scripted policy was asked to continue, in order."""
     return lambda policy: [request.state.text for batch in policy.calls for request in batch]
 

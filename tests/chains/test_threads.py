@@ -23,12 +23,12 @@ def interrupted_by_a_kill(make: Any, mortal: Any, killed: Any, saver: Any, **set
 
 
 def test_the_thread_of_a_killed_call_is_finished_by_resume_without_the_question(
-    make, mortal, killed, saver, grown, asked
+    make, mortal, killed, saver, grown, asked_of
 ):
     policy = interrupted_by_a_kill(make, mortal, killed, saver)
     resumed = make(policy, saver).resume("t")
     assert grown(resumed) == grown(make().invoke("q"))
-    assert len(asked(policy)) - len(set(asked(policy))) == 1  # what was in flight
+    assert len(asked_of(policy)) - len(set(asked_of(policy))) == 1  # what was in flight
 
 
 def test_none_is_the_question_that_the_thread_holds(make, mortal, killed, saver, grown):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from copy import copy
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -152,8 +153,9 @@ class SolverChain(Runnable[Any, Any]):
             yield input
 
         items = self._atransform_stream_with_config(inputs(), self._astream, config, **overrides)  # type: ignore[arg-type]
-        async for item in items:
-            yield item
+        async with aclosing(items):  # type: ignore[type-var]  # a generator
+            async for item in items:
+                yield item
 
     def transform(
         self, input: Iterator[Any], config: RunnableConfig | None = None, **overrides: Any

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
+from langchain_qstar.solution import Interrupt
 from langchain_qstar.values import Aggregator
 
 BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
@@ -65,6 +66,10 @@ class QStarSettings(Settings):
     fallback: bool = True
     """Without any complete trajectory, complete the best popped state once, greedily
     (choices 7 and 8)."""
+    interrupt: tuple[Interrupt, ...] = ()
+    """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
+    call then returns a `Solution` with what is asked in `pending`, and
+    `QStarChain.resume` goes on."""
     max_pops: Count | None = 256
     """Most states popped, complete ones included; None is no limit."""
 

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     )
     from langchain_qstar.errors import (
         CheckError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
         ModelError,
         ModelSpecError,
+        OffloadWarning,
         PromptError,
         QStarError,
         QuestionError,
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.transformers import TransformersPolicy
@@ -83,17 +88,22 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "errors": (
         "CheckError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
+        "OffloadWarning",
         "PromptError",
         "QStarError",
         "QuestionError",
         "SettingsError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.llamacpp": ("LlamaCppPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.transformers": ("TransformersPolicy",),
@@ -132,20 +142,25 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
     "Check",
     "CheckError",
     "Completion",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LlamaCppPolicy",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OffloadWarning",
     "OutcomeRewardScorer",
     "Policy",
     "ProcessRewardScorer",

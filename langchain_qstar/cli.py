@@ -1,4 +1,4 @@
-"""The command line: `qstar solve`, `qstar label` and `qstar train`.
+"""The command line: `qstar solve`, `qstar label`, `qstar train` and `qstar convert`.
 
 Standard output carries the result and nothing else; progress and errors go to
 standard error. Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input
@@ -117,6 +117,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_solve_arguments(solve)
     solve.set_defaults(run=_solve)
     add_commands(commands)
+    convert = commands.add_parser(
+        "convert",
+        help="write a model as a GGUF file, for llama.cpp",
+        description="Write the bundled model, or a Llama of its kind, as a GGUF file. "
+        "Use it by: qstar solve ... --policy gguf:FILE",
+    )
+    convert.add_argument("folder", help="nano, or a folder with a model")
+    convert.add_argument("file", help="the GGUF file to write")
+    convert.add_argument("--weights", default="f32", help="f32 (default), f16 or q8_0")
+    convert.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    convert.set_defaults(run=_convert)
     return parser
 
 
@@ -139,7 +150,9 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("question", help="the question, or - to read it from standard input")
     solve.add_argument("--method", choices=list(METHODS), default="qstar", help="default: qstar")
     solve.add_argument(
-        "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
+        "--policy",
+        default="nano",
+        help="nano (default), hf:ORG/NAME, a folder with a model, gguf:FILE, or gguf:ORG/NAME:FILE",
     )
     solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
     solve.add_argument(
@@ -215,6 +228,17 @@ def _solve(args: argparse.Namespace) -> int:
         solution = _followed(chain, question, args.seed)
     show(solution)
     return _exit_code(solution, abstained=args.abstain)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.resolve import NANO_FOLDER
+
+    file = export_gguf(
+        NANO_FOLDER if args.folder == "nano" else args.folder, args.file, weights=args.weights
+    )
+    sys.stdout.write(f"{file}\n")
+    return ANSWERED
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

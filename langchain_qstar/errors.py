@@ -8,10 +8,13 @@ The tree of classes::
     │   ├── SettingsError         unknown setting, value out of range, impossible budget
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── GrammarError          a grammar or JSON schema that cannot be enforced
     │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
     ├── ModelError                a model failed while it was running (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
+
+and one warning, `OffloadWarning`: a GPU was asked for and cannot be used.
 
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
@@ -50,6 +53,10 @@ class PromptError(InputError, ValueError):
     """A prompt file is missing, or a hole in it is unknown or unfilled."""
 
 
+class GrammarError(InputError, ValueError):
+    """A grammar, JSON schema or tool does not say what a model may write."""
+
+
 class LabelError(InputError, ValueError):
     """A file of questions or labels is damaged, or belongs to another model."""
 
@@ -66,6 +73,10 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class OffloadWarning(UserWarning):
+    """Layers were to go to a GPU, and everything is computed on the CPU instead."""
 
 
 class CheckError(QStarError, RuntimeError):

@@ -71,6 +71,11 @@ class SampleRequest:
     relative to the most probable one. `repetition_penalty` > 0 makes tokens
     that were read or drawn already less probable. A policy may not know the
     last two; local models do.
+
+    `grammar` is what the text after the prefill must follow, and local models
+    draw nothing else: a JSON schema (text that begins with `{`), GBNF (text with
+    `::=`) or Lark, as llguidance reads it. A text that `max_tokens` or a stop
+    string cuts is only the beginning of one that follows it.
     """
 
     state: State
@@ -83,6 +88,7 @@ class SampleRequest:
     prefill: str = ""
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,16 @@ class Policy(Protocol):
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`, without blocking the event loop; cancellable."""
+        ...
+
+
+@runtime_checkable
+class FallsShort(Protocol):
+    """A policy that says what it could not do as asked. Optional; `Usage` shows it."""
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What was done instead of what was asked, in a line each; none twice."""
         ...
 
 

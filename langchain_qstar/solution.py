@@ -6,7 +6,7 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -110,7 +110,8 @@ class Usage(Frozen):
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
-    `calls` are batched model calls.
+    `calls` are batched model calls. `shortfalls` says in a line each what the
+    policy could not do as it was asked, and what was done instead.
     """
 
     calls: int = 0
@@ -118,6 +119,18 @@ class Usage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, counts: Mapping[str, float]) -> Usage:
+        """The usage of these counts; a count that is not there is 0."""
+        return cls(
+            calls=int(counts.get("calls", 0)),
+            completions=int(counts.get("completions", 0)),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
+            completion_tokens=int(counts.get("completion_tokens", 0)),
+            reused_tokens=int(counts.get("reused_tokens", 0)),
+        )
 
 
 class Solution(Frozen):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from langchain_qstar.chains.asking import Ask, QuestionInput, checked_seed, joined, read
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.protocols import Policy, StepCheck, Task
+from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
 
 Output = Literal["solution", "message", "text"]
@@ -234,6 +234,9 @@ class SolverChain(Runnable[Any, Any]):
         return Ask(question, self.seed if seed is None else checked_seed(seed), budget)
 
     def _shaped(self, item: Any) -> Any:
+        if isinstance(item, Solution) and isinstance(self.policy, FallsShort):
+            usage = item.usage.model_copy(update={"shortfalls": self.policy.shortfalls})
+            item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item
         return item.text if self.output == "text" else _message(item)

@@ -73,7 +73,7 @@ def solution_of(
         ),
         votes=votes,
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
-        usage=Usage(**{name: int(usage.get(name, 0)) for name in Usage.model_fields}),
+        usage=Usage.counted(usage),
         stopped=stopped,
         seconds=usage.get("seconds", 0.0),
         settings=run["settings"],

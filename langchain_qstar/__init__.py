@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         ModelSpecError,
+        OffloadWarning,
         PromptError,
         QStarError,
         QuestionError,
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.transformers import TransformersPolicy
@@ -80,12 +82,14 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
+        "OffloadWarning",
         "PromptError",
         "QStarError",
         "QuestionError",
         "SettingsError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.llamacpp": ("LlamaCppPolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.transformers": ("TransformersPolicy",),
@@ -132,11 +136,13 @@ __all__ = [
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LlamaCppPolicy",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OffloadWarning",
     "OutcomeRewardScorer",
     "Policy",
     "ProcessRewardScorer",

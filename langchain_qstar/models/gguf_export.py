@@ -52,6 +52,9 @@ _LAYER_NAMES: Final = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_NO_MERGE: Final = "! !"
+"""llama.cpp wants at least one; as "!!" is no token where nothing merges, it splits it again."""
+
 _ELSEWHERE: Final = "use convert_hf_to_gguf.py of llama.cpp"
 
 
@@ -133,13 +136,14 @@ def _check(source: _Folder) -> None:
     """Refuse what would convert and then speak nonsense."""
     config, tokenizer = source.config, source.tokenizer
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    before = tokenizer.get("pre_tokenizer") or {}
+    model, before = (tokenizer.get(part) or {} for part in ("model", "pre_tokenizer"))
     unfit = {
         "its architecture": config.get("architectures") != ["LlamaForCausalLM"],
         "its scaled positions": rope.get("rope_type", "default") != "default",
         "its biases": bool(config.get("attention_bias") or config.get("mlp_bias")),
-        "its tokenizer": (tokenizer.get("model") or {}).get("type") != "BPE"
-        or (before.get("type"), before.get("add_prefix_space")) != ("ByteLevel", False),
+        "its tokenizer": model.get("type") != "BPE"
+        or (before.get("type"), before.get("add_prefix_space")) != ("ByteLevel", False)
+        or not (before.get("use_regex", True) or not model.get("merges")),
     }
     for part, known in unfit.items():
         if known:
@@ -183,17 +187,26 @@ def _add_tokenizer(writer: gguf.GGUFWriter, source: _Folder) -> None:
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(words)
     writer.add_token_types(kinds)
-    writer.add_token_merges(merges)
+    writer.add_token_merges(merges or [_NO_MERGE])
     writer.add_add_bos_token(value=False)
-    end = source.config.get("eos_token_id")
-    if end is None and source.end in words:
-        end = words.index(source.end)
-    if end is not None:
-        writer.add_eos_token_id(end[0] if isinstance(end, list) else end)
+    writer.add_eos_token_id(_end_token(source))
     if source.config.get("pad_token_id") is not None:
         writer.add_pad_token_id(source.config["pad_token_id"])
     if source.template:
         writer.add_chat_template(source.template)
+
+
+def _end_token(source: _Folder) -> int:
+    """The token that ends a text; without one llama.cpp would take token 11."""
+    end = source.config.get("eos_token_id")
+    if isinstance(end, list) and end:
+        end = end[0]
+    for added in source.tokenizer.get("added_tokens", ()):
+        if end is None and added["content"] == source.end:
+            end = added["id"]
+    if not isinstance(end, int):
+        raise ModelSpecError(f"{source.path} names no end token; give config.json an eos_token_id")
+    return end
 
 
 def _tensors(source: _Folder) -> Iterator[tuple[str, Array]]:

@@ -90,7 +90,7 @@ class HostDraws:
         low = [each.seed & (2**64 - 1) for each in samplings]
         self._seeds = np.array(low, dtype=np.uint64)
         self._temperature = np.array([each.temperature for each in samplings], dtype=np.float32)
-        self._reach = REACH * np.maximum(self._temperature, np.float32(1.0))
+        self._reach: Floats = np.float32(REACH) * np.maximum(self._temperature, np.float32(1.0))
         self._truncated = [
             number
             for number, each in enumerate(samplings)

@@ -70,8 +70,9 @@ class LlamaCppPolicy(LocalPolicy):
             n_gpu_layers: Layers to compute on a GPU, -1 for all. Default: all,
                 where this build of llama-cpp-python can and there is a GPU.
                 Where it cannot, asking for some is an `OffloadWarning`.
-            flash_attention: None lets llama.cpp decide.
-            type_k: How keys are kept: `f32`, `f16`, `bf16`, `q8_0`, `q5_1`,
+            flash_attention: Faster. Default: off where keys and values are `f32`,
+                which it would round to 16 bits; else llama.cpp decides.
+            type_k: How keys are kept: `f32`, `f16`, `q8_0`, `q5_1`,
                 `q5_0`, `q4_1` or `q4_0`. Default: `f32` for weights in float32,
                 else `f16`.
             type_v: The same for values; less than 16 bits needs flash attention.
@@ -105,6 +106,8 @@ class LlamaCppPolicy(LocalPolicy):
             )
         default = "f32" if model.exact else "f16"
         type_k, type_v = type_k or default, type_v or default
+        if flash_attention is None and type_k == type_v == "f32":
+            flash_attention = False
         each = cell_bytes(model, type_k, type_v)
         context = Context(
             model,

@@ -56,7 +56,7 @@ class Cells:
         tokens: Sequence[int],
         positions: Sequence[int],
         branches: Sequence[int],
-        wanted: Sequence[bool] | bool,
+        wanted: Sequence[bool],
     ) -> None:
         """Read tokens into branches; see `Context.decode`."""
         self._tidy()

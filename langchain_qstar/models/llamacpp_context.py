@@ -20,19 +20,17 @@ from langchain_qstar.models.backend import Floats
 from langchain_qstar.models.llamacpp_loading import GGUFModel, complaints_of, library
 from langchain_qstar.models.llamacpp_sequences import MOST
 
-CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
-"""How keys and values can be stored."""
-
-_BYTES: Final = {
+CACHE_TYPES: Final = {
     "f32": 4.0,
     "f16": 2.0,
-    "bf16": 2.0,
     "q8_0": 34 / 32,
     "q5_1": 24 / 32,
     "q5_0": 22 / 32,
     "q4_1": 20 / 32,
     "q4_0": 18 / 32,
 }
+"""How keys and values can be stored, and how many bytes a number takes."""
+
 _NO_ROOM: Final = (1, -2)
 """What `llama_decode` returns when the cache is full, or memory for computing is short."""
 
@@ -63,17 +61,19 @@ class Settings:
     value_type: str = "f16"
     adapters: tuple[tuple[Path, float], ...] = ()
 
-    def __post_init__(self) -> None:
-        for kind in (self.key_type, self.value_type):
-            if kind not in CACHE_TYPES:
-                raise SettingsError(
-                    f"{kind!r} is no type of keys and values; choose of {', '.join(CACHE_TYPES)}"
-                )
-
 
 def cell_bytes(model: GGUFModel, key_type: str, value_type: str) -> float:
-    """Memory of the keys and values of one token."""
-    return model.cell_values * (_BYTES[key_type] + _BYTES[value_type]) / 2
+    """Memory of the keys and values of one token.
+
+    Raises:
+        SettingsError: They cannot be stored so.
+    """
+    for kind in (key_type, value_type):
+        if kind not in CACHE_TYPES:
+            raise SettingsError(
+                f"{kind!r} is no type of keys and values; choose of {', '.join(CACHE_TYPES)}"
+            )
+    return model.cell_values * (CACHE_TYPES[key_type] + CACHE_TYPES[value_type]) / 2
 
 
 class Context:
@@ -136,7 +136,7 @@ class Context:
         tokens: Sequence[int],
         positions: Sequence[int],
         numbers: Sequence[int],
-        wanted: Sequence[bool] | bool,
+        wanted: Sequence[bool],
     ) -> None:
         """Read tokens, at most `batch` of them, each into a sequence at a position.
 
@@ -151,7 +151,9 @@ class Context:
             MemoryError: No room; nothing was read.
             ModelError: llama.cpp failed.
         """
-        self._batch.fill(tokens, positions, numbers, True if self._embeds else wanted)
+        if self._embeds:
+            wanted = [True] * len(tokens)
+        self._batch.fill(tokens, positions, numbers, wanted)
         code = library.llama_decode(self._pointer, self._batch.structure)
         if code in _NO_ROOM:
             raise MemoryError(f"no room for {len(tokens)} tokens among {self.cells} cells")
@@ -195,10 +197,6 @@ class Context:
         """Unmark cells of a sequence; those that belong to no other are free."""
         library.llama_memory_seq_rm(self._memory, number, start, end)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        library.llama_memory_clear(self._memory, False)
-
 
 class _Batch:
     """The arrays of a `llama_batch` with one sequence a token, written by numpy."""
@@ -230,7 +228,7 @@ class _Batch:
         tokens: Sequence[int],
         positions: Sequence[int],
         numbers: Sequence[int],
-        wanted: Sequence[bool] | bool,
+        wanted: Sequence[bool],
     ) -> None:
         count = len(tokens)
         self._tokens[:count] = tokens

@@ -185,7 +185,7 @@ class LlamaCppBackend:
         """See `Backend`."""
         positions = [branch.length for branch in self._branches]
         numbers = [branch.number for branch in self._branches if branch.number is not None]
-        self._cells.decode(tokens, positions, numbers, wanted=True)
+        self._cells.decode(tokens, positions, numbers, [True] * len(tokens))
         for branch in self._branches:
             branch.length += 1
         self._logits = self._context.logits()

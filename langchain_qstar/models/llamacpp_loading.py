@@ -34,7 +34,7 @@ OFFLOAD_BUILD: Final = (
 
 _MAGIC: Final = b"GGUF"
 _ALL_LAYERS: Final = -1
-_COMPLAINTS: Final = (2, 3)
+_COMPLAINTS: Final = (3, 4)
 """Levels of warnings and errors in llama.cpp's log."""
 
 _log: Final = logging.getLogger("llama-cpp-python")
@@ -108,7 +108,7 @@ class GGUFModel:
     @property
     def exact(self) -> bool:
         """Whether the weights are stored in float32."""
-        return int(library.llama_model_ftype(self.pointer)) == library.LLAMA_FTYPE_ALL_F32
+        return int(library.llama_model_ftype(self.pointer)) == int(library.LLAMA_FTYPE_ALL_F32)
 
     @property
     def cell_values(self) -> int:

@@ -111,9 +111,9 @@ class Sequences:
         while self._returned:
             cells = self._returned.popleft()
             returned.append(cells)
-            number, *positions = cells
+            number, start, end = cells
             held = self._taken[number]
-            held.remove(tuple(positions))
+            held.remove((start, end))
             if not held:
                 del self._taken[number]
                 self._free.append(number)

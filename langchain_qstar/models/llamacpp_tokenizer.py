@@ -14,6 +14,10 @@ from typing import Any, Final
 from langchain_qstar.models.llamacpp_loading import GGUFModel, library
 
 _LONGEST_PIECE: Final = 512
+_PARSE_CONTROL: Final = True
+"""A chat template writes control tokens as text."""
+
+_SHOW_CONTROL: Final = False
 _CONTINUE: Final = "CONTINUE-HERE "
 """Stands at the end of a message to be continued, until the chat is rendered."""
 
@@ -48,7 +52,7 @@ class GGUFTokenizer:
         room = len(data) + 8  # a token has at least a byte
         ids = (library.llama_token * room)()
         count = library.llama_tokenize(
-            self._vocabulary, data, len(data), ids, room, add_special_tokens, True
+            self._vocabulary, data, len(data), ids, room, add_special_tokens, _PARSE_CONTROL
         )
         return list(ids[: max(0, count)])
 
@@ -110,7 +114,9 @@ class GGUFTokenizer:
         room = ctypes.create_string_buffer(_LONGEST_PIECE)
         pieces = []
         for token in range(len(self)):
-            size = library.llama_token_to_piece(self._vocabulary, token, room, len(room), 0, False)
+            size = library.llama_token_to_piece(
+                self._vocabulary, token, room, len(room), 0, _SHOW_CONTROL
+            )
             pieces.append(room.raw[: max(0, size)])
         return pieces
 

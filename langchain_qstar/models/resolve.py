@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
+    from langchain_qstar.models.local import LocalPolicy
     from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.transformers import TransformersPolicy
 
@@ -19,11 +21,10 @@ NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
 
 _KNOWN: Final = (
-    '"nano", "hf:ORG/NAME", "openai:NAME@URL", a folder, a (model, tokenizer) pair, '
-    "a LangChain chat model or a Policy"
+    '"nano", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", "openai:NAME@URL", '
+    "a (model, tokenizer) pair, a LangChain chat model or a Policy"
 )
-_loaded: dict[tuple[str, str | None], TransformersPolicy] = {}
-_connected: dict[tuple[str, str | None], RemotePolicy] = {}
+_loaded: dict[tuple[str, str | None], LocalPolicy | RemotePolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -36,10 +37,12 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 
     Args:
         spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
-            Hugging Face hub; a folder in its format; `"openai:NAME@URL"`, a
-            model behind an OpenAI-compatible server, or `URL,URL` behind
-            several; a loaded `(model, tokenizer)` pair; a LangChain chat model;
-            or a `Policy`, which is returned as it is.
+            Hugging Face hub; a folder in its format; `"gguf:FILE"` or
+            `"gguf:ORG/NAME:FILE"`, a model for llama.cpp on disk or on the
+            hub; `"openai:NAME@URL"`, a model behind an OpenAI-compatible
+            server, or `URL,URL` behind several; a loaded `(model, tokenizer)`
+            pair; a LangChain chat model; or a `Policy`, which is returned as
+            it is.
         revision: Branch, tag or commit of a hub model.
 
     Raises:
@@ -65,12 +68,8 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 def unload_policies() -> None:
     """Close every model that was loaded by name or folder."""
     with _lock:
-        policies: list[TransformersPolicy | RemotePolicy] = [
-            *_loaded.values(),
-            *_connected.values(),
-        ]
+        policies = list(_loaded.values())
         _loaded.clear()
-        _connected.clear()
     for policy in policies:
         policy.close()
 
@@ -93,26 +92,44 @@ def served(spec: str, *, api_key: str | None = None) -> Policy:
         raise ModelSpecError(f"policy={spec!r}: write openai:NAME@http://HOST:PORT/v1")
     from langchain_qstar.models.remote.policy import RemotePolicy
 
-    key = (spec, api_key)
-    with _lock:
-        policy = _connected.get(key)
-        if policy is None or policy.closed:
-            policy = RemotePolicy.connect(name, f"http{urls}".split(","), api_key=api_key)
-            _connected[key] = policy
-    return policy
+    where = f"http{urls}".split(",")
+    return _shared(spec, api_key, lambda: RemotePolicy.connect(name, where, api_key=api_key))
 
 
 def _named(spec: str, revision: str | None) -> Policy:
+    if spec.startswith("gguf:"):
+        return _shared(spec, revision, lambda: _gguf(spec, revision))
     if spec.startswith("openai:"):
         return served(spec)
     source, name = _source(spec)
-    key = (source, revision)
+    return _shared(
+        source,
+        revision,
+        lambda: _transformers().from_pretrained(source, revision=revision, name=name),
+    )
+
+
+def _shared(
+    source: str, variant: str | None, load: Callable[[], LocalPolicy | RemotePolicy]
+) -> Policy:
+    """The policy that was loaded from there before, or is now."""
+    key = (source, variant)
     with _lock:
         policy = _loaded.get(key)
         if policy is None or policy.closed:
-            policy = _transformers().from_pretrained(source, revision=revision, name=name)
-            _loaded[key] = policy
+            policy = _loaded[key] = load()
     return policy
+
+
+def _gguf(spec: str, revision: str | None) -> LocalPolicy:
+    from langchain_qstar.models.gguf_hub import gguf_file
+
+    file = gguf_file(spec.removeprefix("gguf:"), revision)
+    if find_spec("llama_cpp") is None:
+        raise MissingExtraError("llama-cpp-python", "llamacpp")
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+
+    return LlamaCppPolicy(file)
 
 
 def _source(spec: str) -> tuple[str, str]:
@@ -126,10 +143,6 @@ def _source(spec: str) -> tuple[str, str]:
         if not rest or rest.startswith("/") or rest.count("/") > 1:
             raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
         return rest, spec
-    if kind == "gguf" and rest:
-        raise ModelSpecError(
-            f"policy={spec!r}: {kind}: models are not supported yet; pass a LangChain chat model"
-        )
     folder = Path(spec).expanduser()
     if not folder.is_dir():
         raise ModelSpecError(f"policy={spec!r}: no such folder or name; give {_KNOWN}")

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
         BestOfNChain,
         GreedyChain,
         QStarChain,
+        RStarChain,
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
         CheckError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.rstar import create_rstar_graph
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
@@ -74,9 +79,16 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
-    "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "chains": (
+        "BestOfNChain",
+        "GreedyChain",
+        "QStarChain",
+        "RStarChain",
+        "SelfConsistencyChain",
+    ),
     "errors": (
         "CheckError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -90,6 +102,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp": ("LlamaCppPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.transformers": ("TransformersPolicy",),
@@ -105,6 +119,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "rstar": ("create_rstar_graph",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
@@ -127,16 +142,19 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
     "Check",
     "CheckError",
     "Completion",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
     "LlamaCppPolicy",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
@@ -151,6 +169,7 @@ __all__ = [
     "QStarError",
     "QStarSettings",
     "QuestionError",
+    "RStarChain",
     "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
@@ -180,6 +199,7 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_rstar_graph",
     "get_task",
     "resolve_policy",
     "resolve_scorer",

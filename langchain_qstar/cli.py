@@ -65,11 +65,23 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_tokens": "max_tokens",
         "max_seconds": "max_seconds",
     },
+    "rstar": {
+        "q_model": "q_model",
+        "verifier": "verifier",
+        "checkpoint": "checkpoint",
+        "rollouts": "num_rollouts",
+        "depth": "max_depth",
+        "temperature": "temperature",
+        "max_nodes": "max_nodes",
+        "max_completions": "max_completions",
+        "max_tokens": "max_tokens",
+        "max_seconds": "max_seconds",
+    },
     "greedy": {},
     "self-consistency": {"samples": "n", "temperature": "temperature"},
     "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
 }
-OPTIONS: Final = tuple(METHODS["qstar"])
+OPTIONS: Final = tuple(dict.fromkeys(option for each in METHODS.values() for option in each))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,6 +182,11 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     search.add_argument("--trajectories", type=int, help="complete solutions to collect")
     search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
     search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
+    search.add_argument(
+        "--verifier", help="who completes candidates (rstar), as --policy; default: the policy"
+    )
+    search.add_argument("--rollouts", type=int, help="rollouts of the tree search (rstar)")
+    search.add_argument("--depth", type=int, help="steps after which a path ends (rstar)")
     budgets = solve.add_argument_group("budgets")
     budgets.add_argument("--max-pops", type=int, help="states popped")
     budgets.add_argument("--max-nodes", type=int, help="nodes of the tree")
@@ -265,6 +282,9 @@ def _chain(
         return chains.QStarChain(
             q_model=q_model, settings=options, checkpointer=checkpointer, **shared
         )
+    if args.method == "rstar":
+        models = {name: options.pop(name, None) for name in ("verifier", "q_model")}
+        return chains.RStarChain(settings=options, checkpointer=checkpointer, **models, **shared)
     methods: dict[str, type[SolverChain]] = {
         "greedy": chains.GreedyChain,
         "self-consistency": chains.SelfConsistencyChain,
@@ -337,7 +357,7 @@ def _exit_code(solution: Solution, *, abstained: bool) -> int:
         return INTERRUPTED
     if solution.answer is not None:
         return ANSWERED
-    ended = abstained or solution.stopped in {"complete", "exhausted"}
+    ended = abstained or solution.stopped in {"complete", "exhausted", "decided"}
     return NO_ANSWER if ended else BUDGET_ENDED
 
 

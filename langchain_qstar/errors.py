@@ -8,6 +8,7 @@ The tree of classes::
     │   ├── SettingsError         unknown setting, value out of range, impossible budget
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── GrammarError          a grammar or JSON schema that cannot be enforced
     │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
     ├── ModelError                a model failed while it was running (exit code 1)
@@ -50,6 +51,10 @@ class ModelSpecError(InputError, ValueError):
 
 class PromptError(InputError, ValueError):
     """A prompt file is missing, or a hole in it is unknown or unfilled."""
+
+
+class GrammarError(InputError, ValueError):
+    """A grammar, JSON schema or tool does not say what a model may write."""
 
 
 class LabelError(InputError, ValueError):

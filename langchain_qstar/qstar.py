@@ -23,14 +23,8 @@ from langchain_qstar.nodes.select import select
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.state import (
-    AnswerView,
-    QStarInput,
-    QStarOutput,
-    QStarState,
-    SelectView,
-    WorkView,
-)
+from langchain_qstar.state.channels import SearchInput, SearchOutput
+from langchain_qstar.state.qstar import AnswerView, QStarState, SelectView, WorkView
 
 NO_LIMIT: Final = 10**9
 """A recursion limit that no search reaches."""
@@ -44,7 +38,7 @@ def create_qstar_graph(
     task: Task,
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
-) -> StateGraph[QStarState, None, QStarInput, QStarOutput]:
+) -> StateGraph[QStarState, None, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
     It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
@@ -68,14 +62,14 @@ def create_qstar_graph(
     settings = settings or QStarSettings()
     judges = resolve_checks(checks, task)
     names = part_names(policy, q_model, utility, task, judges)
-    graph = StateGraph(QStarState, input_schema=QStarInput, output_schema=QStarOutput)
+    graph = StateGraph(QStarState, input_schema=SearchInput, output_schema=SearchOutput)
     root = Phase("root", make_root(policy, task, settings, names))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
     score_with_q = Phase(
         "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
     )
     answer = Phase("answer", make_answer(policy, task, settings, judges))
-    graph.add_node("root", root, input_schema=QStarInput, trace_policy=TRACE)
+    graph.add_node("root", root, input_schema=SearchInput, trace_policy=TRACE)
     graph.add_node(
         "select",
         Phase("select", select),

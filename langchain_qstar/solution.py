@@ -16,6 +16,7 @@ from langchain_qstar.rendering import solution_html
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
     "exhausted",  # nothing left to expand
+    "decided",  # what is left could not change the answer
     "pops",
     "tokens",
     "completions",
@@ -23,7 +24,7 @@ Stopped = Literal[
     "nodes",
     "interrupted",
 ]
-"""Why a method stopped. All but the first two are ended budgets or a user's stop."""
+"""Why a method stopped. All but the first three are ended budgets or a user's stop."""
 
 
 class Frozen(BaseModel):
@@ -43,6 +44,8 @@ class Check(Frozen):
 class SolutionStep(Frozen):
     """One step of the chosen path."""
 
+    id: str | None = None
+    """The node of the tree that it is, None when there is no tree."""
     text: str
     action: str = "propose_step"
     q: float | None = None
@@ -71,10 +74,21 @@ class TreeNode(Frozen):
     """How many sampled candidates were this very text."""
     q: float | None = None
     reward: float | None = None
+    """Process reward of the step; of rStar what a rollout earns that ends here."""
     g: float | None = None
     h: float | None = None
     f: float | None = None
     visits: int = 0
+    value: float | None = None
+    """Of rStar: the sum of the rewards of the rollouts through the node."""
+    confidence: float | None = None
+    """Of rStar: the share of the votes that say what the step says, in [0, 1]; None
+    when nobody voted on it."""
+    votes: int = 0
+    """How many votes that was."""
+    completed: tuple[str | None, ...] | None = None
+    """Of rStar's candidates: the answers that the verifier's completions reached, None for
+    one that has none; None as a whole when the verifier was not asked."""
     popped: int | None = None
     """Order in which the node was popped (0 is the root), None if it never was."""
     checks: tuple[Check, ...] = ()
@@ -125,7 +139,8 @@ class Solution(Frozen):
     `answer` is None when no trajectory ended in an answer that parses.
     `verified` is true when checks passed the step that states the answer and failed
     no other, false when a check failed a step of the path, and None otherwise;
-    `verified_by` names the checks that decided. See `verification`.
+    `verified_by` names the checks that decided. See `verification`. Where a second
+    model completed candidates (rStar), its agreement is named `completion`.
     """
 
     question: str
@@ -144,6 +159,8 @@ class Solution(Frozen):
     settings: dict[str, Any] = Field(default_factory=dict)
     policy: str = ""
     q_model: str | None = None
+    verifier: str | None = None
+    """The model that completed candidates of rStar, None when none did."""
     task: str = ""
     seed: int = 0
 

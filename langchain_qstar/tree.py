@@ -49,7 +49,8 @@ class NodeRecord(TypedDict):
     truncated: bool
     """Whether the state is too deep or too long to be continued (choice 12)."""
     answer: str | None
-    """The final answer of a terminal state; None when it does not parse."""
+    """The final answer of a terminal state; None when it does not parse. Of rStar also of a
+    one-step thought that states an answer and is continued all the same."""
     key: str
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]
@@ -61,6 +62,8 @@ class NodeRecord(TypedDict):
     [0, 1]. Votes that do not parse count in the denominator only."""
     votes: NotRequired[int]
     """How many votes were drawn for `confidence`."""
+    tally: NotRequired[dict[str, int]]
+    """The distinct answers of those votes, first come first, and how many gave each."""
 
 
 class StatRecord(TypedDict, total=False):
@@ -72,7 +75,8 @@ class StatRecord(TypedDict, total=False):
     q: float | None
     """Q-value of the step; None when no model scores it."""
     reward: float | None
-    """Process reward of the step, R_P; None when no model scores it."""
+    """Process reward of the step, R_P; None when no model scores it. Of rStar: what a
+    trajectory that ends here earns, r."""
     g: float
     h: float
     f: float
@@ -85,8 +89,10 @@ class StatRecord(TypedDict, total=False):
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
     completed: list[str | None]
-    """Of rStar's candidates: the answers that the verifier's completions of it reached, one
-    a mask; None for one that failed or does not parse."""
+    """Of rStar's candidates: the answers that the verifier's completions of it reached, mask
+    by mask; None for one that failed or does not parse."""
+    belief: float
+    """Of rStar's candidates: how likely a judge finds it right, in [0, 1]."""
 
 
 Nodes = Mapping[str, NodeRecord]

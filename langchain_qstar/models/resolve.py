@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
 
+BUNDLED: Final = {
+    "nano": NANO_FOLDER,
+    "nano-verifier": Path(__file__).parent.parent / "nano_verifier",
+}
+"""The models that ship with the package, by name."""
+
 _KNOWN: Final = (
-    '"nano", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", "openai:NAME@URL", '
-    "a (model, tokenizer) pair, a LangChain chat model or a Policy"
+    '"nano", "nano-verifier", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", '
+    '"openai:NAME@URL", a (model, tokenizer) pair, a LangChain chat model or a Policy'
 )
 _loaded: dict[tuple[str, str | None], LocalPolicy | RemotePolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
@@ -36,7 +42,7 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
     names them again, until `unload_policies`.
 
     Args:
-        spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
+        spec: `"nano"` or `"nano-verifier"`, the bundled models; `"hf:ORG/NAME"`, a model of the
             Hugging Face hub; a folder in its format; `"gguf:FILE"` or
             `"gguf:ORG/NAME:FILE"`, a model for llama.cpp on disk or on the
             hub; `"openai:NAME@URL"`, a model behind an OpenAI-compatible
@@ -135,10 +141,12 @@ def _gguf(spec: str, revision: str | None) -> LocalPolicy:
 def _source(spec: str) -> tuple[str, str]:
     """Where a named model lies, and what to call it in reports."""
     kind, _, rest = spec.partition(":")
-    if spec == "nano":
-        if not (NANO_FOLDER / "config.json").is_file():
-            raise ModelSpecError("the bundled model is missing; install langchain-qstar again")
-        return str(NANO_FOLDER), "nano"
+    if spec in BUNDLED:
+        if not (BUNDLED[spec] / "config.json").is_file():
+            raise ModelSpecError(
+                f"the bundled model {spec} is missing; install langchain-qstar again"
+            )
+        return str(BUNDLED[spec]), spec
     if kind == "hf":
         if not rest or rest.startswith("/") or rest.count("/") > 1:
             raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")

@@ -43,6 +43,24 @@ def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
     return Call(lambda: scorer.score(requests), lambda: scorer.ascore(requests))
 
 
+def attempted(call: Call, failures: tuple[type[Exception], ...]) -> Call:
+    """`call`, whose failures come back as the exceptions they are, not raised."""
+
+    def run() -> Any:
+        try:
+            return call.run()
+        except failures as failure:
+            return failure
+
+    async def arun() -> Any:
+        try:
+            return await call.arun()
+        except failures as failure:
+            return failure
+
+    return Call(run, arun)
+
+
 def aside(work: Callable[[], Any]) -> Call:
     """Work that blocks and calls no model: done in a thread where others wait."""
     return Call(work, lambda: asyncio.to_thread(work))

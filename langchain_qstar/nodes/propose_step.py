@@ -15,7 +15,8 @@ from langchain_qstar.nodes.work import Work, record_of, state_of, to_sample
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.state import ProposedEvent, WorkView
+from langchain_qstar.state.events import ProposedEvent
+from langchain_qstar.state.qstar import WorkView
 from langchain_qstar.tree import ROOT, NodeRecord, StatRecord, child_id
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.types import Overwrite
@@ -12,7 +12,7 @@ from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
-from langchain_qstar.state import QStarInput
+from langchain_qstar.state.channels import SearchInput
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
 
 ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
@@ -38,12 +38,12 @@ def make_root(
         cannot be asked and `SettingsError` for a budget that cannot be kept.
     """
 
-    def root(view: QStarInput, _: Writer) -> Update:
+    def root(view: SearchInput, _: Writer) -> Update:
         length = check_question(view["question"], policy, task)
-        used = settings.replace(**check_budget(view.get("budget", {})))
+        used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
         run = run_facts(view["question"], view.get("seed", 0), used, names)
         return {
-            "nodes": Overwrite({ROOT: _record(run, length)}),
+            "nodes": Overwrite({ROOT: root_record(run, length)}),
             "stats": Overwrite({ROOT: {"f": 0.0}}),
             "usage": Overwrite({}),
             "collected": [],
@@ -66,7 +66,8 @@ def run_facts(
     }
 
 
-def _record(run: dict[str, Any], length: int) -> NodeRecord:
+def root_record(run: dict[str, Any], length: int) -> NodeRecord:
+    """The record of the root, with the facts of the run."""
     return {
         "id": ROOT,
         "parent": None,
@@ -127,9 +128,9 @@ def _binary(text: str) -> int | None:
     return None
 
 
-def check_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `budget` that are given; `SettingsError` for an unknown name."""
+def check_budget(budget: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """The entries of `budget` that are given; `SettingsError` for a name that is not `known`."""
     for name in budget:
-        if name not in BUDGETS:
-            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
+        if name not in known:
+            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(known)}")
     return {name: value for name, value in budget.items() if value is not None}

@@ -13,11 +13,13 @@ from typing import Any, Literal
 
 from langgraph.types import Command
 
+from langchain_qstar.nodes.budgets import spent_budget
 from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild
 from langchain_qstar.nodes.phase import Writer
 from langchain_qstar.nodes.work import new_work, unfinished
 from langchain_qstar.solution import Stopped
-from langchain_qstar.state import SelectedEvent, SelectView
+from langchain_qstar.state.events import SelectedEvent
+from langchain_qstar.state.qstar import SelectView
 from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children
 
 Next = Command[Literal["propose_step", "answer"]]
@@ -120,19 +122,9 @@ def stop_reason(
     Source:
         Choices 8 and 9.
     """
-    if collected >= settings["num_trajectories"]:
-        return "complete"
-    limits: tuple[tuple[Stopped, str, str], ...] = (
-        ("pops", "pops", "max_pops"),
-        ("tokens", "completion_tokens", "max_tokens"),
-        ("completions", "completions", "max_completions"),
-        ("seconds", "seconds", "max_seconds"),
-        ("nodes", "nodes", "max_nodes"),
+    return (
+        "complete" if collected >= settings["num_trajectories"] else spent_budget(spent, settings)
     )
-    for reason, count, limit in limits:
-        if settings[limit] is not None and spent.get(count, 0) >= settings[limit]:
-            return reason
-    return None
 
 
 def _event(nodes: Nodes, stats: Stats, pops: _Pops, left: int) -> SelectedEvent:

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from langchain_qstar.protocols import Action, Completion, State, Step, Task
-from langchain_qstar.state import put_nodes, put_stats
+from langchain_qstar.state.channels import put_nodes, put_stats
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.state import add_usage, put_nodes, put_stats
+from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 
 ids = st.sampled_from(["0", "0.0", "0.1", "0.1.0"])
 learnt = st.fixed_dictionaries(

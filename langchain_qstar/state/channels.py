@@ -1,4 +1,4 @@
-"""What flows through the graph: channels, their reducers, and the events of a stream.
+"""The channels that hold a tree, and their reducers.
 
 The tree is in two `DeltaChannel`s, `nodes` and `stats` (see `tree.py`). Such a
 channel stores what a node wrote, not the whole value, so a step costs the same
@@ -7,15 +7,12 @@ module names it.
 
 Reducers copy. LangGraph stores checkpoints from another thread, and a value
 changed in place would be stored with writes that came after it.
-
-`work` and `frontier` are not stored at all: both can be derived from the tree,
-and `select` does so when a resumed run comes without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, NotRequired, Required, TypedDict
+from typing import Annotated, Any, Final, Required, TypedDict
 
 from langgraph.channels import BinaryOperatorAggregate, EphemeralValue, UntrackedValue
 from langgraph.channels.delta import DeltaChannel
@@ -80,9 +77,10 @@ StatsChannel = Annotated[
 UsageChannel = Annotated[dict[str, float], BinaryOperatorAggregate(dict, add_usage)]
 """calls, completions, prompt_tokens, completion_tokens, reused_tokens, pops, seconds."""
 Untracked = Annotated[Any, UntrackedValue]
+"""Not stored in checkpoints."""
 
 
-class QStarInput(TypedDict, total=False):
+class SearchInput(TypedDict, total=False):
     """What a run starts from."""
 
     question: Required[Annotated[str, EphemeralValue]]
@@ -92,124 +90,10 @@ class QStarInput(TypedDict, total=False):
     """Budgets that replace those of the settings, by their names there."""
 
 
-class QStarOutput(TypedDict, total=False):
+class SearchOutput(TypedDict, total=False):
     """What a run ends with."""
 
     answer: str | None
     stopped: str
     solution: Untracked
-    """The whole `Solution` as JSON types; it is not stored in checkpoints."""
-
-
-class QStarState(QStarInput, QStarOutput, total=False):
-    """All channels. Root writes the first value of each; then each has one writer."""
-
-    nodes: NodesChannel
-    """Written by propose_step (and answer, for a fallback)."""
-    stats: StatsChannel
-    """Written by select (popped), propose_step (expanded), score_with_q (q ... f,
-    checks, closed), answer (checks of a fallback)."""
-    usage: UsageChannel
-    """Every node adds what it spent."""
-    collected: list[str]
-    """Complete states popped so far, in order; written by select."""
-    work: Untracked
-    """The part of the tree that is being expanded and scored."""
-    frontier: Untracked
-    """The open states as a heap; written by select."""
-
-
-class SelectView(TypedDict):
-    """What select reads."""
-
-    nodes: NodesChannel
-    stats: StatsChannel
-    usage: UsageChannel
-    collected: list[str]
-    work: NotRequired[Untracked]
-    frontier: NotRequired[Untracked]
-
-
-class WorkView(TypedDict, total=False):
-    """What propose_step and score_with_q read: the work in hand, not the tree."""
-
-    work: Untracked
-
-
-class AnswerView(TypedDict):
-    """What answer reads."""
-
-    nodes: NodesChannel
-    stats: StatsChannel
-    usage: UsageChannel
-    collected: list[str]
-    stopped: str
-
-
-class SelectedNode(TypedDict):
-    """A popped state."""
-
-    id: str
-    text: str
-    f: float | None
-    terminal: bool
-
-
-class SelectedEvent(TypedDict):
-    """`select` popped states; `open` is how many are left."""
-
-    type: Literal["selected"]
-    nodes: list[SelectedNode]
-    open: int
-
-
-class ProposedNode(TypedDict):
-    """A new step."""
-
-    id: str
-    parent: str
-    text: str
-    samples: int
-    terminal: bool
-
-
-class ProposedEvent(TypedDict):
-    """`propose_step` sampled continuations of the states `parents` in one batch."""
-
-    type: Literal["proposed"]
-    parents: list[str]
-    nodes: list[ProposedNode]
-
-
-class ScoredNode(TypedDict):
-    """A step that was scored; f is None while it is not in the frontier.
-
-    `closed` says why a check keeps it from being popped, or is None.
-    """
-
-    id: str
-    text: str
-    q: float | None
-    reward: float | None
-    f: float | None
-    closed: str | None
-
-
-class ScoredEvent(TypedDict):
-    """`score_with_q` scored steps."""
-
-    type: Literal["scored"]
-    nodes: list[ScoredNode]
-
-
-class AnsweredEvent(TypedDict):
-    """`answer` ended the search; `id` is the node whose path is the solution."""
-
-    type: Literal["answered"]
-    id: str
-    answer: str | None
-    stopped: str
-
-
-SearchEvent = SelectedEvent | ProposedEvent | ScoredEvent | AnsweredEvent
-"""What `QStarChain.stream` yields before the result."""
+    """The whole `Solution` as JSON types."""

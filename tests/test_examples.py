@@ -8,6 +8,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # What each program must print: enough to know that it did what it shows.
 SAYS = {
+    "chat_model": "['give_away']",
     "many_questions": "found in the cache",
     "own_check": "steps pruned:",
     "own_scorer": "->",

@@ -138,7 +138,7 @@ class SolverChain(Runnable[Any, Any]):
         """Solve one question, and tell what happens.
 
         Yields:
-            For `QStarChain` the events of `state.SearchEvent`, dicts with a
+            For `QStarChain` and `RStarChain` the events of `state.events.SearchEvent`, dicts with a
             `type`; last, for every chain, what `invoke` would return.
         """
         items = self._transform_stream_with_config(iter([input]), self._stream, config, **overrides)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from langchain_qstar.errors import (
         CheckError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         SettingsError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
@@ -88,6 +91,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "errors": (
         "CheckError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -101,6 +105,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp": ("LlamaCppPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.scripted_chat": ("ScriptedChatModel",),
@@ -140,17 +146,20 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
     "ChatQStar",
     "Check",
     "CheckError",
     "Completion",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
     "LlamaCppPolicy",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",

@@ -6,7 +6,7 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,10 @@ Stopped = Literal[
     "interrupted",
 ]
 """Why a method stopped. All but the first three are ended budgets or a user's stop."""
+
+Interrupt = Literal["expand", "answer", "failed_check"]
+"""When a search asks a person: before it expands a step, before it answers, or when a
+check fails a step."""
 
 
 class Frozen(BaseModel):
@@ -94,6 +98,8 @@ class TreeNode(Frozen):
     checks: tuple[Check, ...] = ()
     closed: str | None = None
     """Why the search did not go on from here, None when it might have."""
+    replaces: str | None = None
+    """Of a step that a person wrote: the id of the step in whose place."""
 
 
 class Vote(Frozen):
@@ -110,7 +116,8 @@ class Usage(Frozen):
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
-    `calls` are batched model calls.
+    `calls` are batched model calls. `shortfalls` says in a line each what the
+    policy could not do as it was asked, and what was done instead.
     """
 
     calls: int = 0
@@ -118,6 +125,43 @@ class Usage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, counts: Mapping[str, float]) -> Usage:
+        """The usage of these counts; a count that is not there is 0."""
+        return cls(
+            calls=int(counts.get("calls", 0)),
+            completions=int(counts.get("completions", 0)),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
+            completion_tokens=int(counts.get("completion_tokens", 0)),
+            reused_tokens=int(counts.get("reused_tokens", 0)),
+        )
+
+
+class PendingStep(Frozen):
+    """A step that a person is asked about."""
+
+    id: str
+    text: str
+    before: str
+    """The steps that lead to it, as text."""
+    answer: str | None = None
+    """The answer that the step states, if it ends a solution."""
+    q: float | None = None
+    f: float | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class Pending(Frozen):
+    """What a person is asked. What may be replied is in `decisions.py`.
+
+    `about` says why: the steps are about to be expanded, the one is about to become the
+    answer, or a check failed them.
+    """
+
+    about: Interrupt
+    steps: tuple[PendingStep, ...]
 
 
 class Solution(Frozen):
@@ -142,6 +186,8 @@ class Solution(Frozen):
     """Collected trajectories whose answer did not parse."""
     usage: Usage = Usage()
     stopped: Stopped = "complete"
+    pending: Pending | None = None
+    """What a person is asked, of a search that waits for a decision."""
     seconds: float = 0.0
     settings: dict[str, Any] = Field(default_factory=dict)
     policy: str = ""

@@ -262,8 +262,13 @@ class Scheduler:
         self._kinds = np.array([kind(row.stop) for row, _ in self._running], dtype=np.int64)
 
     def _decode(self) -> None:
+        allowed = {
+            number: row.allowed()
+            for number, (row, _) in enumerate(self._running)
+            if row.constrained
+        }
         try:
-            tokens, logprobs = self.backend.draw()
+            tokens, logprobs = self.backend.draw(allowed)
         except MemoryError as error:
             self._preempt(error)
             return
@@ -275,6 +280,7 @@ class Scheduler:
                 row.took(token, logprob)
                 if flag or row.left <= 0:
                     self._endings.look(row)
+                row.tell()
         stays = self._leave()
         if self._running:
             self._advance([token for token, stay in zip(tokens, stays, strict=True) if stay])

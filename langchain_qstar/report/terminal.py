@@ -124,7 +124,8 @@ def _cost(solution: Solution) -> Text:
     return Text(
         f"cost    {usage.completion_tokens} tokens generated, {usage.prompt_tokens} read "
         f"({usage.reused_tokens} from cache), completions: {usage.completions}, "
-        f"model calls: {usage.calls}, {solution.seconds:.2f} s",
+        f"model calls: {usage.calls}, {solution.seconds:.2f} s"
+        + "".join(f"\n        {plain(each)}" for each in usage.shortfalls),
         style=ASIDE,
     )
 

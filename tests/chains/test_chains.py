@@ -420,13 +420,13 @@ def test_a_run_name_is_kept():
     assert runs.roots == ["mine"]
 
 
-def test_no_node_but_select_and_answer_reads_the_tree():
+def test_no_node_but_root_select_and_answer_reads_the_tree():
     inputs: dict[str, set[str]] = {}
     for task in chain().graph.stream({"question": "q"}, stream_mode="tasks"):
         if "input" in task:
             inputs[task["name"]] = set(task["input"])
     readers = {name for name, keys in inputs.items() if keys & {"nodes", "stats"}}
-    assert readers == {"select", "answer"}
+    assert readers == {"root", "select", "answer"}
 
 
 class Recording(BaseTracer):
@@ -628,22 +628,6 @@ def test_inside_another_graph_it_resumes_with_that_graph():
     )
     sampled = [request.state.text for batch in policy.calls for request in batch]
     assert len(sampled) - len(set(sampled)) == 1
-
-
-@pytest.mark.parametrize(
-    ("question", "overrides"), [("r", {}), ("q", {"seed": 1}), ("q", {"max_pops": 3})]
-)
-def test_another_question_seed_or_budget_in_the_thread_of_a_killed_call_starts_anew(
-    saver: Any, question: str, overrides: dict[str, Any]
-):
-    policy = Mortal(SCRIPT, 1)
-    qstar = QStarChain(policy, ScriptedScorer(VALUES), task=TASK, checkpointer=saver)
-    with pytest.raises(Killed):
-        qstar.invoke("q", THREAD)
-    again = qstar.invoke(question, THREAD, **overrides)
-    fresh = chain(settings=None).invoke(question, **overrides)
-    assert tree_of(again) == tree_of(fresh)
-    assert [request.state.text for request in policy.calls[2]] == [""]
 
 
 def test_a_finished_thread_answers_the_same_question_again(saver: Any):

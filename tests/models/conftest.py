@@ -124,7 +124,7 @@ class SayingBackend:
             assert all(node.state is not None for node in start.leaf.path())
             self.said += [0] * len(start.samplings)
 
-    def draw(self):
+    def draw(self, allowed):
         drawn = [self.tokens[said % len(self.tokens)] for said in self.said]
         return drawn, [-0.5] * len(drawn)
 

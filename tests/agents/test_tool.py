@@ -216,7 +216,7 @@ def test_the_search_is_on_the_stream_of_the_agent(chain, calling):
     events: list[Any] = list(agent.stream(ASKED, stream_mode="custom"))
     kinds = ["selected", "proposed", "scored", "selected", "answered"]
     assert [event["type"] for event in events] == kinds
-    with_parts = agent.stream(ASKED, stream_mode="custom", subgraphs=True)
+    with_parts: Any = agent.stream(ASKED, stream_mode="custom", subgraphs=True)
     assert [event["type"] for _, event in with_parts] == kinds
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from langchain_qstar.doctor.command import add_command
 from langchain_qstar.errors import (
     InputError,
     MissingExtraError,
@@ -117,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_solve_arguments(solve)
     solve.set_defaults(run=_solve)
     add_commands(commands)
+    add_command(commands)
     convert = commands.add_parser(
         "convert",
         help="write a model as a GGUF file, for llama.cpp",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from langchain_qstar.agents import ChatQStar, QStarMiddleware, create_qstar_tool
     from langchain_qstar.chains import (
         BestOfNChain,
         GreedyChain,
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from langchain_qstar.models.faces.chat import ChatLocal
     from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.scripted_chat import ScriptedChatModel
     from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
     "chains": (
         "BestOfNChain",
         "GreedyChain",
@@ -104,8 +108,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models.llamacpp": ("LlamaCppPolicy",),
     "models.faces.chat": ("ChatLocal",),
     "models.faces.llm": ("LocalLLM",),
+    "models.remote.policy": ("RemotePolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.scripted_chat": ("ScriptedChatModel",),
     "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
@@ -144,6 +150,7 @@ __all__ = [
     "BestOfNChain",
     "ChatLocal",
     "ChatModelPolicy",
+    "ChatQStar",
     "Check",
     "CheckError",
     "Completion",
@@ -167,6 +174,7 @@ __all__ = [
     "PromptError",
     "QStarChain",
     "QStarError",
+    "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
     "RStarChain",
@@ -174,11 +182,13 @@ __all__ = [
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
+    "RemotePolicy",
     "RolloutScorer",
     "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedChatModel",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
@@ -199,6 +209,7 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_qstar_tool",
     "create_rstar_graph",
     "get_task",
     "resolve_policy",

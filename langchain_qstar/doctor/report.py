@@ -155,8 +155,8 @@ def lines(report: Report) -> Iterator[str]:
         yield f"device       {device.name}{memory if device.memory else ''}"
     for extra in (report.base, *report.extras):
         versions = ", ".join(f"{name} {version}" for name, version in extra.versions.items())
-        missing = "".join(f", no {name}" for name in extra.missing).removeprefix(", ")
-        yield f"{extra.name or 'base':<12} {', '.join(part for part in (missing, versions) if part)}"
+        facts = [*(f"no {name}" for name in extra.missing), *([versions] if versions else [])]
+        yield f"{extra.name or 'base':<12} {', '.join(facts)}"
     yield f"llama.cpp    {_llama_cpp(report.llama_cpp)}"
     there = ", ".join(name if here else f"no {name}" for name, here in report.bundled.items())
     yield f"bundled      {there}"

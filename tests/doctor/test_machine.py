@@ -9,7 +9,7 @@ def test_the_machine_has_cores_and_memory():
     assert found.cores >= 1
     assert found.memory is not None
     assert found.free_memory is not None
-    assert 0 < found.free_memory
+    assert found.free_memory > 0
     assert found.python.startswith("3.")
 
 

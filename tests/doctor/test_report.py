@@ -121,7 +121,7 @@ def test_nothing_is_measured_when_nothing_can_run_or_nobody_asks(monkeypatch):
 
 
 def test_what_was_measured_is_in_the_report(monkeypatch):
-    monkeypatch.setattr(doctor, "measure", lambda seconds: replace_seconds(seconds))
+    monkeypatch.setattr(doctor, "measure", replace_seconds)
     monkeypatch.setattr(doctor, "extras", lambda: HEALTHY.extras)
     found = examine(seconds=5).throughput
     assert found is not None

@@ -31,7 +31,7 @@ def test_coroutines_run_on_one_thread_of_that_name(thread):
 
 
 def test_closing_cancels_what_runs_and_says_farewell(thread):
-    made, _said = thread
+    made, said = thread
     waiting = made.submit(asyncio.sleep(60))
     made.submit(where()).result()
     made.close()
@@ -58,14 +58,14 @@ def test_cancelling_a_future_cancels_its_coroutine(thread):
 
 
 def test_closing_twice_or_before_the_first_use_does_nothing(thread):
-    made, _said = thread
+    made, said = thread
     made.close()
     made.close()
     assert said == []
 
 
 def test_closing_from_its_own_thread_does_not_wait_for_itself(thread):
-    made, _said = thread
+    made, _ = thread
 
     async def close():
         made.close()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.faces.chat import ChatLocal
     from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.scripted_chat import ScriptedChatModel
@@ -107,6 +108,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models.llamacpp": ("LlamaCppPolicy",),
     "models.faces.chat": ("ChatLocal",),
     "models.faces.llm": ("LocalLLM",),
+    "models.remote.policy": ("RemotePolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.scripted_chat": ("ScriptedChatModel",),
@@ -180,6 +182,7 @@ __all__ = [
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
+    "RemotePolicy",
     "RolloutScorer",
     "RuleScorer",
     "SampleRequest",

@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from langchain_qstar.agents import ChatQStar, QStarMiddleware, create_qstar_tool
     from langchain_qstar.chains import (
         BestOfNChain,
         GreedyChain,
         QStarChain,
+        RStarChain,
         SelfConsistencyChain,
     )
     from langchain_qstar.errors import (
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         ModelSpecError,
+        OffloadWarning,
         PromptError,
         QStarError,
         QuestionError,
@@ -32,8 +35,10 @@ if TYPE_CHECKING:
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.faces.chat import ChatLocal
     from langchain_qstar.models.faces.llm import LocalLLM
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.scripted_chat import ScriptedChatModel
     from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.rstar import create_rstar_graph
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
@@ -54,9 +60,10 @@ if TYPE_CHECKING:
     from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
     from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+    from langchain_qstar.scoring.rules import RuleScorer
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
     from langchain_qstar.scoring.value_model import ValueModelScorer
-    from langchain_qstar.settings import QStarSettings
+    from langchain_qstar.settings import QStarSettings, RStarSettings
     from langchain_qstar.solution import (
         Check,
         Solution,
@@ -74,7 +81,14 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
-    "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
+    "chains": (
+        "BestOfNChain",
+        "GreedyChain",
+        "QStarChain",
+        "RStarChain",
+        "SelfConsistencyChain",
+    ),
     "errors": (
         "CheckError",
         "GrammarError",
@@ -83,16 +97,19 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
+        "OffloadWarning",
         "PromptError",
         "QStarError",
         "QuestionError",
         "SettingsError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.llamacpp": ("LlamaCppPolicy",),
     "models.faces.chat": ("ChatLocal",),
     "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.scripted_chat": ("ScriptedChatModel",),
     "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
@@ -106,6 +123,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "rstar": ("create_rstar_graph",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
@@ -113,9 +131,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "scoring.resolve": ("resolve_scorer",),
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
     "scoring.rollouts": ("RederivationScorer", "RolloutScorer"),
+    "scoring.rules": ("RuleScorer",),
     "scoring.self_evaluation": ("SelfEvaluationScorer",),
     "scoring.value_model": ("ValueModelScorer",),
-    "settings": ("QStarSettings",),
+    "settings": ("QStarSettings", "RStarSettings"),
     "solution": ("Check", "Solution", "SolutionStep", "TreeNode", "Usage", "Vote"),
     "tasks": ("get_task",),
     "training.collection": ("collect_labels",),
@@ -129,6 +148,7 @@ __all__ = [
     "BestOfNChain",
     "ChatLocal",
     "ChatModelPolicy",
+    "ChatQStar",
     "Check",
     "CheckError",
     "Completion",
@@ -138,27 +158,34 @@ __all__ = [
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LlamaCppPolicy",
     "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OffloadWarning",
     "OutcomeRewardScorer",
     "Policy",
     "ProcessRewardScorer",
     "PromptError",
     "QStarChain",
     "QStarError",
+    "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
+    "RStarChain",
+    "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
     "RolloutScorer",
+    "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedChatModel",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
@@ -179,6 +206,8 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_qstar_tool",
+    "create_rstar_graph",
     "get_task",
     "resolve_policy",
     "resolve_scorer",

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from langchain_qstar.actions import ActionForms
 
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
+
+BLANK_LINES: Final = "\n\n\n"
+"""A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,8 @@ class State:
 class SampleRequest:
     """Ask a policy to continue one state `len(seeds)` times.
 
-    `stop` strings end a completion and are kept as the end of its text.
+    `stop` strings end a completion and are kept as the end of its text; without
+    any, or with `BLANK_LINES` alone, a whole text is asked for and not a step.
     `prefill` is text put after the state's steps before sampling starts (an
     action's opening such as `Q:`); it is part of the returned text.
 
@@ -145,6 +152,16 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class FallsShort(Protocol):
+    """A policy that says what it could not do as asked. Optional; `Usage` shows it."""
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What was done instead of what was asked, in a line each; none twice."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""
@@ -157,7 +174,8 @@ class ScoreRequest:
 class Scores:
     """Scores of the steps of one `ScoreRequest`, in order, and what they cost.
 
-    `values` lie in [0, 1]. `generated_tokens`, `completions` and `read_tokens`
+    `values` lie in [0, 1]; those of rules (`scoring/rules.py`) may be any finite
+    number. `generated_tokens`, `completions` and `read_tokens`
     are what the scorer itself spent (a head on cached hidden states spends 0).
     """
 
@@ -235,6 +253,8 @@ class Task:
             same when their texts are.
         prefills: The opening text of each action this task's model knows.
         checks: What judges the steps of its solutions.
+        forms: How rStar's actions are asked for (`actions.ActionForms`); None leaves
+            it to the task's own prompt and `prefills`.
     """
 
     name: str
@@ -248,3 +268,4 @@ class Task:
     canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)
     checks: tuple[StepCheck, ...] = ()
+    forms: ActionForms | None = None

@@ -6,7 +6,7 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ from langchain_qstar.rendering import solution_html
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
     "exhausted",  # nothing left to expand
+    "decided",  # what is left could not change the answer
     "pops",
     "tokens",
     "completions",
@@ -23,7 +24,11 @@ Stopped = Literal[
     "nodes",
     "interrupted",
 ]
-"""Why a method stopped. All but the first two are ended budgets or a user's stop."""
+"""Why a method stopped. All but the first three are ended budgets or a user's stop."""
+
+Interrupt = Literal["expand", "answer", "failed_check"]
+"""When a search asks a person: before it expands a step, before it answers, or when a
+check fails a step."""
 
 
 class Frozen(BaseModel):
@@ -43,6 +48,8 @@ class Check(Frozen):
 class SolutionStep(Frozen):
     """One step of the chosen path."""
 
+    id: str | None = None
+    """The node of the tree that it is, None when there is no tree."""
     text: str
     action: str = "propose_step"
     q: float | None = None
@@ -71,15 +78,28 @@ class TreeNode(Frozen):
     """How many sampled candidates were this very text."""
     q: float | None = None
     reward: float | None = None
+    """Process reward of the step; of rStar what a rollout earns that ends here."""
     g: float | None = None
     h: float | None = None
     f: float | None = None
     visits: int = 0
+    value: float | None = None
+    """Of rStar: the sum of the rewards of the rollouts through the node."""
+    confidence: float | None = None
+    """Of rStar: the share of the votes that say what the step says, in [0, 1]; None
+    when nobody voted on it."""
+    votes: int = 0
+    """How many votes that was."""
+    completed: tuple[str | None, ...] | None = None
+    """Of rStar's candidates: the answers that the verifier's completions reached, None for
+    one that has none; None as a whole when the verifier was not asked."""
     popped: int | None = None
     """Order in which the node was popped (0 is the root), None if it never was."""
     checks: tuple[Check, ...] = ()
     closed: str | None = None
     """Why the search did not go on from here, None when it might have."""
+    replaces: str | None = None
+    """Of a step that a person wrote: the id of the step in whose place."""
 
 
 class Vote(Frozen):
@@ -96,7 +116,8 @@ class Usage(Frozen):
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
-    `calls` are batched model calls.
+    `calls` are batched model calls. `shortfalls` says in a line each what the
+    policy could not do as it was asked, and what was done instead.
     """
 
     calls: int = 0
@@ -104,6 +125,43 @@ class Usage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, counts: Mapping[str, float]) -> Usage:
+        """The usage of these counts; a count that is not there is 0."""
+        return cls(
+            calls=int(counts.get("calls", 0)),
+            completions=int(counts.get("completions", 0)),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
+            completion_tokens=int(counts.get("completion_tokens", 0)),
+            reused_tokens=int(counts.get("reused_tokens", 0)),
+        )
+
+
+class PendingStep(Frozen):
+    """A step that a person is asked about."""
+
+    id: str
+    text: str
+    before: str
+    """The steps that lead to it, as text."""
+    answer: str | None = None
+    """The answer that the step states, if it ends a solution."""
+    q: float | None = None
+    f: float | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class Pending(Frozen):
+    """What a person is asked. What may be replied is in `decisions.py`.
+
+    `about` says why: the steps are about to be expanded, the one is about to become the
+    answer, or a check failed them.
+    """
+
+    about: Interrupt
+    steps: tuple[PendingStep, ...]
 
 
 class Solution(Frozen):
@@ -112,7 +170,8 @@ class Solution(Frozen):
     `answer` is None when no trajectory ended in an answer that parses.
     `verified` is true when checks passed the step that states the answer and failed
     no other, false when a check failed a step of the path, and None otherwise;
-    `verified_by` names the checks that decided. See `verification`.
+    `verified_by` names the checks that decided. See `verification`. Where a second
+    model completed candidates (rStar), its agreement is named `completion`.
     """
 
     question: str
@@ -127,10 +186,14 @@ class Solution(Frozen):
     """Collected trajectories whose answer did not parse."""
     usage: Usage = Usage()
     stopped: Stopped = "complete"
+    pending: Pending | None = None
+    """What a person is asked, of a search that waits for a decision."""
     seconds: float = 0.0
     settings: dict[str, Any] = Field(default_factory=dict)
     policy: str = ""
     q_model: str | None = None
+    verifier: str | None = None
+    """The model that completed candidates of rStar, None when none did."""
     task: str = ""
     seed: int = 0
 

@@ -13,10 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 ROOT: Final = "0"
 """The id of the root, which holds the question and no step."""
+
+
+class WrittenText(TypedDict):
+    """Text that a model wrote, with its own tokens."""
+
+    text: str
+    token_ids: list[int] | None
+    logprobs: list[float]
 
 
 class NodeRecord(TypedDict):
@@ -41,21 +49,41 @@ class NodeRecord(TypedDict):
     truncated: bool
     """Whether the state is too deep or too long to be continued (choice 12)."""
     answer: str | None
-    """The final answer of a terminal state; None when it does not parse."""
+    """The final answer of a terminal state; None when it does not parse. Of rStar also of a
+    one-step thought that states an answer and is continued all the same."""
     key: str
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]
     """Of the root only: question, seed, settings and names of this run."""
+    earlier: NotRequired[dict[str, float]]
+    """Of the root only: what earlier runs in the same thread spent."""
+    left: NotRequired[dict[str, float]]
+    """Of the root only: budgets of this run that are smaller than its settings say, because
+    earlier runs spent of the thread's."""
+    replaces: NotRequired[str]
+    """Of a step that a person wrote: the id of the step in whose place."""
+    subquestion: NotRequired[WrittenText]
+    """Of rStar's sub-questions: the question; `text` and the rest are its answer."""
+    confidence: NotRequired[float]
+    """Of rStar's voted nodes: the share of the votes drawn that say what `text` says, in
+    [0, 1]. Votes that do not parse count in the denominator only."""
+    votes: NotRequired[int]
+    """How many votes were drawn for `confidence`."""
+    tally: NotRequired[dict[str, int]]
+    """The distinct answers of those votes, first come first, and how many gave each."""
 
 
 class StatRecord(TypedDict, total=False):
     """What a search learnt about one node. A missing key is not known yet."""
 
     visits: int
+    value: float
+    """Of rStar: the sum of the rewards backed up through the node, Q of UCT's Q / N."""
     q: float | None
     """Q-value of the step; None when no model scores it."""
     reward: float | None
-    """Process reward of the step, R_P; None when no model scores it."""
+    """Process reward of the step, R_P; None when no model scores it. Of rStar: what a
+    trajectory that ends here earns, r."""
     g: float
     h: float
     f: float
@@ -65,12 +93,24 @@ class StatRecord(TypedDict, total=False):
     """Verdicts on the step, `solution.Check` as JSON types."""
     closed: str
     """Why the state is never popped, though nothing is wrong with its place in the tree."""
+    decision: Literal["approved", "forbidden", "replaced"]
+    """What a person said about the step, last; an approved one is open though a check failed."""
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
+    completed: list[str | None]
+    """Of rStar's candidates: the answers that the verifier's completions of it reached, mask
+    by mask; None for one that failed or does not parse."""
+    belief: float
+    """Of rStar's candidates: how likely a judge finds it right, in [0, 1]."""
 
 
 Nodes = Mapping[str, NodeRecord]
 Stats = Mapping[str, StatRecord]
+
+
+def is_closed(learnt: StatRecord) -> bool:
+    """Whether a search must not go on from a node; what a person approves is open again."""
+    return "closed" in learnt and learnt.get("decision") != "approved"
 
 
 def child_id(parent: str, number: int) -> str:

@@ -71,6 +71,11 @@ class Backend(Protocol):
     layers: tuple[int, ...]
     """Hidden layers recorded for the ends of nodes; none by default."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the tree must let more go than its budget asks for."""
+        ...
+
     def prepare(self) -> None:
         """Called once, on the thread that will make all other calls."""
         ...

@@ -65,6 +65,11 @@ class TransformersBackend:
         """Memory held for running branches."""
         return self._branches.bytes
 
+    @property
+    def crowded(self) -> bool:
+        """See `Backend`: memory has no other bounds than the tree's budget."""
+        return False
+
     def prepare(self) -> None:
         """See `Backend`."""
         if self._threads is not None:

@@ -136,9 +136,13 @@ class KVTree:
             if not each.pins and each.state is None and not each.children:
                 self._remove(each)
 
-    def evict(self) -> None:
-        """Let the least recently used segments go until the rest fits the budget."""
-        while self.bytes > self.budget:
+    def evict(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Let the least recently used segments go until the rest fits the budget.
+
+        Args:
+            crowded: Whether more must go, for a reason that the backend knows.
+        """
+        while self.bytes > self.budget or crowded():
             leaves = (node for node in self._used if not node.pins and not node.children)
             oldest = next(leaves, None)
             if oldest is None:

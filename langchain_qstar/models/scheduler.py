@@ -40,6 +40,7 @@ class Scheduler:
         max_rows: int,
         row_tokens: int,
         cache_bytes: int,
+        shared_contexts: bool = False,
     ) -> None:
         """Put a scheduler in front of `backend`.
 
@@ -47,8 +48,10 @@ class Scheduler:
             backend: Computes.
             endings: Says where rows end.
             max_rows: Most rows that run at once.
-            row_tokens: Most tokens, contexts included, of the rows that run at once.
+            row_tokens: Most tokens of the rows that run at once.
             cache_bytes: Budget of the tree.
+            shared_contexts: Whether `row_tokens` are those that rows draw; else
+                their contexts are included.
         """
         self.backend = backend
         self.tree = KVTree(cache_bytes, backend.split)
@@ -56,6 +59,7 @@ class Scheduler:
         self.counters = Counters()
         self._endings = endings
         self._row_tokens = row_tokens
+        self._size = _drawn if shared_contexts else _size
         self._read_tokens = READ_TOKENS
         self._open: dict[Job, OpenJob] = {}
         self._waiting: list[Want] = []
@@ -88,7 +92,7 @@ class Scheduler:
         self._start()
         if self._running:
             self._decode()
-        self.tree.evict()
+        self.tree.evict(lambda: self.backend.crowded)
         self.counters.evicted = self.tree.evictions
 
     def abandon(self) -> None:
@@ -215,14 +219,14 @@ class Scheduler:
         starting: dict[Node, list[tuple[Row, Want]]] = {}
         waiting: list[Want] = []
         rows = len(self._running)
-        tokens = sum(_size(row) for row, _ in self._running)
+        tokens = sum(self._size(row) for row, _ in self._running)
         satisfied: list[Want] = []
         for want in self._waiting:
             if (want.rows and rows >= self.max_rows) or lacking(want, self.backend):
                 waiting.append(want)
                 continue
             while want.rows and rows < self.max_rows:
-                size = _size(want.rows[0])
+                size = self._size(want.rows[0])
                 if rows and tokens + size > self._row_tokens:
                     break
                 rows, tokens = rows + 1, tokens + size

@@ -25,9 +25,12 @@ class Limits:
         window: Context length in tokens, None when unknown.
         depth: Hidden layers.
         max_rows: Most completions that run at once.
-        row_tokens: Most tokens, contexts included, of the rows that run at once.
+        row_tokens: Most tokens of the rows that run at once.
         cache_bytes: Memory for what was read, beyond that of running rows.
         full_rows: How many rows keep the hardware busy; more are not faster.
+        shared_contexts: Whether rows use the tree's memory of their context and
+            need no own, so that `row_tokens` is about what they draw only.
+        longer: What lets a model read longer texts, for the message that tells so.
     """
 
     window: int | None
@@ -36,6 +39,8 @@ class Limits:
     row_tokens: int = 2**20
     cache_bytes: int = 2**30
     full_rows: int = 96
+    shared_contexts: bool = False
+    longer: str = "shorten it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,17 @@ class Translator:
     """What a policy knows of text, tokens and the window."""
 
     def __init__(
-        self, codec: TextCodec, window: int | None, grammars: Grammars, *, thinking: bool
+        self,
+        codec: TextCodec,
+        window: int | None,
+        grammars: Grammars,
+        *,
+        thinking: bool,
+        longer: str = "shorten it",
     ) -> None:
         """Translate by `codec`; `thinking` lets the model think before its first step."""
         self.codec = codec
+        self._longer = longer
         self._window = window
         self._grammars = grammars
         self._thinking = thinking
@@ -68,7 +80,7 @@ class Translator:
         if window is not None and len(prompt) >= window:
             raise QuestionError(
                 f"the question is {len(prompt)} tokens long with its prompt; "
-                f"this model reads at most {window - 1}: shorten it"
+                f"this model reads at most {window - 1}: {self._longer}"
             )
         ids = list(prompt)
         for step in state.steps:

@@ -18,14 +18,16 @@ from typing import Any, cast
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Solution, Stopped, verification
-from langchain_qstar.state import AnsweredEvent, AnswerView, add_usage, put_nodes, put_stats
+from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
+from langchain_qstar.state.events import AnsweredEvent
+from langchain_qstar.state.qstar import AnswerView
 from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, children
 
 
@@ -70,6 +72,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             nodes,
             stats,
             usage,
+            method="qstar",
             chosen=chosen,
             collected=collected,
             votes=counted,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.types import Overwrite
 
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Policy, Task
-from langchain_qstar.settings import BUDGETS, QStarSettings
-from langchain_qstar.state import QStarInput
+from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
+from langchain_qstar.state.channels import RootView
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
+
+LAYOUT: Final = 1
+"""Which layout a stored search has. One of another layout is not gone on with."""
 
 ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
 
@@ -35,15 +39,18 @@ def make_root(
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
-        cannot be asked and `SettingsError` for a budget that cannot be kept.
+        cannot be asked, `SettingsError` for a budget that cannot be kept, and
+        `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: QStarInput, _: Writer) -> Update:
+    def root(view: RootView, _: Writer) -> Update:
         length = check_question(view["question"], policy, task)
-        used = settings.replace(**check_budget(view.get("budget", {})))
+        used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
         run = run_facts(view["question"], view.get("seed", 0), used, names)
+        record = root_record(run, length)
+        thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
-            "nodes": Overwrite({ROOT: _record(run, length)}),
+            "nodes": Overwrite({ROOT: {**record, **thread}}),
             "stats": Overwrite({ROOT: {"f": 0.0}}),
             "usage": Overwrite({}),
             "collected": [],
@@ -55,10 +62,11 @@ def make_root(
 
 
 def run_facts(
-    question: str, seed: int, settings: QStarSettings, names: Mapping[str, str | None]
+    question: str, seed: int, settings: Settings, names: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """What makes a run this run: with the same facts it grows the same tree."""
     return {
+        "layout": LAYOUT,
         "question": question,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
@@ -66,7 +74,8 @@ def run_facts(
     }
 
 
-def _record(run: dict[str, Any], length: int) -> NodeRecord:
+def root_record(run: dict[str, Any], length: int) -> NodeRecord:
+    """The record of the root, with the facts of the run."""
     return {
         "id": ROOT,
         "parent": None,
@@ -127,9 +136,9 @@ def _binary(text: str) -> int | None:
     return None
 
 
-def check_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `budget` that are given; `SettingsError` for an unknown name."""
+def check_budget(budget: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """The entries of `budget` that are given; `SettingsError` for a name that is not `known`."""
     for name in budget:
-        if name not in BUDGETS:
-            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
+        if name not in known:
+            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(known)}")
     return {name: value for name, value in budget.items() if value is not None}

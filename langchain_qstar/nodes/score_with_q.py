@@ -22,7 +22,9 @@ from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_sc
 from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Check
-from langchain_qstar.state import ScoredEvent, WorkView, add_usage, put_stats
+from langchain_qstar.state.channels import add_usage, put_stats
+from langchain_qstar.state.events import ScoredEvent
+from langchain_qstar.state.qstar import WorkView
 from langchain_qstar.tree import NodeRecord, StatRecord, children, path
 from langchain_qstar.values import heuristic, path_cost, utility
 

@@ -18,7 +18,11 @@ def traced_input(view: Mapping[str, Any]) -> dict[str, Any]:
     """What a node reads, with the ids of the states in work for the work, without the tree."""
     small = {key: value for key, value in view.items() if key not in DERIVED | TREE}
     work = view.get("work")
-    return small if work is None else small | {"popped": list(work.popped)}
+    if work is None:
+        return small
+    if isinstance(work, Mapping):  # rStar's
+        return small | {"expanding": [each["id"] for each in work["expansions"]]}
+    return small | {"popped": list(work.popped)}
 
 
 def traced_output(output: Mapping[str, Any] | Command[Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Layout:
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Solution lines that state what the place holds."""
-        return (f"{name} has {{eq}} {self.items}.", f"There are {{eq}} {self.items} in {name}.")
+        return (f"{name} has {{eq}} {self.items}.", f"In {name} there are {{eq}} {self.items}.")
 
     def asks(self, name: str, tail: str = "") -> tuple[str, ...]:
         """Questions for what the place holds."""
@@ -72,7 +72,7 @@ class Layout:
             total_boxes = story.derive(
                 "*",
                 [rows, per],
-                (f"{name} has {{eq}} {boxes}.", f"There are {{eq}} {boxes} in {name}."),
+                (f"{name} has {{eq}} {boxes}.", f"In {name} there are {{eq}} {boxes}."),
                 (f"How many {boxes} are in {name}?",),
             )
             index = story.derive("*", [Ref(total_boxes), each], self.lines(name), self.asks(name))
@@ -124,7 +124,7 @@ class Layout:
         name = rng.choice(list(self.now))
         i = self.now[name]
         k, more = rng.randint(1, 30), rng.random() < 0.4
-        left = (f"{{eq}} {items} are left in {name}.", f"That leaves {{eq}} {items} in {name}.")
+        left = (f"In {name} {{eq}} {items} are left.", f"That leaves {name} with {{eq}} {items}.")
         index = story.derive(
             "+" if more else "-",
             [Ref(i), k],

@@ -86,7 +86,7 @@ class Shopping:
         return self.story.derive(
             "*",
             [count, Ref(self.prices[noun])],
-            (f"The {many} cost {{eq}} dollars.", f"{who} pays {{eq}} dollars for the {many}."),
+            (f"The {many} cost {{eq}} dollars.", f"For the {many} {who} pays {{eq}} dollars."),
             (
                 f"How much do the {many} cost[| together]?",
                 f"How much does {who} pay for the {many}?",

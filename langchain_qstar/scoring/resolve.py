@@ -12,6 +12,7 @@ from langchain_qstar.protocols import Policy, StepScorer
 from langchain_qstar.scoring.callable import CallableScorer
 from langchain_qstar.scoring.combined import RememberingScorer
 from langchain_qstar.scoring.log_probability import LogProbabilityScorer
+from langchain_qstar.scoring.rules import RuleScorer, python_tokens
 
 
 def resolve_scorer(
@@ -31,6 +32,7 @@ def resolve_scorer(
             `prm:FAMILY:WHERE`    a process reward model; FAMILY is `math-shepherd`,
                                   `rlhflow`, `skywork`, `qwen` or `trl`
             `orm:WHERE`           a reward model of whole solutions
+            `python-tokens`       a penalty for code that does not tokenise; as `utility`
             ===================== ==================================================
 
             WHERE is a folder or `ORG/NAME` of the Hugging Face hub.
@@ -54,6 +56,11 @@ def resolve_scorer(
         f"q_model={spec!r:.60} is not understood; give a name, a folder, a StepScorer "
         "or a function (state, steps) -> list[float]"
     )
+
+
+def scorer_of(spec: Any, policy: Policy) -> StepScorer | None:
+    """As `resolve_scorer`, where `"default"` is the scorer for a user who named none."""
+    return default_scorer(policy) if spec == "default" else resolve_scorer(spec, policy)
 
 
 def default_scorer(policy: Policy) -> StepScorer:
@@ -110,6 +117,7 @@ def _outcome_reward(source: str) -> StepScorer:
 _NAMED: Final[dict[str, Callable[[Policy], StepScorer]]] = {
     "log-probability": lambda _: LogProbabilityScorer(),
     "nano": _nano,
+    "python-tokens": lambda _: RuleScorer([python_tokens], name="python-tokens"),
     "self-evaluation": _self_evaluation,
 }
 _READING: Final[dict[str, Callable[[str], StepScorer]]] = {

@@ -1,0 +1,130 @@
+"""The baselines as chains, with the inputs and outputs of the searches."""
+
+# ruff: noqa: ARG002  # `config` is LangChain's name, used or not
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_qstar.chains.asking import Ask
+from langchain_qstar.chains.solver import SolverChain
+from langchain_qstar.checks.running import checked
+from langchain_qstar.errors import SettingsError
+from langchain_qstar.scoring.resolve import scorer_of
+from langchain_qstar.solution import Solution
+
+
+class _BaselineChain(SolverChain):
+    """A method of `baselines/`, with the options it is called with."""
+
+    overrides = ("seed", "max_tokens")
+    options: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return int(self.options.get("n", 1))
+
+    @abstractmethod
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        """The function of the method, blocking and not."""
+
+    def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
+        return self._checked(self._method()[0](ask.question, **self._arguments(ask)))
+
+    async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
+        solution = await self._method()[1](ask.question, **self._arguments(ask))
+        return await asyncio.to_thread(self._checked, solution)
+
+    def _checked(self, solution: Solution) -> Solution:
+        """The solution with the verdicts on its steps; they do not change which it is."""
+        solution = checked(solution, self.checks, self.task)
+        withheld = self.abstain and not solution.verified
+        return solution.model_copy(update={"answer": None}) if withheld else solution
+
+    def _arguments(self, ask: Ask) -> dict[str, Any]:
+        shared = {"policy": self.policy, "task": self.task, "seed": ask.seed}
+        return {**shared, **self.options, **ask.budget}
+
+
+class GreedyChain(_BaselineChain):
+    """One solution at temperature 0. For the arguments see `SolverChain`."""
+
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.greedy import agreedy, greedy
+
+        return greedy, agreedy
+
+
+class SelfConsistencyChain(_BaselineChain):
+    """The most frequent answer of `n` sampled solutions.
+
+    Args:
+        policy: See `SolverChain`.
+        n: Solutions to sample.
+        temperature: Of the sampling.
+        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
+    """
+
+    def __init__(
+        self, policy: Any = "nano", *, n: int = 16, temperature: float = 0.8, **shared: Any
+    ) -> None:
+        super().__init__(policy, **shared)
+        self.options = {"n": n, "temperature": temperature}
+
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.self_consistency import aself_consistency, self_consistency
+
+        return self_consistency, aself_consistency
+
+
+class BestOfNChain(_BaselineChain):
+    """Of `n` sampled solutions the one a scorer likes best.
+
+    Args:
+        policy: See `SolverChain`.
+        q_model: The scorer, in the forms `QStarChain` takes, but not None.
+        n: Solutions to sample.
+        temperature: Of the sampling.
+        aggregate: How the scores of a solution's steps become its score:
+            `min`, `last` or `mean`.
+        weighted: Add the scores of equal answers instead of taking the best.
+        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
+
+    Raises:
+        SettingsError: There is no scorer.
+    """
+
+    def __init__(
+        self,
+        policy: Any = "nano",
+        q_model: Any = "default",
+        *,
+        n: int = 16,
+        temperature: float = 0.8,
+        aggregate: Literal["min", "last", "mean"] = "min",
+        weighted: bool = False,
+        **shared: Any,
+    ) -> None:
+        super().__init__(policy, **shared)
+        scorer = scorer_of(q_model, self.policy)
+        if scorer is None:
+            raise SettingsError("best-of-n needs a q_model; self-consistency does without one")
+        self.options = {
+            "scorer": scorer,
+            "n": n,
+            "temperature": temperature,
+            "aggregate": aggregate,
+            "weighted": weighted,
+        }
+
+    def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
+        from langchain_qstar.baselines.best_of_n import abest_of_n, best_of_n
+
+        return best_of_n, abest_of_n

@@ -1,0 +1,117 @@
+"""Q* as a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_qstar.chains.machine import MachineChain
+from langchain_qstar.chains.solver import Output
+from langchain_qstar.decisions import Decision
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.intervention import intervene
+from langchain_qstar.nodes.selection import best_popped
+from langchain_qstar.protocols import StepCheck, Task
+from langchain_qstar.qstar import create_qstar_graph, part_names, superstep_limit
+from langchain_qstar.scoring.resolve import scorer_of
+from langchain_qstar.settings import BUDGETS, QStarSettings
+from langchain_qstar.solution import Solution
+
+if TYPE_CHECKING:
+    from langgraph.types import Checkpointer
+
+
+class QStarChain(MachineChain):
+    """Q*: best-first search over steps by f = g + lambda * h.
+
+    Without arguments it is the bundled model with its Q-value model, on CPU and
+    offline. A call may give `seed` and the budgets `max_pops`, `max_tokens`,
+    `max_completions`, `max_seconds` and `max_nodes`.
+
+    With a checkpointer every call names a thread,
+    `config={"configurable": {"thread_id": ...}}`. A call that was killed is
+    resumed by the same call again: no finished expansion is repeated, and the
+    tree is the one it would have been. Another question, seed or setting in the
+    same thread starts anew.
+
+    It sets the graph's `recursion_limit` from `max_pops` itself; what a caller
+    or LangChain's default says about it is meant for other graphs.
+
+    Args:
+        policy: Proposes steps; see `SolverChain`.
+        q_model: Source of h. `"default"` is the bundled head for the bundled
+            model and the steps' own log-probabilities for any other; `"nano"`,
+            `"log-probability"`, a folder with a head, a `StepScorer`, or a
+            function `(state, steps) -> list[float]`. None makes h = 0, and the
+            search depth-first unless there is a `utility`.
+        utility: Source of g, a process reward model, in the same forms but
+            `"default"`; None is R_P = 0.
+        task: See `SolverChain`.
+        checks: See `SolverChain`; `failed_check` of the settings says what one does.
+        abstain: See `SolverChain`; also a setting.
+        settings: `QStarSettings` or a dict of them.
+        checkpointer: Where LangGraph stores the search, if anywhere.
+        output: See `SolverChain`.
+        seed: See `SolverChain`.
+    """
+
+    overrides = ("seed", *BUDGETS)
+
+    def __init__(
+        self,
+        policy: Any = "nano",
+        q_model: Any = "default",
+        *,
+        utility: Any = None,
+        task: str | Task | None = None,
+        checks: Sequence[str | StepCheck] | None = None,
+        abstain: bool = False,
+        settings: QStarSettings | Mapping[str, Any] | None = None,
+        checkpointer: Checkpointer = None,
+        output: Output = "solution",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+        )
+        self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.q_model = scorer_of(q_model, self.policy)
+        self.utility = scorer_of(utility, self.policy)
+        self.checkpointer = checkpointer
+        self._names = part_names(self.policy, self.q_model, self.utility, self.task, self.checks)
+        graph = create_qstar_graph(
+            self.policy,
+            self.q_model,
+            self.utility,
+            task=self.task,
+            settings=self.settings,
+            checks=checks,
+        )
+        self._graph = graph.compile(checkpointer=checkpointer, name="qstar")
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return self.settings.num_samples
+
+    def _so_far(self, values: Mapping[str, Any]) -> Solution:
+        nodes, stats = values["nodes"], values["stats"]
+        return solution_of(
+            nodes,
+            stats,
+            values.get("usage", {}),
+            method="qstar",
+            chosen=best_popped(nodes, stats),
+            collected=values["collected"],
+            votes=(),
+            stopped="interrupted",
+        )
+
+    def _intervention(
+        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
+    ) -> tuple[dict[str, Any], str]:
+        update = intervene(values["nodes"], decision, asked, self.policy, self.task)
+        return update | {"stopped": "", "answer": None}, "score_with_q"
+
+    def _superstep_limit(self, settings: QStarSettings) -> int:
+        return superstep_limit(settings)

@@ -1,0 +1,114 @@
+"""What can be set about a Q* search."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, Self
+
+from pydantic import AliasChoices, Field, field_validator
+
+from langchain_qstar.errors import SettingsError
+from langchain_qstar.protocols import Action
+from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
+from langchain_qstar.solution import Interrupt
+from langchain_qstar.values import Aggregator
+
+BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
+"""The settings of a Q* search that may also be given with a call."""
+
+DataSet = Literal["gsm8k", "math", "mbpp"]
+
+_AGGREGATORS: Final[dict[str, Aggregator]] = {"gsm8k": "min", "math": "constant", "mbpp": "last"}
+
+
+class QStarSettings(Settings):
+    """The settings of a Q* search. Defaults are the paper's where it gives any.
+
+    A budget is looked at before each pop, so the expansion that passes it is
+    the last one: a search can use up to `batch_pops * num_samples` samples more
+    than it was given, and the fallback one completion more.
+
+    Raises:
+        SettingsError: A name is unknown or a value out of its range.
+    """
+
+    num_samples: Count = 6
+    """K, samples drawn at each expanded state (in `lookahead` at each inserted one)."""
+    actions: tuple[Action, ...] = ("propose_step",)
+    """The actions by which an expansion samples; the paper's is the first alone. The K
+    samples are dealt to those that may follow, in turn: with two, K = 6 is three each.
+    `rephrase` follows the root only; a sub-question and its answer are one step and two
+    completions. A state is a concatenation, so there is no `re_answer`, which replaces
+    text, and the actions are those that the task has prefills for (`InlineForms`)."""
+    root_samples: Count | None = None
+    """Samples drawn at the root; None is K. More there spread the search over first
+    steps, whose mistakes no later step mends. (Not in the paper.)"""
+    lam: float = Field(1.0, ge=0, validation_alias=AliasChoices("lam", "lambda"))
+    """lambda of f = g + lambda * h; may also be given as `lambda`."""
+    aggregator: Aggregator = "min"
+    """How the process rewards of a path become g."""
+    h_mode: Literal["edge", "lookahead"] = "edge"
+    """`edge`: h is the Q-value of the step that leads to the state. `lookahead`:
+    h is the best Q-value among K actions sampled there, about K times dearer
+    (choice 2)."""
+    num_trajectories: Count = 6
+    """N, complete trajectories to collect; 1 returns the first that is popped."""
+    selection: Literal["max_f", "majority", "weighted_majority"] = "max_f"
+    """Which collected trajectory is returned: the one of highest f, or the best
+    of the most common answer, or of the answer with the largest sum of f
+    (choice 9)."""
+    temperature: float = Field(0.8, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    """Sample from the k most likely tokens; 0 is all of them."""
+    max_depth: Count = 16
+    """Steps after which a path is cut: truncated, not terminal (choice 12)."""
+    batch_pops: Count = 1
+    """States expanded together. More than 1 is not Algorithm 1 (choice 16)."""
+    failed_check: Literal["prune", "penalise", "keep"] = "prune"
+    """What a failed check does: `prune` closes the state that the step leads to,
+    `penalise` takes `penalty` from the step's process reward, as the paper does with
+    code that does not tokenise; `keep` only reports it."""
+    penalty: float = Field(0.5, ge=0)
+    """What `penalise` takes from R_P (algorithms.md 1.6)."""
+    fallback: bool = True
+    """Without any complete trajectory, complete the best popped state once, greedily
+    (choices 7 and 8)."""
+    interrupt: tuple[Interrupt, ...] = ()
+    """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
+    call then returns a `Solution` with what is asked in `pending`, and
+    `QStarChain.resume` goes on."""
+    max_pops: Count | None = 256
+    """Most states popped, complete ones included; None is no limit."""
+
+    @classmethod
+    def profile(cls, data_set: DataSet, **changes: Any) -> Self:
+        """The paper's settings for a data set, with some values changed.
+
+        They differ in the aggregator. What else belongs to them is not a setting: for
+        GSM8K a process reward model as `utility`, for MATH none, for MBPP the rule
+        `python-tokens`.
+
+        Raises:
+            SettingsError: The paper has no such data set.
+
+        Source: algorithms.md 1.6.
+        """
+        if data_set not in _AGGREGATORS:
+            raise SettingsError(f"no profile {data_set!r}; known: {', '.join(_AGGREGATORS)}")
+        paper = {"num_samples": 6, "num_trajectories": 6, "lam": 1.0}
+        return cls(**{**paper, "aggregator": _AGGREGATORS[data_set], **changes})
+
+    @field_validator("actions")
+    @classmethod
+    def _concatenating(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        if "re_answer" in actions:
+            raise ValueError("re_answer replaces text, but a Q* state is a concatenation; omit it")
+        if len(set(actions)) != len(actions):
+            raise ValueError("name each action once")
+        if not set(actions) - {"rephrase"}:
+            raise ValueError("name an action that may follow every state, such as propose_step")
+        return actions
+
+    def samples_at(self, *, root: bool) -> int:
+        """How many samples an expansion draws."""
+        return (self.root_samples if root else None) or self.num_samples

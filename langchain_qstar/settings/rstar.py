@@ -1,0 +1,145 @@
+"""What can be set about an rStar search, and its two profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, field_validator
+
+from langchain_qstar.protocols import Action
+from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
+from langchain_qstar.verification.agreement import Agreement
+from langchain_qstar.verification.masking import MaskUnit
+from langchain_qstar.verification.winning import Selection
+
+RSTAR_BUDGETS: Final = ("num_rollouts", *SHARED_BUDGETS)
+"""The settings of an rStar search that may also be given with a call."""
+
+Schedule = Literal["const", "lin", "exp"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+ACTIONS: Final[tuple[Action, ...]] = (
+    "propose_step",
+    "finish",
+    "subquestion",
+    "re_answer",
+    "rephrase",
+)
+
+
+class RStarSettings(Settings):
+    """The settings of an rStar search.
+
+    Defaults are ours, where the paper and the official code agree theirs; see
+    `profile` for each of those exactly.
+
+    Raises:
+        SettingsError: A name is unknown or a value out of its range.
+    """
+
+    # The tree
+    actions: tuple[Action, ...] = ACTIONS
+    """The actions that may be taken. A subset makes RAP (`subquestion`), AlphaMath
+    (`propose_step`, `finish`) and the like."""
+    num_rollouts: Count = 16
+    max_depth: Count = 5
+    """Depth at which a trajectory ends without an answer, and earns nothing."""
+    num_steps: Count = 3
+    """Children by one-step thoughts (A1)."""
+    num_subquestions: Count = 3
+    """Children by sub-questions (A3)."""
+    subquestion_after_step: bool = False
+    """Whether A3 may follow A1, as in the paper's figure 3; the official code forbids it."""
+    end_at_answer: bool = True
+    """Whether a one-step thought that states the answer ends the trajectory. Its reward is
+    then its share of the votes of the remaining-steps action beside it. The official code
+    lets it grow on, and it earns nothing by itself."""
+    exploration: float = Field(2.0, ge=0)
+    """c of UCT."""
+    schedule: Schedule = "const"
+    """How c falls over the rollouts (algorithms.md 2.5)."""
+    rollouts_in_flight: Count = 1
+    """Rollouts that are expanded together, with unobserved visits counted (WU-UCT). More
+    than 1 is not the paper's search."""
+    # The votes
+    num_votes: Count = 10
+    """Samples of which a sub-answer is the majority (A3, A4)."""
+    num_last_votes: Count = 32
+    """Samples of which a whole solution or the last sub-answer is the majority (A2, A3)."""
+    adaptive_votes: bool = True
+    """Stop drawing votes once the majority cannot change."""
+    prior: Literal["uniform", "q_model"] = "uniform"
+    """What random choices among children weigh them by; `q_model` needs one."""
+    reward: Literal["self_consistency", "q_model"] = "self_consistency"
+    """What a trajectory that ends in an answer earns: the confidence of its vote, or the
+    Q-value of its last step (a self-evaluation scorer makes it RAP's)."""
+    # Sampling
+    temperature: float = Field(0.8, ge=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    top_k: int = Field(40, ge=0)
+    repetition_penalty: float = Field(1.0, gt=0)
+    # Mutual verification
+    verify: Literal["during", "after", "never"] = "after"
+    """When a second model completes masked candidates: after every rollout, so that the
+    search may stop when the outcome is decided; at the end; or not at all. At the end
+    candidates that all have one answer are not sent, unless the search may abstain."""
+    mask_unit: MaskUnit = "words"
+    masks: tuple[Share, ...] = Field((0.2, 0.3, 0.4, 0.5), min_length=1)
+    """Shares of a candidate that the verifier is shown, each in (0, 1)."""
+    random_mask: tuple[Share, Share] | None = None
+    """Instead of `masks` one mask at a random whole number of steps between these shares."""
+    completions_per_mask: Count = 1
+    agreement: Agreement = "mid"
+    """Which candidates survive: one completion reaches their answer (`loose`), half of them
+    (`mid`), all (`strict`), or more than reach any other answer (`majority`)."""
+    verifier_temperature: float = Field(1.0, ge=0)
+    selection: Selection = "shrunk_survival"
+    """Which candidate wins; see `verification.winning`. `reward_confidence` is the paper's,
+    `share_survival` the official code's, `majority` the generator's own votes.
+    `shrunk_survival`, votes times the odds that completions agree, is the one that loses
+    little with a verifier that knows nothing and gains with a strong one
+    (`benchmarks/selection.py`). `self_verification` asks the policy itself instead of a
+    verifier, and verifies nothing."""
+    abstain: bool = False
+    """No answer unless the verifier agrees with the winner and no check fails it."""
+    failed_check: Literal["prune", "keep"] = "keep"
+    """Whether a candidate with a failed check can win; `prune` leaves it out of the votes
+    and does not send it to the verifier."""
+    fallback: bool = True
+    """Without any answer, complete the question once, greedily."""
+
+    @field_validator("random_mask")
+    @classmethod
+    def _in_order(cls, mask: tuple[float, float] | None) -> tuple[float, float] | None:
+        if mask and mask[0] > mask[1]:
+            raise ValueError("write the smaller share first")
+        return mask
+
+    @classmethod
+    def profile(cls, name: Literal["paper", "official"], **changes: Any) -> Self:
+        """The settings of the paper, or of the official code, with some values changed.
+
+        Source: algorithms.md 2.1, 2.4, 2.10. Both read no gold answer.
+        """
+        return cls(**{**PROFILES[name], **changes})
+
+
+_COMMON: Final[dict[str, Any]] = {
+    "adaptive_votes": False,
+    "end_at_answer": False,
+    "repetition_penalty": 1.1,
+    "verify": "after",
+}
+PROFILES: Final[dict[str, dict[str, Any]]] = {
+    "paper": {
+        **_COMMON,
+        "num_rollouts": 32,
+        "num_steps": 5,
+        "num_subquestions": 5,
+        "subquestion_after_step": True,
+        "mask_unit": "steps",
+        "random_mask": (0.2, 0.8),
+        "agreement": "strict",
+        "selection": "reward_confidence",
+    },
+    "official": {**_COMMON, "num_rollouts": 15, "selection": "share_survival"},
+}

@@ -1,0 +1,112 @@
+"""What flows through the rStar machine, and what each of its nodes reads.
+
+Everything but the clock is stored: what select hands to the actions is a few
+kilobytes, so a superstep that was killed is simply run again.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from langchain_qstar.state.channels import (
+    NodesChannel,
+    SearchInput,
+    SearchOutput,
+    StatsChannel,
+    Untracked,
+    UsageChannel,
+)
+from langchain_qstar.tree import NodeRecord
+
+
+class Rollout(TypedDict):
+    """A rollout that has not ended; its path is the lineage of `tip`."""
+
+    number: int
+    """Counted from 0 in the order in which they began."""
+    tip: str
+    """The node it has come to."""
+
+
+class Expansion(TypedDict):
+    """A node that is to get all its legal children, and what that needs."""
+
+    id: str
+    path: list[NodeRecord]
+    """The steps that lead to it, without the root."""
+    order: int
+    """`order` of the child in slot 0; that in slot n has n more."""
+
+
+class Work(TypedDict):
+    """What select hands on, and what it must remember."""
+
+    question: str
+    seed: int
+    rollouts: list[Rollout]
+    """All rollouts in flight."""
+    expansions: list[Expansion]
+    """What they wait for; no node twice."""
+    begun: int
+    """Rollouts begun so far."""
+    slots: int
+    """Places for nodes given away so far, the root's included."""
+    verified: int
+    """How many ended rollouts there were when candidates were last sent to the verifier."""
+
+
+class RStarState(SearchInput, SearchOutput, total=False):
+    """All channels. Root writes the first value of each; then each has one writer."""
+
+    nodes: NodesChannel
+    """Written by the five actions, each its own children (and by answer, for a fallback)."""
+    stats: StatsChannel
+    """Written by backup (expanded, checks, q, reward, visits, value) and
+    verify_by_completion (completed, belief)."""
+    usage: UsageChannel
+    """Every node adds what it spent."""
+    work: Work
+    """Written by select."""
+    in_flight: list[Rollout]
+    """Rollouts that go on; written by backup."""
+    ended: list[str]
+    """The last node of each rollout that ended, in order; written by backup."""
+    since: Untracked
+    """When this round began, on this machine's clock; written by select."""
+
+
+class SelectView(TypedDict):
+    """What select reads."""
+
+    nodes: NodesChannel
+    stats: StatsChannel
+    usage: UsageChannel
+    work: Work
+    in_flight: list[Rollout]
+    ended: list[str]
+
+
+class ActionView(TypedDict):
+    """What an action reads: the paths to the nodes it expands, not the tree."""
+
+    work: Work
+
+
+class BackupView(TypedDict):
+    """What backup reads."""
+
+    nodes: NodesChannel
+    stats: StatsChannel
+    work: Work
+    ended: list[str]
+    since: NotRequired[Untracked]
+
+
+class EndedView(TypedDict):
+    """What verify_by_completion and answer read."""
+
+    nodes: NodesChannel
+    stats: StatsChannel
+    usage: UsageChannel
+    ended: list[str]
+    stopped: str

@@ -145,7 +145,8 @@ hash of the computation graph decides which split may use it.
 ## Recipe
 `python -m langchain_qstar.training.nano`: {settings}.
 Trained on {trained["tokens"] / 1e6:.1f} million tokens in {trained["steps"]} steps
-({trained["seconds"] / 60:.0f} minutes on two CPU cores that had other work too). AdamW for embeddings and norms, Muon for matrices. {_HISTORY[name]}
+({trained["seconds"] / 60:.0f} minutes on two CPU cores that had other work too).
+AdamW for embeddings and norms, Muon for matrices. {_HISTORY[name]}
 
 ## Figures
 {figures["problems"]} problems of the test split, 2 to 10 steps in equal shares.

@@ -78,5 +78,9 @@ def test_what_is_heard_joins_to_the_completions():
     groups = policy.sample_aloud(requests, lambda *piece: heard[piece[:2]].append(piece[2]))
     assert groups == policy.sample(requests)
     texts = {place: "".join(pieces) for place, pieces in heard.items()}
-    assert texts == {(0, 0): groups[0][0].text, (0, 1): groups[0][1].text, (1, 0): groups[1][0].text}
+    assert texts == {
+        (0, 0): groups[0][0].text,
+        (0, 1): groups[0][1].text,
+        (1, 0): groups[1][0].text,
+    }
     assert all(len(pieces) > 2 for pieces in heard.values())

@@ -167,7 +167,9 @@ def in_process(shape: str, folder: Path, killed_after: float | None = None) -> s
     result = folder / "result"
     if (child := os.fork()) == 0:
         try:
-            result.write_text(search(shape, folder))
+            part = folder / "part"
+            part.write_text(search(shape, folder))
+            part.rename(result)  # whole or not at all
         finally:
             os._exit(0)
     if killed_after is not None:

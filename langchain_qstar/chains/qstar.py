@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.decisions import Decision
+from langchain_qstar.nodes.answer import stored_solution
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import intervene
 from langchain_qstar.nodes.selection import best_popped
@@ -105,6 +106,9 @@ class QStarChain(MachineChain):
             votes=(),
             stopped="interrupted",
         )
+
+    def _stored(self, values: Mapping[str, Any]) -> Solution:
+        return stored_solution(values, self.task, self.settings)
 
     def _intervention(
         self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]

@@ -223,9 +223,7 @@ def main() -> None:
         "command": "python benchmarks/kills.py " + " ".join(sys.argv[1:]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.platform(),
-        "versions": {
-            name: version(name) for name in ("langgraph", "langgraph-checkpoint-sqlite")
-        },
+        "versions": {name: version(name) for name in ("langgraph", "langgraph-checkpoint-sqlite")},
         "seed": args.seed,
         "figures": figures,
     }

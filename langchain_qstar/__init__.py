@@ -16,8 +16,11 @@ if TYPE_CHECKING:
         QStarChain,
         SelfConsistencyChain,
     )
+    from langchain_qstar.chains.checkpoints import open_checkpoints
     from langchain_qstar.errors import (
         CheckError,
+        CheckpointError,
+        DecisionError,
         InputError,
         LabelError,
         MissingExtraError,
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
         QStarError,
         QuestionError,
         SettingsError,
+        ThreadError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.resolve import resolve_policy
@@ -73,8 +77,11 @@ if TYPE_CHECKING:
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "chains.checkpoints": ("open_checkpoints",),
     "errors": (
         "CheckError",
+        "CheckpointError",
+        "DecisionError",
         "InputError",
         "LabelError",
         "MissingExtraError",
@@ -84,6 +91,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "QStarError",
         "QuestionError",
         "SettingsError",
+        "ThreadError",
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.resolve": ("resolve_policy",),
@@ -126,7 +134,9 @@ __all__ = [
     "ChatModelPolicy",
     "Check",
     "CheckError",
+    "CheckpointError",
     "Completion",
+    "DecisionError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
@@ -165,6 +175,7 @@ __all__ = [
     "Step",
     "StepScorer",
     "Task",
+    "ThreadError",
     "TransformersPolicy",
     "TreeNode",
     "Usage",
@@ -175,6 +186,7 @@ __all__ = [
     "collect_labels",
     "create_qstar_graph",
     "get_task",
+    "open_checkpoints",
     "resolve_policy",
     "resolve_scorer",
     "train_value_model",

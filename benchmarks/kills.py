@@ -89,7 +89,7 @@ class Caller(BaseChatModel):
     def _llm_type(self) -> str:
         return "caller"
 
-    def bind_tools(self, tools: Any, **_: Any) -> Any:
+    def bind_tools(self, tools: Any, **_: Any) -> Any:  # noqa: ARG002  # LangChain's name
         """Every tool is known already."""
         return self
 
@@ -143,7 +143,7 @@ def around(shape: str, log: Path, saver: Any) -> Any:
     class Searching(AgentMiddleware):
         """Answers in the place of the agent's model."""
 
-        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:  # noqa: ARG002  # not called
             return AIMessage(found(inner.invoke(request.messages[-1].text)))
 
     return create_agent(Caller(), [], middleware=[Searching()], checkpointer=saver)

@@ -32,8 +32,8 @@ class QStarChain(MachineChain):
     With a checkpointer every call names a thread,
     `config={"configurable": {"thread_id": ...}}`. A call that was killed is
     resumed by the same call again: no finished expansion is repeated, and the
-    tree is the one it would have been. Another question, seed or setting in the
-    same thread starts anew.
+    tree is the one it would have been. Another call is refused until then; see
+    `threads.py`. `resume` goes on without the question, and with what a person says.
 
     It sets the graph's `recursion_limit` from `max_pops` itself; what a caller
     or LangChain's default says about it is meant for other graphs.

@@ -20,7 +20,7 @@ from langchain_qstar.models.scripted import ScriptedPolicy
 pytest.importorskip("langgraph.checkpoint.sqlite")
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
-SECRET = "a-question-that-nobody-else-asks"
+QUESTION = "a-question-that-nobody-else-asks"
 
 
 def bytes_of(path: Path) -> bytes:
@@ -38,12 +38,16 @@ def test_a_file_is_opened_for_searches(tmp_path):
 def test_a_file_that_is_no_database_is_one_clear_line(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("these are my notes, and no database at all\n" * 50)
-    with pytest.raises(CheckpointError, match="not a database; name another file"):
-        with open_checkpoints(file):
-            pytest.fail("it was opened")
-    with pytest.raises(CheckpointError, match="name another file"):
-        with open_checkpoints(tmp_path / "missing" / "t.sqlite"):
-            pytest.fail("it was opened")
+    with (
+        pytest.raises(CheckpointError, match="not a database; name another file"),
+        open_checkpoints(file),
+    ):
+        pytest.fail("it was opened")
+    with (
+        pytest.raises(CheckpointError, match="name another file"),
+        open_checkpoints(tmp_path / "missing" / "t.sqlite"),
+    ):
+        pytest.fail("it was opened")
 
 
 def test_a_forgotten_thread_leaves_no_byte_and_the_others_stay(make, grown, tmp_path):
@@ -51,13 +55,13 @@ def test_a_forgotten_thread_leaves_no_byte_and_the_others_stay(make, grown, tmp_
     with open_checkpoints(path) as saver:
         qstar = make(None, saver)
         kept = qstar.invoke("kept", {"configurable": {"thread_id": "u"}})
-        qstar.invoke(SECRET, THREAD)
-        assert SECRET.encode() in bytes_of(path)
+        qstar.invoke(QUESTION, THREAD)
+        assert QUESTION.encode() in bytes_of(path)
         qstar.forget("t")
-        assert SECRET.encode() not in bytes_of(path)
+        assert QUESTION.encode() not in bytes_of(path)
         assert qstar.graph.get_state(THREAD).metadata is None
         assert grown(qstar.resume("u")) == grown(kept)
-    assert SECRET.encode() not in bytes_of(path)
+    assert QUESTION.encode() not in bytes_of(path)
 
 
 def test_forgetting_works_for_other_stores_too(make):
@@ -74,17 +78,17 @@ async def test_an_async_file_forgets_too(make, tmp_path):
     path = tmp_path / "t.sqlite"
     async with aio.AsyncSqliteSaver.from_conn_string(str(path)) as saver:
         qstar = make(None, saver)
-        await qstar.ainvoke(SECRET, THREAD)
-        assert SECRET.encode() in bytes_of(path)
+        await qstar.ainvoke(QUESTION, THREAD)
+        assert QUESTION.encode() in bytes_of(path)
         await qstar.aforget("t")
-        assert SECRET.encode() not in bytes_of(path)
+        assert QUESTION.encode() not in bytes_of(path)
 
 
 def test_a_thread_that_another_process_is_writing_to_is_not_half_forgotten(make, tmp_path):
     path = tmp_path / "t.sqlite"
     with open_checkpoints(path) as saver:
         qstar = make(None, saver)
-        qstar.invoke(SECRET, THREAD)
+        qstar.invoke(QUESTION, THREAD)
         saver.conn.execute("PRAGMA busy_timeout=10")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -93,7 +97,7 @@ def test_a_thread_that_another_process_is_writing_to_is_not_half_forgotten(make,
         other.execute("ROLLBACK")
         other.close()
         qstar.forget("t")
-    assert SECRET.encode() not in bytes_of(path)
+    assert QUESTION.encode() not in bytes_of(path)
 
 
 # --- a store that fails in the middle
@@ -157,15 +161,19 @@ def test_an_error_of_a_model_stays_the_error_of_the_model(make, tmp_path):
     def fail() -> None:
         raise sqlite3.OperationalError("of the model's own cache")
 
-    with open_checkpoints(tmp_path / "t.sqlite") as saver:
-        with pytest.raises(sqlite3.OperationalError, match="own cache"):
-            make(Meddling(make().policy._script, fail), saver).invoke("q", THREAD)
+    with (
+        open_checkpoints(tmp_path / "t.sqlite") as saver,
+        pytest.raises(sqlite3.OperationalError, match="own cache"),
+    ):
+        make(Meddling(make().policy._script, fail), saver).invoke("q", THREAD)
 
 
 async def test_a_synchronous_store_in_an_async_call_says_what_to_use(make, tmp_path):
-    with open_checkpoints(tmp_path / "t.sqlite") as saver:
-        with pytest.raises(CheckpointError, match="AsyncSqliteSaver"):
-            await make(None, saver).ainvoke("q", THREAD)
+    with (
+        open_checkpoints(tmp_path / "t.sqlite") as saver,
+        pytest.raises(CheckpointError, match="AsyncSqliteSaver"),
+    ):
+        await make(None, saver).ainvoke("q", THREAD)
 
 
 # --- several processes

@@ -111,9 +111,7 @@ async def test_cancelling_the_task_stops_the_model_and_leaves_a_thread_to_resume
 ):
     memory = InMemorySaver()
     task = asyncio.create_task(make(stuck, memory).ainvoke("q", THREAD))
-    async with asyncio.timeout(20):
-        while not stuck.working.is_set():
-            await asyncio.sleep(0.001)
+    assert await asyncio.to_thread(stuck.working.wait, 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -140,9 +138,7 @@ async def test_closing_an_async_stream_stops_the_model(make, stuck, grown):
     settings = {"h_mode": "lookahead", "num_samples": 2, "num_trajectories": 2}
     stream = make(stuck, memory, **settings).astream("q", THREAD)
     assert [(await anext(stream))["type"] for _ in range(2)] == ["selected", "proposed"]
-    async with asyncio.timeout(20):
-        while not stuck.working.is_set():
-            await asyncio.sleep(0.001)
+    assert await asyncio.to_thread(stuck.working.wait, 20)
     await stream.aclose()
     assert stuck.job.cancelled()
     resumed = await make(None, memory, **settings).ainvoke("q", THREAD)

@@ -118,7 +118,7 @@ class Dying(InMemorySaver):
     def _live(self) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Killed
+            raise KilledError
 
     def put(self, *args: Any, **options: Any) -> Any:
         self._live()
@@ -129,7 +129,7 @@ class Dying(InMemorySaver):
         return super().put_writes(*args, **options)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Not a BaseException, which the thread that stores would not hand on."""
 
 
@@ -145,7 +145,7 @@ def test_killed_before_anything_that_is_stored_a_search_repeats_what_was_in_flig
         qstar = make(policy, store, interrupt=interrupt)
         try:
             survived = bool(qstar.invoke("q", THREAD))
-        except (Killed, CheckpointError):
+        except (KilledError, CheckpointError):
             before = asked_of(policy)
             assert grown(qstar.invoke("q", THREAD)) == whole
             repeated = {*before} & {*asked_of(policy)[len(before) :]}

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         RStarChain,
         SelfConsistencyChain,
     )
+    from langchain_qstar.chains.checkpoints import open_checkpoints
     from langchain_qstar.errors import (
         CheckError,
+        CheckpointError,
+        DecisionError,
         GrammarError,
         InputError,
         LabelError,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         QStarError,
         QuestionError,
         SettingsError,
+        ThreadError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.faces.chat import ChatLocal
@@ -90,8 +94,11 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "RStarChain",
         "SelfConsistencyChain",
     ),
+    "chains.checkpoints": ("open_checkpoints",),
     "errors": (
         "CheckError",
+        "CheckpointError",
+        "DecisionError",
         "GrammarError",
         "InputError",
         "LabelError",
@@ -103,6 +110,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "QStarError",
         "QuestionError",
         "SettingsError",
+        "ThreadError",
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp": ("LlamaCppPolicy",),
@@ -153,7 +161,9 @@ __all__ = [
     "ChatQStar",
     "Check",
     "CheckError",
+    "CheckpointError",
     "Completion",
+    "DecisionError",
     "GrammarError",
     "GreedyChain",
     "InputError",
@@ -200,6 +210,7 @@ __all__ = [
     "Step",
     "StepScorer",
     "Task",
+    "ThreadError",
     "TransformersPolicy",
     "TreeNode",
     "Usage",
@@ -212,6 +223,7 @@ __all__ = [
     "create_qstar_tool",
     "create_rstar_graph",
     "get_task",
+    "open_checkpoints",
     "resolve_policy",
     "resolve_scorer",
     "train_value_model",

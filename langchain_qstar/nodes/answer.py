@@ -11,7 +11,7 @@ algebra for it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from time import perf_counter
 from typing import Any, cast
 
@@ -84,6 +84,25 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
         return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
 
     return answer
+
+
+def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettings) -> Solution:
+    """The solution of a search that has ended, from what is stored of it, without a model."""
+    nodes, stats, collected = values["nodes"], values["stats"], values["collected"]
+    chosen = find(nodes, stats, collected, task, settings)
+    if chosen is None:
+        completed = {each: nodes[each] for each in nodes if nodes[each]["action"] == "finish"}
+        chosen = _last_resort(nodes, stats, collected, best_popped(nodes, stats), completed)
+    return solution_of(
+        nodes,
+        stats,
+        values["usage"],
+        method="qstar",
+        chosen=chosen,
+        collected=collected,
+        votes=votes(nodes, stats, collected, settings.selection, task.equivalent),
+        stopped=values["stopped"],
+    )
 
 
 def find(

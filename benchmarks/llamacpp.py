@@ -86,9 +86,7 @@ def record(figures: dict[str, float], rows: list[dict[str, Any]]) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
-        "versions": {
-            each: version(each) for each in ("torch", "transformers", "llama-cpp-python")
-        },
+        "versions": {each: version(each) for each in ("torch", "transformers", "llama-cpp-python")},
         "figures": figures,
         "differences": [row for row in rows if row["parts_at"] is not None],
     }

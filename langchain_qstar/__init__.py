@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from langchain_qstar.agents import ChatQStar, QStarMiddleware, create_qstar_tool
     from langchain_qstar.chains import (
         BestOfNChain,
         GreedyChain,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.scripted_chat import ScriptedChatModel
     from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
     "chains": (
         "BestOfNChain",
         "GreedyChain",
@@ -106,6 +109,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models.faces.llm": ("LocalLLM",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.scripted_chat": ("ScriptedChatModel",),
     "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
@@ -144,6 +148,7 @@ __all__ = [
     "BestOfNChain",
     "ChatLocal",
     "ChatModelPolicy",
+    "ChatQStar",
     "Check",
     "CheckError",
     "Completion",
@@ -167,6 +172,7 @@ __all__ = [
     "PromptError",
     "QStarChain",
     "QStarError",
+    "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
     "RStarChain",
@@ -179,6 +185,7 @@ __all__ = [
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedChatModel",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
@@ -199,6 +206,7 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_qstar_tool",
     "create_rstar_graph",
     "get_task",
     "resolve_policy",

@@ -9,9 +9,12 @@ The tree of classes::
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
     │   ├── GrammarError          a grammar or JSON schema that cannot be enforced
+    │   ├── ThreadError           a thread holds what this call cannot go on with
+    │   ├── DecisionError         a decision about steps that were not asked about, or unreadable
     │   ├── LabelError            a file of questions or labels that cannot be used
     │   └── PromptError           a prompt file with an unknown or missing hole
     ├── ModelError                a model failed while it was running (exit code 1)
+    ├── CheckpointError           the store of the checkpoints failed (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
 
 and one warning, `OffloadWarning`: a GPU was asked for and cannot be used.
@@ -61,6 +64,14 @@ class LabelError(InputError, ValueError):
     """A file of questions or labels is damaged, or belongs to another model."""
 
 
+class ThreadError(InputError, ValueError):
+    """A thread holds another search, another graph or another version, or is spent."""
+
+
+class DecisionError(InputError, ValueError):
+    """A person's decision names an unknown step, or cannot be read."""
+
+
 class MissingExtraError(InputError, ImportError):
     """An optional dependency is needed and not installed."""
 
@@ -77,6 +88,10 @@ class ModelError(QStarError, RuntimeError):
 
 class OffloadWarning(UserWarning):
     """Layers were to go to a GPU, and everything is computed on the CPU instead."""
+
+
+class CheckpointError(QStarError, RuntimeError):
+    """The store of the checkpoints failed or has gone; the cause is chained."""
 
 
 class CheckError(QStarError, RuntimeError):

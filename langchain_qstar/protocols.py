@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
+
+BLANK_LINES: Final = "\n\n\n"
+"""A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class State:
 class SampleRequest:
     """Ask a policy to continue one state `len(seeds)` times.
 
-    `stop` strings end a completion and are kept as the end of its text.
+    `stop` strings end a completion and are kept as the end of its text; without
+    any, or with `BLANK_LINES` alone, a whole text is asked for and not a step.
     `prefill` is text put after the state's steps before sampling starts (an
     action's opening such as `Q:`); it is part of the returned text.
 

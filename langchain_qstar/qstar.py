@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.nodes.answer import make_answer
+from langchain_qstar.nodes.human_gate import make_human_gate
 from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
 from langchain_qstar.nodes.root import make_root
@@ -23,8 +24,8 @@ from langchain_qstar.nodes.select import select
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.state.channels import SearchInput, SearchOutput
-from langchain_qstar.state.qstar import AnswerView, QStarState, SelectView, WorkView
+from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
+from langchain_qstar.state.qstar import AnswerView, GateView, QStarState, SelectView, WorkView
 
 NO_LIMIT: Final = 10**9
 """A recursion limit that no search reaches."""
@@ -60,6 +61,7 @@ def create_qstar_graph(
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
     """
     settings = settings or QStarSettings()
+    gated = bool(settings.interrupt)
     judges = resolve_checks(checks, task)
     names = part_names(policy, q_model, utility, task, judges)
     graph = StateGraph(QStarState, input_schema=SearchInput, output_schema=SearchOutput)
@@ -69,17 +71,25 @@ def create_qstar_graph(
         "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
     )
     answer = Phase("answer", make_answer(policy, task, settings, judges))
-    graph.add_node("root", root, input_schema=SearchInput, trace_policy=TRACE)
+    graph.add_node("root", root, input_schema=RootView, trace_policy=TRACE)
     graph.add_node(
         "select",
         Phase("select", select),
         input_schema=SelectView,
-        destinations=("propose_step", "answer"),
+        destinations=("propose_step", "answer", *(("human_gate",) if gated else ())),
         trace_policy=TRACE,
     )
     graph.add_node("propose_step", propose_step, input_schema=WorkView, trace_policy=TRACE)
     graph.add_node("score_with_q", score_with_q, input_schema=WorkView, trace_policy=TRACE)
     graph.add_node("answer", answer, input_schema=AnswerView, trace_policy=TRACE)
+    if gated:
+        graph.add_node(
+            "human_gate",
+            make_human_gate(policy, task, settings),
+            input_schema=GateView,
+            destinations=("select", "answer"),
+            trace_policy=TRACE,
+        )
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
     graph.add_edge("propose_step", "score_with_q")
@@ -108,8 +118,9 @@ def part_names(
 def superstep_limit(settings: QStarSettings) -> int:
     """The `recursion_limit` under which a search with these settings never fails.
 
-    A pop costs at most three supersteps; the rest is root, the last select,
-    answer, and the round that a resumed run spends on handing work out again.
+    A pop costs at most three supersteps, and a state that needs no approval one more
+    where a person is asked; the rest is root, the last select, answer, and the round that
+    a resumed run spends on handing work out again.
     """
     if settings.max_pops is None:
         return NO_LIMIT

@@ -26,6 +26,10 @@ Stopped = Literal[
 ]
 """Why a method stopped. All but the first three are ended budgets or a user's stop."""
 
+Interrupt = Literal["expand", "answer", "failed_check"]
+"""When a search asks a person: before it expands a step, before it answers, or when a
+check fails a step."""
+
 
 class Frozen(BaseModel):
     """Immutable, and an unknown field is an error."""
@@ -94,6 +98,8 @@ class TreeNode(Frozen):
     checks: tuple[Check, ...] = ()
     closed: str | None = None
     """Why the search did not go on from here, None when it might have."""
+    replaces: str | None = None
+    """Of a step that a person wrote: the id of the step in whose place."""
 
 
 class Vote(Frozen):
@@ -133,6 +139,31 @@ class Usage(Frozen):
         )
 
 
+class PendingStep(Frozen):
+    """A step that a person is asked about."""
+
+    id: str
+    text: str
+    before: str
+    """The steps that lead to it, as text."""
+    answer: str | None = None
+    """The answer that the step states, if it ends a solution."""
+    q: float | None = None
+    f: float | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class Pending(Frozen):
+    """What a person is asked. What may be replied is in `decisions.py`.
+
+    `about` says why: the steps are about to be expanded, the one is about to become the
+    answer, or a check failed them.
+    """
+
+    about: Interrupt
+    steps: tuple[PendingStep, ...]
+
+
 class Solution(Frozen):
     """What a search returns. See the attributes; nothing here is a guess.
 
@@ -155,6 +186,8 @@ class Solution(Frozen):
     """Collected trajectories whose answer did not parse."""
     usage: Usage = Usage()
     stopped: Stopped = "complete"
+    pending: Pending | None = None
+    """What a person is asked, of a search that waits for a decision."""
     seconds: float = 0.0
     settings: dict[str, Any] = Field(default_factory=dict)
     policy: str = ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 ROOT: Final = "0"
 """The id of the root, which holds the question and no step."""
@@ -55,6 +55,13 @@ class NodeRecord(TypedDict):
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]
     """Of the root only: question, seed, settings and names of this run."""
+    earlier: NotRequired[dict[str, float]]
+    """Of the root only: what earlier runs in the same thread spent."""
+    left: NotRequired[dict[str, float]]
+    """Of the root only: budgets of this run that are smaller than its settings say, because
+    earlier runs spent of the thread's."""
+    replaces: NotRequired[str]
+    """Of a step that a person wrote: the id of the step in whose place."""
     subquestion: NotRequired[WrittenText]
     """Of rStar's sub-questions: the question; `text` and the rest are its answer."""
     confidence: NotRequired[float]
@@ -86,6 +93,8 @@ class StatRecord(TypedDict, total=False):
     """Verdicts on the step, `solution.Check` as JSON types."""
     closed: str
     """Why the state is never popped, though nothing is wrong with its place in the tree."""
+    decision: Literal["approved", "forbidden", "replaced"]
+    """What a person said about the step, last; an approved one is open though a check failed."""
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
     completed: list[str | None]
@@ -97,6 +106,11 @@ class StatRecord(TypedDict, total=False):
 
 Nodes = Mapping[str, NodeRecord]
 Stats = Mapping[str, StatRecord]
+
+
+def is_closed(learnt: StatRecord) -> bool:
+    """Whether a search must not go on from a node; what a person approves is open again."""
+    return "closed" in learnt and learnt.get("decision") != "approved"
 
 
 def child_id(parent: str, number: int) -> str:

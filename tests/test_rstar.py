@@ -379,6 +379,10 @@ def test_a_thought_that_states_the_answer_earns_the_share_of_the_votes_beside_it
     both = ("propose_step", "finish")
     run = search(Speaker(say), num_rollouts=1, actions=both, adaptive_votes=False)
     assert [each.reward for each in run.children("0")] == [0.75, 0.25, 0.0, 0.75]
+    early = search(Speaker(say), num_rollouts=1, actions=both).children("0")
+    assert early[3].votes < 32
+    assert early[0].reward == early[3].confidence
+    assert (early[0].reward or 0) + (early[1].reward or 0) == 1.0
     alone = search(Speaker(say), num_rollouts=1, actions=("propose_step",))
     assert [each.reward for each in alone.children("0")] == pytest.approx([1 / 3] * 3)
 
@@ -611,8 +615,10 @@ def test_only_the_fallback_states_an_answer():
     def say(action: str, number: int, _: random.Random) -> str:
         return "" if action != "finish" or number else "The answer is 7.\n"
 
-    run = search(Speaker(say), actions=("propose_step",), num_rollouts=2)
+    speaker = Speaker(say)
+    run = search(speaker, actions=("propose_step",), num_rollouts=2)
     assert (run.solution.answer, run.solution.steps[-1].action) == ("7", "finish")
+    assert [each.temperature for each in speaker.calls[-1]] == [0.0]
     silent = search(Speaker(say), actions=("propose_step",), num_rollouts=2, fallback=False)
     assert silent.solution.answer is None
 
@@ -628,6 +634,27 @@ def test_failed_and_cut_completions_are_no_steps_and_no_votes():
     run = search(Failing(agreeing(1.0)), num_rollouts=3)
     assert run.solution.answer is None
     assert not any(each.confidence for each in run.solution.tree)
+
+
+def test_a_text_that_was_cut_says_only_what_it_has_said_in_full():
+    class Cut(Speaker):
+        def _complete(self, request: SampleRequest, number: int, seed: int) -> Completion:
+            return replace(super()._complete(request, number, seed), finish="length")
+
+    def last_number(text: str) -> str | None:
+        return next(iter(re.findall(r"\d+", text)[::-1]), None)
+
+    def say(action: str, number: int, _: random.Random) -> str:
+        return "The answer is 7." if number % 4 == 0 else "That makes 12"
+
+    run = search(
+        Cut(say),
+        asked=task(answer=last_number),
+        actions=("finish",),
+        adaptive_votes=False,
+        num_rollouts=1,
+    )
+    assert (run.solution.answer, run.node("0.0").confidence) == ("7", 0.25)
 
 
 def test_a_policy_that_returns_too_few_results_is_a_fault_of_the_model():
@@ -745,3 +772,9 @@ def test_whatever_the_settings_visits_add_up_and_rewards_are_bounded(
         assert 0 <= (node.reward or 0.0) <= 1
     if run.solution.stopped == "complete":
         assert run.node("0").visits == used.get("num_rollouts", 8)
+
+
+def test_a_solution_without_an_answer_earns_nothing_whatever_its_q_value():
+    sure = ScriptedScorer(lambda _: 1.0)
+    run = search(Speaker(lambda *_: "Hm.\n"), actions=("finish",), q_model=sure, reward="q_model")
+    assert (run.node("0.0").q, run.node("0.0").reward, run.node("0").value) == (1.0, 0.0, 0.0)

@@ -2,12 +2,13 @@
 
 A trajectory is one text under the task's own prompt. An action is asked for by
 the opening word of its line, the task's prefill; a task without it has no such
-action. Token ids are kept as the model drew them.
+action. What is shown as it was written keeps the token ids that the model drew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from langchain_qstar.actions.problem import is_last_subquestion
@@ -54,7 +55,13 @@ class InlineForms:
         return self._actions
 
     def opening(self, action: Action, trace: Trace) -> Opening:
-        """See `ActionForms`. A rephrasing may be as long as a solution, a sub-question a step."""
+        """See `ActionForms`. A rephrasing may be as long as a solution, a sub-question a step.
+
+        A one-step thought is asked for after plain lines: sub-answers are shown as
+        such, without their questions, for after questions a model goes on with questions.
+        """
+        if action == "propose_step":
+            trace = replace(trace, thoughts=tuple(map(self._plain, trace.thoughts)))
         pieces = _pieces(trace)
         if action == "re_answer":
             pieces = pieces[:-1]
@@ -117,6 +124,13 @@ class InlineForms:
             stop=(),
             max_tokens=self._room(whole=True),
         )
+
+    def _plain(self, thought: Thought) -> Thought:
+        """A thought as plain lines; what was changed has no token ids of its own."""
+        if thought.subquestion is None:
+            return thought
+        said = self._without(thought.step.text, "re_answer").lstrip(" ")
+        return Thought(thought.action, Step(said, thought.step.action))
 
     def _state(self, question: str, pieces: Sequence[Step], *, ended: bool = True) -> State:
         steps = tuple(self._separated(pieces)) if ended else tuple(pieces)

@@ -15,6 +15,7 @@ ANNOUNCED: Final = "now we can answer"
 """How a model says that its sub-question is the last one."""
 
 _LABEL: Final = re.compile(r"^(?:(?:the )?question|q)\s*:\s*", re.IGNORECASE)
+_LABEL_LEFT: Final = re.compile(r"\b(?:(?:the )?question|q)\s*:\s*$", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(
     r"""(?:(?<=[.?!])|(?<=[.?!][$)"'”])|(?<=[.?!]\\[\])]))  # a formula may end in the period
         (?<!\b[A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|No|vs|Jr|Sr)\.)(?<!\bMrs\.)
@@ -46,6 +47,16 @@ def problem_part(question: str) -> str:
     while len(sentences) > 1 and _MANNER.match(sentences[-1]):
         sentences.pop()
     return _LABEL.sub("", sentences[-1])
+
+
+def context_of(question: str) -> str:
+    """The conditions of a question: what stands before its problem part; empty if nothing does.
+
+    >>> context_of("A pen costs $3.50. How much do 2 pens cost?")
+    'A pen costs $3.50.'
+    """
+    before = question[: question.rfind(problem_part(question))]
+    return _LABEL_LEFT.sub("", before).strip()
 
 
 def is_last_subquestion(question: str, subquestion: str) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel, Field
 
 from langchain_qstar.errors import QuestionError, SettingsError
+
+if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
 
 
 class QuestionInput(BaseModel):
@@ -26,6 +29,16 @@ class Ask:
     question: str
     seed: int
     budget: Mapping[str, Any]
+    control: RunControl | None = None
+    """Where the caller asks the run to drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation(Ask):
+    """A call that goes on with the search of its thread, whose question and seed it has."""
+
+    decision: Any = None
+    """What a person says, in a form of `decisions.py`; None goes on as it is."""
 
 
 def read(value: Any) -> tuple[Any, dict[str, Any]]:
@@ -60,8 +73,23 @@ def _last_question(value: Any) -> str:
         )
     for message in reversed(messages):
         if isinstance(message, HumanMessage):
-            return str(message.text)
+            return text_of(message)
     raise QuestionError("the messages hold no human message to answer")
+
+
+def text_of(message: HumanMessage) -> str:
+    """The text of a message that holds nothing else.
+
+    Raises:
+        QuestionError: It holds an image or the like, which would be left out.
+    """
+    kinds = {block["type"] for block in message.content_blocks} - {"text"}
+    if kinds:
+        raise QuestionError(
+            f"the question holds {', '.join(sorted(kinds))} content, which a search does not "
+            "read; put what matters of it into words"
+        )
+    return str(message.text)
 
 
 def joined(chunks: list[Any]) -> list[Any]:

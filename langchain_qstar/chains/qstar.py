@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
+from langchain_qstar.decisions import Decision
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.intervention import intervene
+from langchain_qstar.nodes.selection import best_popped
 from langchain_qstar.protocols import StepCheck, Task
 from langchain_qstar.qstar import create_qstar_graph, part_names, superstep_limit
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
+from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
     from langgraph.types import Checkpointer
@@ -88,6 +93,25 @@ class QStarChain(MachineChain):
     def samples(self) -> int:
         """How many completions one question asks for at a time."""
         return self.settings.num_samples
+
+    def _so_far(self, values: Mapping[str, Any]) -> Solution:
+        nodes, stats = values["nodes"], values["stats"]
+        return solution_of(
+            nodes,
+            stats,
+            values.get("usage", {}),
+            method="qstar",
+            chosen=best_popped(nodes, stats),
+            collected=values["collected"],
+            votes=(),
+            stopped="interrupted",
+        )
+
+    def _intervention(
+        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
+    ) -> tuple[dict[str, Any], str]:
+        update = intervene(values["nodes"], decision, asked, self.policy, self.task)
+        return update | {"stopped": "", "answer": None}, "score_with_q"
 
     def _superstep_limit(self, settings: QStarSettings) -> int:
         return superstep_limit(settings)

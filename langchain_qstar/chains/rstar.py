@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.rstar.answer import most_visited
+from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.rstar import (
     create_rstar_graph,
@@ -16,6 +19,7 @@ from langchain_qstar.rstar import (
 )
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
+from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
     from langgraph.types import Checkpointer
@@ -89,6 +93,23 @@ class RStarChain(MachineChain):
     def samples(self) -> int:
         """How many completions one question asks for at a time."""
         return self.settings.num_last_votes
+
+    def _so_far(self, values: Mapping[str, Any]) -> Solution:
+        nodes, stats = values["nodes"], values["stats"]
+        return solution_of(
+            nodes,
+            stats,
+            values.get("usage", {}),
+            method="rstar",
+            chosen=most_visited(nodes, stats),
+            collected=values["ended"],
+            votes=(),
+            stopped="interrupted",
+            shown=shown,
+        )
+
+    def _policies(self) -> tuple[Policy, ...]:
+        return self.policy, self.verifier
 
     def _superstep_limit(self, settings: RStarSettings) -> int:
         return rstar_superstep_limit(settings)

@@ -34,6 +34,7 @@ from langchain_qstar.models.streaming import Piece, Pieces
 from langchain_qstar.models.text import Message, TextCodec
 from langchain_qstar.models.translation import Limits, Translator
 from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
@@ -174,7 +175,7 @@ class LocalPolicy:
         """
         groups = [self._translator.rows(request) for request in requests]
         with self._in_time(timeout):
-            reads = _wait(self._engine.submit(SampleJob(groups)), timeout)
+            reads = wait(self._engine.submit(SampleJob(groups)), timeout)
         return self._translator.completions(requests, groups, reads)
 
     async def asample(
@@ -264,7 +265,7 @@ class LocalPolicy:
         def choose() -> None:
             backend.layers = chosen
 
-        _wait(self._engine.submit(CallJob(choose)))
+        wait(self._engine.submit(CallJob(choose)))
 
     def features(self, states: Sequence[State]) -> Floats:
         """Hidden states at the last token of each state's trajectory.
@@ -284,7 +285,7 @@ class LocalPolicy:
             QuestionError: A question does not fit the window.
             ModelError: The model failed, or was closed.
         """
-        hidden: Floats = _wait(self._submit_features(states))
+        hidden: Floats = wait(self._submit_features(states))
         return hidden
 
     async def afeatures(self, states: Sequence[State]) -> Floats:
@@ -313,7 +314,7 @@ class LocalPolicy:
             ModelSpecError: A word is not one token for this model.
             ModelError: The model failed, or was closed.
         """
-        found = _wait(self._submit_next(states, words))
+        found = wait(self._submit_next(states, words))
         return [(tuple(values), read) for values, read in found]
 
     async def anext_logprobs(
@@ -357,14 +358,5 @@ class LocalPolicy:
             (self.path_ids(state), self._translator.step_ids(step))
             for state, step in zip(states, steps, strict=True)
         ]
-        scored = iter(_wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
+        scored = iter(wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
         return [next(scored) if ids else () for _, ids in pairs]
-
-
-def _wait(future: Future[Any], timeout: float | None = None) -> Any:
-    """The future's result; an interrupted wait drops the work."""
-    try:
-        return future.result(timeout)
-    except BaseException:
-        future.cancel()
-        raise

@@ -18,7 +18,7 @@ from typing import Any, cast
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task

@@ -14,7 +14,16 @@ from langchain_qstar.solution import (
     Vote,
     verification,
 )
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, depth, path
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    StatRecord,
+    Stats,
+    depth,
+    is_closed,
+    path,
+)
 
 Shown = Callable[[NodeRecord], str]
 """From a record to the text of its step as a person reads it."""
@@ -145,5 +154,6 @@ def _node(record: NodeRecord, stats: Stats, shown: Shown) -> TreeNode:
         completed=learnt.get("completed"),
         popped=learnt.get("popped"),
         checks=_checks(learnt),
-        closed=learnt.get("closed"),
+        closed=learnt.get("closed") if is_closed(learnt) else None,
+        replaces=record.get("replaces"),
     )

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from math import inf
 
-from langchain_qstar.tree import Nodes, Stats, depth
+from langchain_qstar.tree import Nodes, Stats, depth, is_closed
 from langchain_qstar.values import priority
 
 Entry = tuple[float, int, int, str]
@@ -40,13 +41,23 @@ def rebuild(nodes: Nodes, stats: Stats) -> Frontier:
 def is_open(stats: Stats, node_id: str) -> bool:
     """Whether the state was inserted, not closed, and not popped since."""
     learnt = stats.get(node_id, {})
-    return "f" in learnt and "popped" not in learnt and "closed" not in learnt
+    return "f" in learnt and "popped" not in learnt and not is_closed(learnt)
 
 
 def entry(nodes: Nodes, stats: Stats, node_id: str) -> Entry:
     """The heap entry of a state."""
-    f = stats[node_id]["f"]
-    return (*priority(f, depth(node_id), nodes[node_id]["order"]), node_id)
+    return (*place(nodes, stats, node_id), node_id)
+
+
+def place(nodes: Nodes, stats: Stats, node_id: str) -> tuple[float, int, int]:
+    """`values.priority` of a state; what a person wrote comes before what a model did."""
+    f = inf if written(nodes, node_id) else stats[node_id]["f"]
+    return priority(f, depth(node_id), nodes[node_id]["order"])
+
+
+def written(nodes: Nodes, node_id: str) -> bool:
+    """Whether the last step to the state was written by a person."""
+    return "replaces" in nodes[node_id]
 
 
 def push(frontier: Frontier, entries: Iterable[Entry]) -> Frontier:

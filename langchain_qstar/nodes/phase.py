@@ -4,6 +4,10 @@ A node's function either returns its update, or is a generator that yields a
 `Call` for each batch it wants from a model, is sent the result, and returns the
 update. `Phase` drives it, blocking or not. The function itself never waits, so
 it can be tested without a graph and without a model.
+
+When the run is asked to drain (`langgraph.runtime.RunControl`), a call that is being
+waited for is given up: an engine stops between two tokens, and the run ends at the last
+superstep that was finished.
 """
 
 # ruff: noqa: A002, ARG002  # `input` and `config` are LangChain's names, used or not
@@ -12,14 +16,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl, get_runtime
 from langgraph.types import Command
 
 from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
+from langchain_qstar.stopping import LOOK_SECONDS, stopped_when
 
 Update = dict[str, Any]
 Output = Update | Command[Any]
@@ -31,6 +38,14 @@ class Call(NamedTuple):
 
     run: Callable[[], Any]
     arun: Callable[[], Awaitable[Any]]
+
+    def wait(self) -> Any:
+        """Make the call."""
+        return self.run()
+
+    async def awaited(self) -> Any:
+        """Make the call without blocking the event loop."""
+        return await self.arun()
 
 
 def sample(policy: Policy, requests: Sequence[SampleRequest]) -> Call:
@@ -85,6 +100,33 @@ Beat = Callable[[Any, Writer], Output | Generator[Call, Any, Update]]
 """The function of a node: (what it reads, where events go) -> its update."""
 
 
+T = TypeVar("T")
+
+
+def drive(steps: Generator[Call, Any, T], run: Callable[[Call], Any]) -> T:
+    """What `steps` returns, with every call that it yields made by `run`."""
+    result = None
+    while True:
+        try:
+            call = steps.send(result)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
+        result = run(call)
+
+
+async def adrive(steps: Generator[Call, Any, T], run: Callable[[Call], Awaitable[Any]]) -> T:
+    """As `drive`, without blocking the event loop."""
+    result = None
+    while True:
+        try:
+            call = steps.send(result)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
+        result = await run(call)
+
+
 class Phase(Runnable[Mapping[str, Any], Output]):
     """A graph node around a function; adds no run of its own to traces."""
 
@@ -99,13 +141,8 @@ class Phase(Runnable[Mapping[str, Any], Output]):
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):
             return beat
-        result = None
-        while True:
-            try:
-                call = beat.send(result)
-            except StopIteration as end:
-                return dict(end.value)
-            result = call.run()
+        control = _control()
+        return drive(beat, lambda call: _run(call, control))
 
     async def ainvoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
@@ -114,10 +151,35 @@ class Phase(Runnable[Mapping[str, Any], Output]):
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):
             return beat
-        result = None
-        while True:
-            try:
-                call = beat.send(result)
-            except StopIteration as end:
-                return dict(end.value)
-            result = await call.arun()
+        control = _control()
+        return await adrive(beat, lambda call: _arun(call, control))
+
+
+def _control() -> RunControl:
+    """Where the run is told to drain; a caller's of an outer graph counts too."""
+    return get_runtime().control or RunControl()
+
+
+def _run(call: Call, control: RunControl) -> Any:
+    """The result of a call. A drain stops it, and leaves the superstep to whoever resumes."""
+    try:
+        with stopped_when(lambda: control.drain_requested):
+            return call.run()
+    except CancelledError:
+        if control.drain_requested:
+            raise GraphDrained(control.drain_reason or "") from None
+        raise
+
+
+async def _arun(call: Call, control: RunControl) -> Any:
+    """As `_run`. A cancelled task cancels the call by itself."""
+    task = asyncio.ensure_future(call.arun())
+    try:
+        while not task.done():
+            if control.drain_requested:
+                raise GraphDrained(control.drain_reason or "")
+            await asyncio.wait([task], timeout=LOOK_SECONDS)
+        return task.result()
+    finally:
+        if task.cancel():
+            await asyncio.wait([task])

@@ -10,10 +10,14 @@ from langgraph.types import Overwrite
 
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
-from langchain_qstar.state.channels import SearchInput
+from langchain_qstar.state.channels import RootView
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
+
+LAYOUT: Final = 1
+"""Which layout a stored search has. One of another layout is not gone on with."""
 
 ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
 
@@ -35,15 +39,18 @@ def make_root(
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
-        cannot be asked and `SettingsError` for a budget that cannot be kept.
+        cannot be asked, `SettingsError` for a budget that cannot be kept, and
+        `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: SearchInput, _: Writer) -> Update:
+    def root(view: RootView, _: Writer) -> Update:
         length = check_question(view["question"], policy, task)
         used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
         run = run_facts(view["question"], view.get("seed", 0), used, names)
+        record = root_record(run, length)
+        thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
-            "nodes": Overwrite({ROOT: root_record(run, length)}),
+            "nodes": Overwrite({ROOT: {**record, **thread}}),
             "stats": Overwrite({ROOT: {"f": 0.0}}),
             "usage": Overwrite({}),
             "collected": [],
@@ -59,6 +66,7 @@ def run_facts(
 ) -> dict[str, Any]:
     """What makes a run this run: with the same facts it grows the same tree."""
     return {
+        "layout": LAYOUT,
         "question": question,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),

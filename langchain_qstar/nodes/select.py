@@ -7,22 +7,26 @@ one superstep pops `batch_pops` states to expand, and any complete ones between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from langgraph.types import Command
 
 from langchain_qstar.nodes.budgets import spent_budget
-from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild
+from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild, written
+from langchain_qstar.nodes.intervention import unapproved, undecided
 from langchain_qstar.nodes.phase import Writer
 from langchain_qstar.nodes.work import new_work, unfinished
-from langchain_qstar.solution import Stopped
+from langchain_qstar.solution import Interrupt, Stopped
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.qstar import SelectView
-from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children
+from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children, is_closed
 
-Next = Command[Literal["propose_step", "answer"]]
+NOTHING_DERIVED: Final[Mapping[str, Any]] = {"frontier": None, "work": None}
+"""For a node that may change the tree: select then reads everything off it again."""
+
+Next = Command[Literal["propose_step", "human_gate", "answer"]]
 """An update, and which node is next."""
 
 
@@ -33,11 +37,15 @@ def select(view: SelectView, write: Writer) -> Next:
     expansion first, without a pop.
     """
     nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
+    gates: Sequence[Interrupt] = nodes[ROOT]["run"]["settings"].get("interrupt", ())
     frontier, left = _frontier(view)
+    if _asks(stats, left, gates):
+        return Command(update={**NOTHING_DERIVED}, goto="human_gate")
     if left:
         work = new_work(nodes, stats, left, frontier.known, int(usage.get("batches", 0)))
-        return Command(update={"frontier": frontier, "work": work}, goto="propose_step")
-    pops = _Pops(list(view["collected"]))
+        # Rebuilt once it is done: of what comes back some may be open already.
+        return Command(update={"frontier": None, "work": work}, goto="propose_step")
+    pops = _Pops([each for each in view["collected"] if not is_closed(stats[each])])
     _pop(pops, view, frontier)
     update: dict[str, Any] = {
         "frontier": frontier,
@@ -45,14 +53,25 @@ def select(view: SelectView, write: Writer) -> Next:
         "usage": {"pops": len(pops.marks)},
     }
     # A checkpoint keeps every write, so what did not change is not written.
-    if len(pops.collected) > len(view["collected"]):
+    if pops.collected != view["collected"]:
         update["collected"] = pops.collected
     if pops.marks:
         write(_event(nodes, stats, pops, len(frontier.heap)))
     if pops.stopped:
-        return Command(update=update | {"stopped": pops.stopped}, goto="answer")
+        update["stopped"] = pops.stopped
+    asks = "answer" in gates if pops.stopped else _asks(stats, pops.expand, gates)
+    if asks:
+        return Command(update={**update, **NOTHING_DERIVED}, goto="human_gate")
+    if pops.stopped:
+        return Command(update=update, goto="answer")
     work = new_work(nodes, stats, pops.expand, frontier.known, int(usage.get("batches", 0)))
     return Command(update=update | {"work": work.with_stats(pops.marks)}, goto="propose_step")
+
+
+def _asks(stats: Stats, expand: Sequence[str], gates: Sequence[Interrupt]) -> bool:
+    """Whether a person is asked before `expand` is expanded."""
+    failed = "failed_check" in gates and any(undecided(stats))
+    return failed or ("expand" in gates and bool(unapproved(stats, expand)))
 
 
 def _frontier(view: SelectView) -> tuple[Frontier, list[str]]:
@@ -84,12 +103,16 @@ class _Pops:
 
 def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
     nodes, usage = view["nodes"], view["usage"]
-    settings: dict[str, Any] = nodes[ROOT]["run"]["settings"]
+    root = nodes[ROOT]
+    settings: dict[str, Any] = root["run"]["settings"] | root.get("left", {})
     earlier = int(usage.get("pops", 0))
     while len(pops.expand) < settings["batch_pops"]:
         spent = {**usage, "pops": earlier + len(pops.marks), "nodes": len(nodes)}
         pops.stopped = stop_reason(len(pops.collected), spent, settings)
-        if pops.stopped or not frontier.heap:
+        if not frontier.heap:
+            break
+        # What a person wrote is looked at, whatever is spent.
+        if pops.stopped and not written(nodes, frontier.heap[0][-1]):
             break
         node_id = pop(frontier)
         pops.marks[node_id] = {"popped": earlier + len(pops.marks), "visits": 1}
@@ -98,7 +121,8 @@ def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
             pops.collected.append(node_id)
         elif not record["truncated"]:
             pops.expand.append(node_id)
-    if pops.expand and pops.stopped != "complete":
+    asked_for = any(written(nodes, each) for each in pops.expand)
+    if asked_for or (pops.expand and pops.stopped != "complete"):
         pops.stopped = None  # what was popped is expanded; a spent budget ends the next superstep
     elif not pops.stopped:
         pops.stopped = "exhausted"

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from langchain_qstar.nodes.frontier import is_open
+from langchain_qstar.nodes.frontier import is_open, place
 from langchain_qstar.solution import Vote
-from langchain_qstar.tree import ROOT, Nodes, Stats, depth
-from langchain_qstar.values import priority
+from langchain_qstar.tree import ROOT, Nodes, Stats
 
 Rule = Literal["max_f", "majority", "weighted_majority"]
 Equivalent = Callable[[str, str], bool]
@@ -26,10 +25,7 @@ class Ballot:
 
 def best(nodes: Nodes, stats: Stats, ids: Iterable[str]) -> list[str]:
     """`ids` by f, then depth, then insertion, as the frontier would pop them."""
-    return sorted(
-        ids,
-        key=lambda each: priority(stats[each]["f"], depth(each), nodes[each]["order"]),
-    )
+    return sorted(ids, key=lambda each: place(nodes, stats, each))
 
 
 def choose(

@@ -23,6 +23,7 @@ from langchain_qstar.tree import (
     Stats,
     children,
     depth,
+    is_closed,
     lineage,
     path,
     state_key,
@@ -73,16 +74,17 @@ class Work:
 def around(nodes: Nodes, stats: Stats, popped: Iterable[str]) -> tuple[Nodes, Stats]:
     """The part of the tree that work on `popped` needs: paths and descendants."""
     ids = dict.fromkeys(
-        each for node_id in popped for each in (*lineage(node_id), *_descendants(nodes, node_id))
+        each for node_id in popped for each in (*lineage(node_id), *descendants(nodes, node_id))
     )
     known = {each: stats[each] for each in ids if each in stats}
     return {each: nodes[each] for each in ids}, known
 
 
-def _descendants(nodes: Nodes, node_id: str) -> Iterator[str]:
+def descendants(nodes: Nodes, node_id: str) -> Iterator[str]:
+    """The ids of all nodes below `node_id`."""
     for child in children(nodes, node_id):
         yield child
-        yield from _descendants(nodes, child)
+        yield from descendants(nodes, child)
 
 
 def new_work(
@@ -119,7 +121,7 @@ def to_sample(work: Work, *, lookahead: bool) -> list[str]:
 def _can_sample(work: Work, node_id: str) -> bool:
     record = work.nodes[node_id]
     learnt = work.stats.get(node_id, {})
-    ended = record["terminal"] or record["truncated"] or "closed" in learnt
+    ended = record["terminal"] or record["truncated"] or is_closed(learnt)
     return not ended and "expanded" not in learnt
 
 
@@ -154,7 +156,7 @@ def unfinished(nodes: Nodes, stats: Stats) -> list[str]:
 
 def _is_unfinished(nodes: Nodes, stats: Stats, node_id: str) -> bool:
     record = nodes[node_id]
-    if record["terminal"] or record["truncated"]:
+    if record["terminal"] or record["truncated"] or is_closed(stats[node_id]):
         return False
     if "expanded" not in stats[node_id]:
         return True
@@ -228,5 +230,6 @@ def record_of(
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
         "answer": task.answer(text) if terminal else None,
-        "key": state_key(task.canonical(text)),
+        # A rephrasing finds nothing out, but it is not the question as it was.
+        "key": state_key(text if action == "rephrase" else task.canonical(text)),
     }

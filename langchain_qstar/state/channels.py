@@ -90,6 +90,13 @@ class SearchInput(TypedDict, total=False):
     """Budgets that replace those of the settings, by their names there."""
 
 
+class RootView(SearchInput, total=False):
+    """What root reads: the input, and what an earlier run in the thread left."""
+
+    nodes: NodesChannel
+    usage: UsageChannel
+
+
 class SearchOutput(TypedDict, total=False):
     """What a run ends with."""
 

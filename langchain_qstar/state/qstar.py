@@ -22,10 +22,10 @@ class QStarState(SearchInput, SearchOutput, total=False):
     """All channels. Root writes the first value of each; then each has one writer."""
 
     nodes: NodesChannel
-    """Written by propose_step (and answer, for a fallback)."""
+    """Written by propose_step, answer (a fallback) and human_gate (what a person wrote)."""
     stats: StatsChannel
     """Written by select (popped), propose_step (expanded), score_with_q (q ... f,
-    checks, closed), answer (checks of a fallback)."""
+    checks, closed), answer (checks of a fallback), human_gate (decision, closed)."""
     usage: UsageChannel
     """Every node adds what it spent."""
     collected: list[str]
@@ -51,6 +51,15 @@ class WorkView(TypedDict, total=False):
     """What propose_step and score_with_q read: the work in hand, not the tree."""
 
     work: Untracked
+
+
+class GateView(TypedDict):
+    """What human_gate reads."""
+
+    nodes: NodesChannel
+    stats: StatsChannel
+    collected: list[str]
+    stopped: str
 
 
 class AnswerView(TypedDict):

@@ -61,7 +61,17 @@ def test_each_action_continues_the_text_so_far(action, stop, max_tokens, prefill
 
 
 def test_a_subquestion_and_a_rephrasing_stay_in_the_text_with_their_token_ids():
-    assert FORMS.opening("propose_step", SUBQUESTION).state.steps == (REPHRASED, ASKED, ANSWERED)
+    assert FORMS.opening("finish", SUBQUESTION).state.steps == (REPHRASED, ASKED, ANSWERED)
+
+
+def test_a_one_step_thought_comes_after_plain_lines():  # statement 45
+    trace = Trace(QUESTION, REPHRASED, (*SUBQUESTION.thoughts, Thought("propose_step", STEP)))
+
+    assert FORMS.opening("propose_step", trace).state.steps == (
+        REPHRASED,
+        Step("The boxes hold 4*6=24 pens.\n", "subquestion"),
+        STEP,
+    )
 
 
 def test_a_re_answer_does_not_see_the_answer_that_it_replaces():

@@ -113,8 +113,9 @@ def test_verified_during_the_search_no_candidate_is_completed_twice():
 
 def test_a_budget_keeps_enough_for_the_verifier():
     alone = searched(verify="never").usage.completion_tokens
-    solution = searched(ScriptedPolicy(knows), max_tokens=alone)
+    solution = searched(ScriptedPolicy(knows), max_tokens=alone, abstain=True)
     assert solution.stopped == "tokens"
+    assert solution.usage.completion_tokens <= alone
     assert any(node.completed for node in solution.tree)
 
 
@@ -159,6 +160,8 @@ def test_nano_verifies_its_own_candidates(selection: str):
         "num_rollouts": 2,
         "num_votes": 2,
         "num_last_votes": 4,
+        "num_steps": 1,
+        "num_subquestions": 1,
         "max_depth": 3,
         "abstain": selection == "shrunk_survival",
         "selection": selection,

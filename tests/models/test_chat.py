@@ -9,7 +9,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_qstar.errors import ModelError, SettingsError
 from langchain_qstar.models.chat import ChatModelPolicy
-from langchain_qstar.protocols import Policy, Step
+from langchain_qstar.protocols import BLANK_LINES, Policy, Step
 
 
 class Chat(BaseChatModel):
@@ -88,8 +88,31 @@ def test_without_stop_strings_the_whole_solution_is_kept(chat, ask):
 def test_a_prefill_begins_the_text_once(chat, ask):
     policy, model = chat("Q: what?", " what?")
     texts = [c.text for c in policy.sample([ask(n=2, prefill="Q:")])[0]]
-    assert texts == ["Q: what?\n", "Q:what?\n"]
-    assert "Begin your reply with: Q:" in model.asked[0][0].content
+    assert texts == ["Q: what?\n", "Q: what?\n"]
+    assert model.asked[0][0].content.endswith("Begin the line with: Q:")
+
+
+def test_a_whole_text_may_be_opened_too(chat, ask):
+    policy, model = chat("A: 7\nThe answer is 7.")
+    (completion,) = policy.sample([ask(stop=(), prefill="A:")])[0]
+    assert completion.text == "A: 7\nThe answer is 7."
+    assert "remaining steps" in model.asked[0][0].content
+    assert model.asked[0][0].content.endswith("Begin your reply with: A:")
+
+
+def test_blank_lines_end_a_whole_text_and_are_not_put_back(chat, ask):
+    policy, model = chat("one\ntwo", "one\n\n\n\nProblem: another")
+    texts = [c.text for c in policy.sample([ask(n=2, stop=(BLANK_LINES,))])[0]]
+    assert texts == ["one\ntwo", "one\n\n\n"]
+    assert "remaining steps" in model.asked[0][0].content
+    assert model.options[0]["stop"] == [BLANK_LINES]
+
+
+def test_a_text_that_breaks_off_within_a_line_is_continued_there(chat, ask):
+    policy, model = chat("fish.")
+    policy.sample([ask(stop=(), steps=[Step("Two cats eat ten")])])
+    (message,) = model.asked[0]
+    assert "Two cats eat ten\n\nContinue it exactly where it breaks off" in message.content
 
 
 def test_usage_is_what_the_model_reports(chat, ask):

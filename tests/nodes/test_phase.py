@@ -5,6 +5,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from langgraph.runtime import RunControl
 
 from langchain_qstar.nodes import phase
 from langchain_qstar.nodes.phase import Call, Phase, Update
@@ -15,6 +16,7 @@ def outside_a_graph(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Where events go."""
     events: list[Any] = []
     monkeypatch.setattr(phase, "get_stream_writer", lambda: events.append)
+    monkeypatch.setattr(phase, "_control", RunControl)
     return events
 
 

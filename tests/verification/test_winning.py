@@ -167,6 +167,8 @@ def test_the_verifier_agrees_when_most_completions_of_the_answer_do(candidate):
     chosen = winner(lucky, scores("majority", lucky), "majority")
     assert chosen[1].survived
     assert not agreed(*chosen)
+    strictly = answers([candidate("A", agreeing=3)], "strict")
+    assert not agreed(*winner(strictly, scores("majority", strictly), "majority"))
     sure = answers([candidate("A", agreeing=1), candidate("A", agreeing=3)])
     assert agreed(*winner(sure, scores("majority", sure), "majority"))
 

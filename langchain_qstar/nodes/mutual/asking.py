@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from langchain_qstar.errors import ModelError, QuestionError
 from langchain_qstar.nodes.phase import Call, attempted, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.protocols import Completion, Policy, SampleRequest
 from langchain_qstar.state.channels import add_usage
 

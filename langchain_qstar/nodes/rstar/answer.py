@@ -17,7 +17,7 @@ from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.mutual.outcome import outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
 from langchain_qstar.protocols import Completion, SampleRequest

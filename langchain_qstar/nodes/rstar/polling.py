@@ -14,7 +14,7 @@ from typing import Any
 
 from langchain_qstar.actions import Opening, Thought
 from langchain_qstar.nodes.phase import Call, aside, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.voting import SHARES, SHARES_BESIDE, Tally
 from langchain_qstar.protocols import Action, Completion, SampleRequest

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_qstar.actions import trace_of
 from langchain_qstar.nodes.phase import Call, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Action, Completion
 from langchain_qstar.seeds import sample_seed

@@ -65,7 +65,7 @@ def test_closing_twice_or_before_the_first_use_does_nothing(thread):
 
 
 def test_closing_from_its_own_thread_does_not_wait_for_itself(thread):
-    made, said = thread
+    made, _ = thread
 
     async def close():
         made.close()

@@ -9,6 +9,7 @@ from langchain_qstar.nodes.mutual.affording import (
     with_verification,
 )
 from langchain_qstar.settings import RStarSettings
+from langchain_qstar.tree import StatRecord
 from langchain_qstar.verification.candidates import Candidate
 
 SPENT = {"completions": 10, "completion_tokens": 200, "seconds": 5.0}
@@ -31,7 +32,8 @@ def test_a_search_keeps_back_what_its_solutions_will_cost_to_verify(tree):
     nodes = tree(
         {"0.0": ("finish", "7", "7"), "0.1": ("finish", "8", "8"), "0.2": ("propose_step", "?")}
     )
-    settings, stats = RStarSettings(), {"0.1": {"completed": ["8"]}}
+    settings = RStarSettings()
+    stats: dict[str, StatRecord] = {"0.1": {"completed": ["8"]}}
     kept = with_verification(nodes, stats, SPENT, settings)
     assert kept == SPENT | {"completions": 14, "completion_tokens": 280}
     for other in ("during", "never"):

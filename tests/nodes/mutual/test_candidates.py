@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from langchain_qstar.actions import forms_of
 from langchain_qstar.nodes.mutual.candidates import candidates_of, has_failed
+from langchain_qstar.tree import StatRecord
 
 ADD = "3 and 4 is 7.\n"
 SEVEN = "The answer is 7."
@@ -91,6 +92,6 @@ def test_an_answer_that_was_given_again_fails_no_check(tree):
             "0.1.0.0": ("finish", SEVEN, "7"),
         }
     )
-    failed = {"checks": [{"name": "arithmetic", "verdict": "failed", "reason": ""}]}
+    failed: StatRecord = {"checks": [{"name": "arithmetic", "verdict": "failed", "reason": ""}]}
     assert not has_failed(nodes, {"0.1": failed}, "0.1.0.0")
     assert has_failed(nodes, {"0.1.0": failed}, "0.1.0.0")

@@ -6,6 +6,7 @@ import pytest
 
 from langchain_qstar.nodes.mutual.outcome import Outcome, is_decided, outcome
 from langchain_qstar.settings import RStarSettings
+from langchain_qstar.tree import StatRecord
 
 SEVEN, EIGHT, NINE = ("The answer is 7.", "The answer is 8.", "The answer is 9.")
 THREE = {
@@ -43,7 +44,7 @@ def test_statement_56_the_official_profile_prefers_survival_to_support(tree, tas
             "0.3": ("finish", NINE, "9"),
         }
     )
-    stats = {
+    stats: dict[str, StatRecord] = {
         "0.0": {"completed": [None] * 4},
         "0.1": {"completed": ["7"] * 4},
         "0.2": {"completed": ["8"] * 4},
@@ -61,7 +62,7 @@ def test_statement_56_the_official_profile_prefers_survival_to_support(tree, tas
 def test_statement_57_the_paper_profile_takes_reward_times_confidence(tree, task):
     nodes = tree({"0.0": ("finish", SEVEN, "7"), "0.1": ("finish", EIGHT, "8")})
     nodes["0.0"]["confidence"], nodes["0.1"]["confidence"] = 0.5, 0.9
-    stats = {
+    stats: dict[str, StatRecord] = {
         "0.0": {"value": 0.9, "visits": 1, "completed": ["7"]},
         "0.1": {"value": 0.6, "visits": 1, "completed": ["8"]},
     }
@@ -86,8 +87,9 @@ def test_without_an_answer_there_is_no_outcome(tree, task):
 
 
 def test_a_failed_candidate_cannot_win_where_it_is_pruned(tree, task):
-    failed = {"checks": [{"name": "arithmetic", "verdict": "failed", "reason": ""}]}
-    nodes, stats = tree(THREE), {"0.1": failed, "0.2": failed}
+    failed: StatRecord = {"checks": [{"name": "arithmetic", "verdict": "failed", "reason": ""}]}
+    nodes = tree(THREE)
+    stats = {"0.1": failed, "0.2": failed}
     assert outcome(nodes, stats, [], task, RStarSettings()).chosen == "0.1"
     pruned = outcome(nodes, stats, [], task, RStarSettings(failed_check="prune"))
     assert pruned.chosen == "0.0"

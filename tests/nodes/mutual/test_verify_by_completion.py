@@ -169,6 +169,12 @@ def test_statement_60_a_batch_that_fails_is_asked_in_parts(driven, view, task, t
     assert update["stats"]["0.1"] == {"completed": [None] * 4}
 
 
+def test_statement_60_what_fails_first_keeps_nothing_from_being_asked(driven, view, task, tree):
+    update, _ = verified(driven, view, task, tree(TWO), Failing(says(7), word="w1"))
+    assert update["stats"]["0.0"] == {"completed": [None] * 4}
+    assert update["stats"]["0.1"] == {"completed": ["7"] * 4}
+
+
 @pytest.mark.parametrize("finish", ["cancelled", "error"])
 def test_statement_60_a_cancelled_completion_is_no_match(driven, view, task, tree, finish):
     verifier = Fixed(Completion("the answer is 7.", finish=finish, generated=3))

@@ -1,0 +1,108 @@
+"""Searches that run in threads: the machines, what they are asked, and where they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langchain_qstar.chains import QStarChain
+from langchain_qstar.chains.machine import MachineChain
+from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+from langchain_qstar.protocols import Task
+from langchain_qstar.solution import Solution
+
+MakeChain = Callable[..., MachineChain]
+
+TASK = Task(
+    name="letters",
+    messages=lambda question: (("user", question),),
+    answer=lambda text: text.split()[-1],
+    is_terminal=lambda text: any(character.isdigit() for character in text),
+)
+
+
+def steps(text: str) -> list[str]:
+    """Six steps a state; those three levels down end a solution."""
+    level = text.count("\n")
+    return [f"{text[-2:-1]}{letter}{'7' * (level == 3)}\n" for letter in "abcdef"]
+
+
+def value(text: str) -> float:
+    return sum(map(ord, text)) % 7 / 7
+
+
+def qstar(policy: Any = None, checkpointer: Any = None, **settings: Any) -> QStarChain:
+    given = {"num_trajectories": 4, "max_pops": 30, "num_samples": 3, **settings}
+    return QStarChain(
+        policy or ScriptedPolicy(steps),
+        ScriptedScorer(value),
+        task=TASK,
+        settings=given,
+        checkpointer=checkpointer,
+    )
+
+
+@pytest.fixture(params=["qstar"])
+def make(request: pytest.FixtureRequest) -> MakeChain:
+    """Makes the chain of a machine: `make(policy, checkpointer, **settings)`."""
+    return {"qstar": qstar}[request.param]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "memory":
+        yield InMemorySaver()
+        return
+    sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
+    with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as stored:
+        yield stored
+
+
+@pytest.fixture
+def grown() -> Callable[[Solution], Any]:
+    """What a search found, without how long it took."""
+    return lambda solution: (
+        solution.tree,
+        solution.answer,
+        solution.steps,
+        solution.stopped,
+        solution.votes,
+    )
+
+
+@pytest.fixture
+def asked_of() -> Callable[[Any], list[str]]:
+    """The states that a scripted policy was asked to continue, in order."""
+    return lambda policy: [request.state.text for batch in policy.calls for request in batch]
+
+
+class Killed(BaseException):
+    """As a process that is killed: nothing catches it."""
+
+
+class Mortal(ScriptedPolicy):
+    """Dies at one of its calls, once."""
+
+    def __init__(self, dies_at: int) -> None:
+        super().__init__(steps)
+        self.dies_at = dies_at
+
+    def sample(self, requests: Any) -> Any:
+        result = super().sample(requests)
+        if len(self.calls) - 1 == self.dies_at:
+            raise Killed
+        return result
+
+
+@pytest.fixture
+def mortal() -> Callable[[int], Mortal]:
+    return Mortal
+
+
+@pytest.fixture
+def killed() -> type[BaseException]:
+    return Killed

@@ -1,0 +1,221 @@
+"""What a thread holds decides what a call does; no search is lost, none begins again unseen."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+
+from langchain_qstar.errors import SettingsError, ThreadError
+from langchain_qstar.models.scripted import ScriptedPolicy
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
+
+
+def interrupted_by_a_kill(make: Any, mortal: Any, killed: Any, saver: Any, **settings: Any) -> Any:
+    policy = mortal(3)
+    with pytest.raises(killed):
+        make(policy, saver, **settings).invoke("q", THREAD)
+    return policy
+
+
+def test_the_thread_of_a_killed_call_is_finished_by_resume_without_the_question(
+    make, mortal, killed, saver, grown, asked_of
+):
+    policy = interrupted_by_a_kill(make, mortal, killed, saver)
+    resumed = make(policy, saver).resume("t")
+    assert grown(resumed) == grown(make().invoke("q"))
+    assert len(asked_of(policy)) - len(set(asked_of(policy))) == 1  # what was in flight
+
+
+def test_none_is_the_question_that_the_thread_holds(make, mortal, killed, saver, grown):
+    policy = interrupted_by_a_kill(make, mortal, killed, saver)
+    assert grown(make(policy, saver).invoke(None, THREAD)) == grown(make().invoke("q"))
+
+
+@pytest.mark.parametrize(
+    ("question", "overrides", "says"),
+    [
+        ("r", {}, "question='q' (here 'r')"),
+        ("q", {"seed": 1}, "seed=0 (here 1)"),
+        ("q", {"max_tokens": 9}, "max_tokens=None (here 9)"),
+    ],
+)
+def test_another_call_in_the_thread_of_an_unfinished_search_is_refused_and_loses_nothing(
+    make, mortal, killed, saver, grown, question, overrides, says
+):
+    policy = interrupted_by_a_kill(make, mortal, killed, saver)
+    calls = len(policy.calls)
+    with pytest.raises(ThreadError) as refused:
+        make(policy, saver).invoke(question, THREAD, **overrides)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert len(policy.calls) == calls
+    assert grown(make(policy, saver).resume("t")) == grown(make().invoke("q"))
+
+
+def test_other_settings_are_refused_by_resume_too(make, mortal, killed, saver):
+    interrupted_by_a_kill(make, mortal, killed, saver)
+    with pytest.raises(ThreadError, match=r"max_depth=16 \(here 5\)"):
+        make(None, saver, max_depth=5).resume("t")
+
+
+def test_another_model_is_refused(make, mortal, killed, saver):
+    interrupted_by_a_kill(make, mortal, killed, saver)
+    with pytest.raises(ThreadError, match="policy='scripted'"):
+        make(ScriptedPolicy({}, name="other"), saver).invoke("q", THREAD)
+
+
+def test_a_finished_search_is_given_again_from_the_store(make, saver, grown):
+    policy = ScriptedPolicy(make().policy._script)
+    qstar = make(policy, saver)
+    first = qstar.invoke("q", THREAD)
+    calls = len(policy.calls)
+    assert grown(qstar.invoke("q", THREAD)) == grown(first)
+    assert grown(qstar.resume("t")) == grown(first)
+    assert grown(list(qstar.stream("q", THREAD))[-1]) == grown(first)
+    assert len(policy.calls) == calls
+
+
+def test_after_a_finished_search_another_question_begins_another(make, saver, grown):
+    qstar = make(None, saver)
+    qstar.invoke("q", THREAD)
+    assert grown(qstar.invoke("r", THREAD, seed=2)) == grown(make().invoke("r", seed=2))
+
+
+def test_a_question_that_could_not_be_asked_leaves_a_thread_as_usable_as_before(make, saver):
+    qstar = make(None, saver)
+    with pytest.raises(ValueError, match="empty"):
+        qstar.invoke(" ", THREAD)
+    assert qstar.invoke("q", THREAD).answer
+    with pytest.raises(ValueError, match="empty"):
+        qstar.invoke(" ", THREAD)
+    assert qstar.invoke("r", THREAD).answer
+
+
+def test_a_search_of_another_version_is_refused(make, mortal, killed, saver):
+    interrupted_by_a_kill(make, mortal, killed, saver)
+    qstar = make(None, saver)
+    root = qstar.graph.get_state(THREAD).values["nodes"]["0"]
+    old = {**root, "run": {key: each for key, each in root["run"].items() if key != "layout"}}
+    qstar.graph.update_state(THREAD, {"nodes": {"0": old}}, as_node="score_with_q")
+    with pytest.raises(ThreadError, match="another machine or version"):
+        qstar.invoke("q", THREAD)
+    with pytest.raises(ThreadError, match="another machine or version"):
+        qstar.resume("t")
+
+
+class Letters(TypedDict):
+    letters: str
+
+
+def test_the_thread_of_another_graph_is_refused_and_left_alone(make, saver):
+    builder = StateGraph(Letters)
+    builder.add_node("write", lambda state: {"letters": state["letters"] + "!"})
+    builder.add_edge(START, "write")
+    other = builder.compile(checkpointer=saver)
+    other.invoke({"letters": "a"}, THREAD)
+    with pytest.raises(ThreadError, match="another graph"):
+        make(None, saver).invoke("q", THREAD)
+    with pytest.raises(ThreadError, match="no search"):
+        make(None, saver).resume("t")
+    assert other.get_state(THREAD).values == {"letters": "a!"}
+
+
+def test_a_thread_that_holds_nothing_cannot_be_resumed(make, saver):
+    with pytest.raises(ThreadError, match="'t' holds no search"):
+        make(None, saver).resume("t")
+
+
+def test_without_a_checkpointer_there_is_nothing_to_resume_or_forget(make):
+    with pytest.raises(ThreadError, match="checkpointer"):
+        make().resume("t", "approve")
+    with pytest.raises(SettingsError, match="checkpointer"):
+        make().forget("t")
+
+
+def test_resume_takes_no_budget_of_its_own(make, mortal, killed, saver):
+    interrupted_by_a_kill(make, mortal, killed, saver)
+    with pytest.raises(SettingsError, match="leave out max_tokens"):
+        make(None, saver).invoke(None, THREAD, max_tokens=3)
+
+
+async def test_async_goes_on_too(make, grown):
+    memory = InMemorySaver()
+    qstar = make(None, memory)
+    first = await qstar.ainvoke("q", THREAD)
+    assert grown(await qstar.aresume("t")) == grown(first)
+    with pytest.raises(ThreadError):
+        await qstar.aresume("u")
+
+
+# --- time travel
+
+
+def test_from_every_earlier_point_the_search_grows_the_same_tree(make, saver, grown):
+    qstar = make(None, saver, batch_pops=2)
+    whole = grown(qstar.invoke("q", THREAD))
+    points = [each for each in qstar.graph.get_state_history(THREAD) if each.values.get("nodes")]
+    assert len(points) > 10
+    for point in points:
+        assert grown(make(None, saver, batch_pops=2).resume(point.config)) == whole
+
+
+def test_an_earlier_point_has_the_tree_of_that_time(make, saver):
+    qstar = make(None, saver)
+    qstar.invoke("q", THREAD)
+    sizes = [len(each.values.get("nodes", {})) for each in qstar.graph.get_state_history(THREAD)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > next(size for size in reversed(sizes) if size) == 1
+
+
+def test_from_an_earlier_point_without_a_step_the_search_takes_another_way(make, saver, grown):
+    qstar = make(None, saver)
+    whole = qstar.invoke("q", THREAD)
+    history = list(qstar.graph.get_state_history(THREAD))
+    early = next(p for p in reversed(history) if len(p.values.get("nodes", {})) > 4)
+    forbidden = whole.steps[0].text
+    step = next(each.id for each in whole.tree if each.depth == 1 and each.text == forbidden)
+    forked = qstar.resume(early.config, {"forbid": [step]})
+    assert forked.steps[0].text != forbidden
+    assert not any(node.popped and node.id.startswith(step) for node in forked.tree[5:])
+    assert grown(qstar.resume(history[0].config)) == grown(whole)  # the old end is still there
+
+
+# --- budgets of a thread
+
+
+def test_the_calls_of_a_thread_share_its_budget(make, saver):
+    qstar = make(None, saver, max_thread_completions=20, fallback=False)
+    first = qstar.invoke("q", THREAD, max_completions=9)
+    second = qstar.invoke("r", THREAD)
+    assert first.usage.completions == 9
+    assert second.stopped == "completions"
+    assert first.usage.completions + second.usage.completions == 21  # whole expansions of 3
+    with pytest.raises(ThreadError, match="spent its max_thread_completions of 20"):
+        qstar.invoke("s", THREAD)
+    assert qstar.invoke("s", {"configurable": {"thread_id": "u"}}).answer
+
+
+@pytest.mark.parametrize(
+    ("budget", "stopped"), [("tokens", "tokens"), ("nodes", "nodes"), ("seconds", "seconds")]
+)
+def test_every_budget_may_be_the_threads(make, saver, budget, stopped):
+    most = {"tokens": 5, "nodes": 5, "seconds": 1e-9}[budget]
+    qstar = make(None, saver, **{f"max_thread_{budget}": most})
+    assert qstar.invoke("q", THREAD).stopped == stopped
+    with pytest.raises(ThreadError, match=f"max_thread_{budget}"):
+        qstar.invoke("r", THREAD)
+
+
+def test_a_call_that_is_killed_and_resumed_spends_once(make, mortal, killed, saver):
+    settings = {"max_thread_completions": 200}
+    policy = interrupted_by_a_kill(make, mortal, killed, saver, **settings)
+    whole = make(policy, saver, **settings).resume("t")
+    qstar = make(policy, saver, **settings)
+    qstar.invoke("r", THREAD)
+    root = qstar.graph.get_state(THREAD).values["nodes"]["0"]
+    assert root["earlier"]["completions"] == whole.usage.completions

@@ -23,6 +23,7 @@ class FollowingBackend:
     def __init__(self, tokenizer: Any, reply: Callable[[str], str]) -> None:
         self.vocabulary = len(tokenizer)
         self.layers: tuple[int, ...] = ()
+        self.crowded = False
         self.prompts: list[str] = []
         self.widths: list[int] = []
         self._tokenizer, self._reply = tokenizer, reply

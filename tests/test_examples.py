@@ -11,6 +11,7 @@ SAYS = {
     "agent": "There are 36 pens and 24 cups.",
     "mutual_reasoning": "votes: [(",
     "chat_model": "['give_away']",
+    "llamacpp": "nano.gguf: 2.",
     "many_questions": "found in the cache",
     "own_check": "steps pruned:",
     "own_scorer": "->",

@@ -13,14 +13,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.models.backend import Floats, Ints, Sampling, Start
+from langchain_qstar.models.backend import Bools, Floats, Ints, Sampling, Start
 
 REACH: Final = 30.0
 """Nats below the best token, at temperature 1 or less, where tokens stop to count."""
 
 Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 Doubles: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 _GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -97,16 +96,14 @@ class HostDraws:
             if each.top_p < 1 or each.top_k > 0 or each.min_p > 0
         ]
 
-    def draw(
-        self, logits: Floats, allowed: Mapping[int, Bools] | None = None
-    ) -> tuple[list[int], list[float]]:
+    def draw(self, logits: Floats, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
         """Tokens and their natural-log probabilities under the untempered model.
 
         Args:
             logits: float32 [branches, vocabulary].
             allowed: See `Backend.draw`.
         """
-        scored = self._scored(logits, allowed or {})
+        scored = self._scored(logits, allowed)
         likely = _Likely.among(scored, self._reach)
         tokens = self._drawn(scored, likely)
         if scored is not logits:

@@ -150,6 +150,31 @@ class KVTree:
             self._remove(oldest)
             self.evictions += 1
 
+    def forget(self, leaf: Node) -> bool:
+        """Drop all states but those down to `leaf`, pinned or not; they can be read again.
+
+        Returns:
+            Whether there were any.
+        """
+        path = set(leaf.path())
+        others = [node for node in self._used if node not in path]
+        for node in others:
+            self.bytes -= node.size
+            node.state, node.size = None, 0
+            del self._used[node]
+        self.evictions += len(others)
+        for node in others:
+            if not node.pins and not node.children:
+                self._prune(node)
+        return bool(others)
+
+    def _prune(self, node: Node) -> None:
+        """Remove a node that holds nothing, and those above it that are of no use then."""
+        while node.parent is not None and not (node.pins or node.children or node.state):
+            parent = node.parent
+            self._remove(node)
+            node = parent
+
     def clear(self) -> None:
         """Forget everything."""
         self.root = Node(None, (), 0)

@@ -123,6 +123,8 @@ class LlamaCppPolicy(LocalPolicy):
         )
         self.gpu_layers = model.gpu_layers
         """Layers that are computed on a GPU; 0 where this build cannot, whatever was asked."""
+        self.shortfalls = model.shortfalls
+        """That layers were to go to a GPU and cannot, for `Usage` to show."""
         tokenizer = GGUFTokenizer(model)
         super().__init__(
             LlamaCppBackend(context, each, max_rows),

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from langchain_qstar.models.backend import Floats, Start
-from langchain_qstar.models.host_draws import Bools, HostDraws, logprobs_of
+from langchain_qstar.models.backend import Bools, Floats, Start
+from langchain_qstar.models.host_draws import HostDraws, logprobs_of
 from langchain_qstar.models.kv_tree import Node
 from langchain_qstar.models.llamacpp_cells import Cells
 from langchain_qstar.models.llamacpp_context import Context
@@ -177,9 +177,9 @@ class LlamaCppBackend:
             self._hidden = np.concatenate([self._hidden, unknown])
         self._draws.join(starts)
 
-    def draw(self, allowed: Mapping[int, Bools] | None = None) -> tuple[list[int], list[float]]:
+    def draw(self, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
         """See `Backend`."""
-        return self._draws.draw(self._logits, allowed or {})
+        return self._draws.draw(self._logits, allowed)
 
     def advance(self, tokens: Sequence[int]) -> None:
         """See `Backend`."""

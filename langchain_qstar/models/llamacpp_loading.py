@@ -63,6 +63,10 @@ class GGUFModel:
         _check_file(self.file)
         library.llama_backend_init()
         asked = _layers_to_offload(n_gpu_layers)
+        self.shortfalls = _shortfalls(n_gpu_layers, asked)
+        """What was asked for and cannot be, a line each."""
+        for line in self.shortfalls:
+            warnings.warn(line, OffloadWarning, stacklevel=3)
         parameters = library.llama_model_default_params()
         parameters.n_gpu_layers = asked
         with _complaints() as heard:
@@ -163,18 +167,19 @@ def _check_file(file: Path) -> None:
 
 def _layers_to_offload(asked: int | None) -> int:
     """How many layers llama.cpp is to be asked to put on a GPU; a negative number is all."""
-    able = library.llama_supports_gpu_offload()
-    if asked is None:
-        return _ALL_LAYERS if able else 0
-    if asked and not able:
-        warnings.warn(
-            f"n_gpu_layers={asked}, but this llama-cpp-python was built without GPU support "
-            f"or finds no GPU: everything runs on the CPU. Build it again: {OFFLOAD_BUILD}",
-            OffloadWarning,
-            stacklevel=4,
-        )
+    if not library.llama_supports_gpu_offload():
         return 0
-    return asked
+    return _ALL_LAYERS if asked is None else asked
+
+
+def _shortfalls(asked: int | None, given: int) -> tuple[str, ...]:
+    if not asked or given:
+        return ()
+    line = (
+        f"n_gpu_layers={asked}, but this llama-cpp-python was built without GPU support or "
+        f"finds no GPU: everything runs on the CPU. Build it again: {OFFLOAD_BUILD}"
+    )
+    return (line,)
 
 
 @contextmanager

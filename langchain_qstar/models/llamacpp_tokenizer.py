@@ -17,7 +17,6 @@ _LONGEST_PIECE: Final = 512
 _PARSE_CONTROL: Final = True
 """A chat template writes control tokens as text."""
 
-_SHOW_CONTROL: Final = False
 _CONTINUE: Final = "CONTINUE-HERE "
 """Stands at the end of a message to be continued, until the chat is rendered."""
 
@@ -56,9 +55,10 @@ class GGUFTokenizer:
         )
         return list(ids[: max(0, count)])
 
-    def decode(self, ids: Sequence[int], **_: Any) -> str:
-        """Text of `ids`; control tokens have none."""
-        return b"".join([self._pieces[token] for token in ids]).decode("utf-8", "replace")
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False, **_: Any) -> str:
+        """Text of `ids`, with the names of control tokens unless they are skipped."""
+        pieces = self.spelling if skip_special_tokens else self._spelling_and_names
+        return b"".join([pieces[token] for token in ids]).decode("utf-8", "replace")
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
         """The names of tokens, as the vocabulary spells them."""
@@ -110,12 +110,21 @@ class GGUFTokenizer:
         return {name: number for number, name in enumerate(self._names)}
 
     @cached_property
-    def _pieces(self) -> list[bytes]:
+    def spelling(self) -> list[bytes]:
+        """The bytes of every token; control tokens have none."""
+        return self._spelled(control=False)
+
+    @cached_property
+    def _spelling_and_names(self) -> list[bytes]:
+        return self._spelled(control=True)
+
+    def _spelled(self, *, control: bool) -> list[bytes]:
+        """The bytes of every token; control tokens have none unless `control`."""
         room = ctypes.create_string_buffer(_LONGEST_PIECE)
         pieces = []
         for token in range(len(self)):
             size = library.llama_token_to_piece(
-                self._vocabulary, token, room, len(room), 0, _SHOW_CONTROL
+                self._vocabulary, token, room, len(room), 0, control
             )
             pieces.append(room.raw[: max(0, size)])
         return pieces

@@ -56,8 +56,8 @@ def test_tokens_are_those_of_the_other_backend(settings, scale, seed):
     ours = started(HostDraws(), *settings)
     theirs = started(Draws(torch.device("cpu")), *settings)
     for _ in range(3):
-        tokens, logprobs = ours.draw(logits)
-        expected, expected_logprobs = theirs.draw(torch.from_numpy(logits))
+        tokens, logprobs = ours.draw(logits, {})
+        expected, expected_logprobs = theirs.draw(torch.from_numpy(logits), {})
         assert tokens == expected.tolist()
         np.testing.assert_allclose(logprobs, expected_logprobs.numpy(), rtol=1e-5, atol=1e-5)
         ours.advance(tokens)
@@ -68,17 +68,17 @@ def test_branches_that_leave_do_not_change_those_that_stay():
     logits = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
     all_of_them = [Sampling(seed) for seed in (5, 6, 7)]
     draws = started(HostDraws(), *all_of_them)
-    draws.advance(draws.draw(logits)[0])
-    expected = draws.draw(logits)[0]
+    draws.advance(draws.draw(logits, {})[0])
+    expected = draws.draw(logits, {})[0]
     draws.keep([2, 0])
-    assert draws.draw(logits[[2, 0]])[0] == [expected[2], expected[0]]
+    assert draws.draw(logits[[2, 0]], {})[0] == [expected[2], expected[0]]
 
 
 def test_tokens_far_below_the_best_one_are_not_looked_at_and_make_no_difference():
     logits = np.full((1, 100_000), -40.0, dtype=np.float32)
     logits[0, [7, 9]] = 0.0
     assert np.exp(logprobs_of(logits, [7])) == pytest.approx(0.5)
-    drawn = {started(HostDraws(), Sampling(seed)).draw(logits)[0][0] for seed in range(30)}
+    drawn = {started(HostDraws(), Sampling(seed)).draw(logits, {})[0][0] for seed in range(30)}
     assert drawn == {7, 9}
 
 

@@ -105,7 +105,15 @@ class TestSampling:
         small = llamacpp(cache_tokens=256, max_rows=4)
         assert searches(small, ask, QUESTIONS, 8) == searches(roomy, ask, QUESTIONS, 8)
         assert small.counters.evicted > 0
-        assert small.counters.prefilled > roomy.counters.prefilled
+
+    def test_what_had_to_go_is_read_again_and_says_the_same(self, llamacpp, ask):
+        made = llamacpp(cache_tokens=256, max_rows=4)
+        request = ask("A" * 60, n=2, stop=(), max_tokens=9)
+        first = made.sample([request])
+        made.sample([ask(letter * 60, stop=(), max_tokens=9) for letter in "BCDE"])
+        read = made.counters.prefilled
+        assert tokens_of(made.sample([request])) == tokens_of(first)
+        assert made.counters.prefilled == read + len(made.path_ids(request.state))
 
     def test_it_reads_and_draws_as_much_as_transformers(self, llamacpp, policy, ask):
         ours = llamacpp()
@@ -162,6 +170,18 @@ class TestSampling:
         known, used = holds(made)
         assert known == used
         assert not made._backend._branches
+
+    @pytest.mark.parametrize(
+        ("grammar", "said"),
+        [
+            ('root ::= "yes" | "no"', {"yes", "no"}),
+            ('{"enum": ["é", 12]}', {'"é"', "12"}),
+        ],
+    )
+    def test_a_grammar_decides_what_can_be_said(self, llamacpp, ask, grammar, said):
+        (group,) = llamacpp().sample([ask(n=12, stop=(), max_tokens=12, grammar=grammar)])
+        assert {completion.text for completion in group} <= said
+        assert {completion.finish for completion in group} == {"eos"}
 
 
 class TestGivenText:
@@ -257,7 +277,9 @@ class TestOptions:
         with pytest.warns(OffloadWarning, match=r"n_gpu_layers=20.*on the CPU.*GGML_CUDA=on"):
             made = llamacpp(n_gpu_layers=20)
         assert made.gpu_layers == 0
-        assert llamacpp().gpu_layers == 0  # and nobody asked, nobody is warned
+        chain = QStarChain(made, task="nano", settings={"max_pops": 1, "num_samples": 1})
+        assert "everything runs on the CPU" in chain.invoke("2 + 3?").usage.shortfalls[0]
+        assert llamacpp().shortfalls == ()  # and nobody asked, nobody is warned
 
     def test_one_thread_for_a_small_model(self, llamacpp):
         made = llamacpp()

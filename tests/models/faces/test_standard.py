@@ -79,7 +79,7 @@ class Local:
 
     @property
     def model_override_value(self) -> str:
-        return self.spec
+        return "nano"
 
     @property
     def supported_usage_metadata_details(self) -> dict[str, list[str]]:
@@ -111,4 +111,23 @@ class TestUnits(Local, ChatModelUnitTests):
 
 @pytest.mark.nano
 class TestNano(Local, ChatModelIntegrationTests):
+    pass
+
+
+@pytest.fixture(scope="class")
+def on_llamacpp(request, nano_gguf):
+    """Has the class test the bundled model as a GGUF file."""
+    pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
+    request.cls.spec = f"gguf:{nano_gguf}"
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("on_llamacpp")
+class TestUnitsOnLlamaCpp(Local, ChatModelUnitTests):
+    pass
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("on_llamacpp")
+class TestNanoOnLlamaCpp(Local, ChatModelIntegrationTests):
     pass

@@ -10,7 +10,9 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-_OURSELVES: Final = "langchain-qstar"
+OURSELVES: Final = "langchain-qstar"
+"""The name of this package where packages are installed."""
+
 _EVERYTHING: Final = "all"
 
 
@@ -51,7 +53,7 @@ def base() -> Extra:
 
 def extras() -> tuple[Extra, ...]:
     """All extras but `all`, in alphabetical order."""
-    names = metadata(_OURSELVES).get_all("Provides-Extra") or []
+    names = metadata(OURSELVES).get_all("Provides-Extra") or []
     return tuple(_extra(name) for name in sorted(names) if name != _EVERYTHING)
 
 
@@ -82,13 +84,16 @@ def _extra(name: str) -> Extra:
 
 def _requirements(extra: str) -> Iterator[Requirement]:
     """What the extra adds to the package's own needs; for the empty name these."""
-    for line in requires(_OURSELVES) or []:
+    for line in requires(OURSELVES) or []:
         requirement = Requirement(line)
-        marker = requirement.marker
-        always = marker is None or marker.evaluate({"extra": ""})
-        wanted = always if not extra else not always and marker.evaluate({"extra": extra})
-        if wanted and requirement.name != _OURSELVES:
+        always = _is_wanted(requirement, "")
+        wanted = always if not extra else not always and _is_wanted(requirement, extra)
+        if wanted and requirement.name != OURSELVES:
             yield requirement
+
+
+def _is_wanted(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _version(package: str) -> str | None:

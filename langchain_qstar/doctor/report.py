@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any, Final
 
-from langchain_qstar.doctor.installed import Extra, LlamaCpp, base, extras, llama_cpp
+from langchain_qstar.doctor.installed import (
+    OURSELVES,
+    Extra,
+    LlamaCpp,
+    base,
+    extras,
+    llama_cpp,
+)
 from langchain_qstar.doctor.machine import (
     Device,
     Machine,
@@ -94,10 +102,8 @@ def examine(*, seconds: float = 10.0) -> Report:
     Args:
         seconds: How long to measure throughput; 0 leaves it out.
     """
-    from langchain_qstar import __version__
-
     report = Report(
-        version=__version__,
+        version=version(OURSELVES),
         machine=this_machine(),
         devices=devices(),
         nvidia=has_nvidia_driver(),
@@ -154,7 +160,7 @@ def lines(report: Report) -> Iterator[str]:
         memory = f", {_size(device.memory)}, {_size(device.free_memory)} free"
         yield f"device       {device.name}{memory if device.memory else ''}"
     for extra in (report.base, *report.extras):
-        versions = ", ".join(f"{name} {version}" for name, version in extra.versions.items())
+        versions = ", ".join(f"{name} {number}" for name, number in extra.versions.items())
         facts = [*(f"no {name}" for name in extra.missing), *([versions] if versions else [])]
         yield f"{extra.name or 'base':<12} {', '.join(facts)}"
     yield f"llama.cpp    {_llama_cpp(report.llama_cpp)}"

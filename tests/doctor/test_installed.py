@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ def declared(monkeypatch):
             try:
                 return versions[package]
             except KeyError:
-                raise installed.PackageNotFoundError(package) from None
+                raise PackageNotFoundError(package) from None
 
         monkeypatch.setattr(installed, "requires", lambda package: needs)
         monkeypatch.setattr(installed, "version", version)

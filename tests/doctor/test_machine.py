@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import shutil
+
 from langchain_qstar.doctor import machine
 from langchain_qstar.doctor.machine import devices, has_nvidia_driver, this_machine
 
@@ -25,8 +28,8 @@ def test_a_containers_limit_is_the_memory(monkeypatch, tmp_path):
 
 
 def test_what_the_system_does_not_tell_is_unknown(monkeypatch):
-    monkeypatch.delattr(machine.os, "sysconf")
-    monkeypatch.delattr(machine.os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     found = this_machine()
     assert (found.memory, found.free_memory) == (None, None)
     assert found.cores >= 1
@@ -47,5 +50,5 @@ def test_gpus_are_named_with_their_memory(monkeypatch):
 
 
 def test_a_driver_is_seen_by_its_tool(monkeypatch):
-    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     assert has_nvidia_driver()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import time
 
 import pytest
 
@@ -29,10 +30,18 @@ def test_the_share_is_that_of_the_ceiling():
 
 def test_both_take_turns_until_the_time_is_up(monkeypatch):
     now = iter(range(100))
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(throughput, "_timed", lambda work, device: (work(), 2.0))
     done = []
-    works = (lambda: done.append("a") or 10), (lambda: done.append("b") or 20)
+
+    def work(name, tokens):
+        def turn():
+            done.append(name)
+            return tokens
+
+        return turn
+
+    works = work("a", 10), work("b", 20)
     assert throughput._in_turns(works, "cpu", until=2) == (5.0, 10.0)
     assert done == ["a", "b"] * 4  # once to warm up, then three turns
 

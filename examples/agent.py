@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
 from langchain_qstar import QStarChain, ScriptedChatModel, Solution, create_qstar_tool
@@ -54,7 +54,7 @@ def main() -> None:
     """Ask the agent, and look at what its tools told it."""
     chain = QStarChain(settings={"max_pops": 8, "num_samples": 4})
     agent = create_agent(ScriptedChatModel(agent_turn), [stock_of, create_qstar_tool(chain)])
-    result = agent.invoke({"messages": [("user", "How many pens and cups are there?")]})
+    result = agent.invoke({"messages": [HumanMessage("How many pens and cups are there?")]})
     for message in result["messages"]:
         for called in getattr(message, "tool_calls", []):
             print("calls", called["name"], called["args"])

@@ -10,6 +10,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "agent": "There are 36 pens and 24 cups.",
     "mutual_reasoning": "votes: [(",
+    "chat_model": "['give_away']",
     "many_questions": "found in the cache",
     "own_check": "steps pruned:",
     "own_scorer": "->",

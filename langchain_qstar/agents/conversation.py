@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from langchain_qstar.chains.asking import text_of
 from langchain_qstar.protocols import State, Step
 
 _ROLES: Final = {"human": "user", "ai": "assistant"}
@@ -25,28 +26,32 @@ def question_of(messages: Sequence[BaseMessage]) -> str | None:
 
     Returns:
         The question, or None when no human message holds any text.
+
+    Raises:
+        QuestionError: The last human message holds an image or the like.
     """
-    place = _last_human(messages)
-    if place is None or not str(messages[place].text).strip():
+    last = _last_human(messages)
+    if last is None or not (asked := text_of(last[1])).strip():
         return None
     returned = [
         f"{message.name or 'tool'}: {message.text}"
-        for message in messages[place + 1 :]
+        for message in messages[last[0] + 1 :]
         if isinstance(message, ToolMessage) and message.status == "success"
     ]
-    return "\n".join([str(messages[place].text), *returned])
+    return "\n".join([asked, *returned])
 
 
 def last_human_text(messages: Sequence[BaseMessage]) -> str:
     """The text of the last human message; empty when there is none."""
-    place = _last_human(messages)
-    return "" if place is None else str(messages[place].text)
+    last = _last_human(messages)
+    return "" if last is None else str(last[1].text)
 
 
-def _last_human(messages: Sequence[BaseMessage]) -> int | None:
-    for place in reversed(range(len(messages))):
-        if isinstance(messages[place], HumanMessage):
-            return place
+def _last_human(messages: Sequence[BaseMessage]) -> tuple[int, HumanMessage] | None:
+    """The last human message, and where it is."""
+    for place, message in reversed(list(enumerate(messages))):
+        if isinstance(message, HumanMessage):
+            return place, message
     return None
 
 

@@ -64,8 +64,8 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
     3. A final answer is replaced by the chain's, if there is a chain. What was
        known so far, the question and what tools returned since, is its question.
        The model is not even asked at a turn where it has no tools to call. When the
-       search finds no answer, or its question is too long or there is none, the
-       model's own answer stands. So it does where the agent wants structured output.
+       search finds no answer, or its question is too long, holds an image, or there
+       is none, the model's own answer stands. So it does where the agent wants structured output.
 
     The cost of all that is in `usage_metadata` of the message; how it came about in
     its `response_metadata`: for a choice under `search` (`samples`, `values`,
@@ -251,7 +251,10 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
             return None
         if response is not None and _reply_in(response).tool_calls:
             return None
-        question = self._question(request.messages)
+        try:
+            question = self._question(request.messages)
+        except QuestionError as error:
+            return error
         if question is None:
             return None
         if self._when == "on_request" and isinstance(self._requested, str):

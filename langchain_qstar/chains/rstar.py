@@ -108,5 +108,8 @@ class RStarChain(MachineChain):
             shown=shown,
         )
 
+    def _policies(self) -> tuple[Policy, ...]:
+        return self.policy, self.verifier
+
     def _superstep_limit(self, settings: RStarSettings) -> int:
         return rstar_superstep_limit(settings)

@@ -138,7 +138,7 @@ class SolverChain(Runnable[Any, Any]):
         """Solve one question, and tell what happens.
 
         Yields:
-            For `QStarChain` the events of `state.SearchEvent`, dicts with a
+            For `QStarChain` and `RStarChain` the events of `state.events.SearchEvent`, dicts with a
             `type`; last, for every chain, what `invoke` would return.
         """
         items = self._transform_stream_with_config(iter([input]), self._stream, config, **overrides)  # type: ignore[arg-type]
@@ -229,6 +229,14 @@ class SolverChain(Runnable[Any, Any]):
             async for item in self._aevents(self._ask(value, overrides), config):
                 yield self._shaped(item)
 
+    def _policies(self) -> tuple[Policy, ...]:
+        """The models that generate."""
+        return (self.policy,)
+
+    def _shortfalls(self) -> tuple[str, ...]:
+        told = (each.shortfalls for each in self._policies() if isinstance(each, FallsShort))
+        return tuple(dict.fromkeys(line for lines in told for line in lines))
+
     def _ask(self, value: Any, overrides: Mapping[str, Any]) -> Ask:
         question, given = read(value)
         given = {**given, **overrides}
@@ -243,8 +251,8 @@ class SolverChain(Runnable[Any, Any]):
         return Ask(question, self.seed if seed is None else checked_seed(seed), budget)
 
     def _shaped(self, item: Any) -> Any:
-        if isinstance(item, Solution) and isinstance(self.policy, FallsShort):
-            usage = item.usage.model_copy(update={"shortfalls": self.policy.shortfalls})
+        if isinstance(item, Solution):
+            usage = item.usage.model_copy(update={"shortfalls": self._shortfalls()})
             item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item

@@ -30,8 +30,7 @@ _KNOWN: Final = (
     '"nano", "nano-verifier", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", '
     '"openai:NAME@URL", a (model, tokenizer) pair, a LangChain chat model or a Policy'
 )
-_loaded: dict[tuple[str, str | None], LocalPolicy] = {}
-_connected: dict[tuple[str, str | None], RemotePolicy] = {}
+_loaded: dict[tuple[str, str | None], LocalPolicy | RemotePolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -75,12 +74,8 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
 def unload_policies() -> None:
     """Close every model that was loaded by name or folder."""
     with _lock:
-        policies: list[LocalPolicy | RemotePolicy] = [
-            *_loaded.values(),
-            *_connected.values(),
-        ]
+        policies = list(_loaded.values())
         _loaded.clear()
-        _connected.clear()
     for policy in policies:
         policy.close()
 
@@ -103,13 +98,8 @@ def served(spec: str, *, api_key: str | None = None) -> Policy:
         raise ModelSpecError(f"policy={spec!r}: write openai:NAME@http://HOST:PORT/v1")
     from langchain_qstar.models.remote.policy import RemotePolicy
 
-    key = (spec, api_key)
-    with _lock:
-        policy = _connected.get(key)
-        if policy is None or policy.closed:
-            policy = RemotePolicy.connect(name, f"http{urls}".split(","), api_key=api_key)
-            _connected[key] = policy
-    return policy
+    where = f"http{urls}".split(",")
+    return _shared(spec, api_key, lambda: RemotePolicy.connect(name, where, api_key=api_key))
 
 
 def _named(spec: str, revision: str | None) -> Policy:
@@ -125,9 +115,11 @@ def _named(spec: str, revision: str | None) -> Policy:
     )
 
 
-def _shared(source: str, revision: str | None, load: Callable[[], LocalPolicy]) -> Policy:
+def _shared(
+    source: str, variant: str | None, load: Callable[[], LocalPolicy | RemotePolicy]
+) -> Policy:
     """The policy that was loaded from there before, or is now."""
-    key = (source, revision)
+    key = (source, variant)
     with _lock:
         policy = _loaded.get(key)
         if policy is None or policy.closed:

@@ -96,7 +96,7 @@ async def test_it_says_the_steps_of_the_solution_with_usage_and_facts(chain):
 
 def test_no_answer_is_said_and_no_error(chain):
     message = ChatQStar(chain({"": []})).invoke("q")
-    assert message.content.startswith("No answer was found: ")
+    assert str(message.text).startswith("No answer was found: ")
     assert message.response_metadata["answer"] is None
 
 
@@ -174,7 +174,8 @@ def test_by_default_the_bundled_model_answers():
 async def test_tool_calls_of_the_wrapped_model_pass_through(chain, calling):
     model = ScriptedChatModel([calling({"word": "w"}, name="look_up", text="Let me see.")])
     bound = ChatQStar(chain(), model=model).bind_tools([look_up], tool_choice="any")
-    for message in (bound.invoke("q"), await bound.ainvoke("q"), *bound.stream("q")):
+    said: list[Any] = [bound.invoke("q"), await bound.ainvoke("q"), *bound.stream("q")]
+    for message in said:
         assert message.tool_calls[0]["args"] == {"word": "w"}
         assert message.content == "Let me see."
         assert message.usage_metadata["output_tokens"] == 3
@@ -183,7 +184,8 @@ async def test_tool_calls_of_the_wrapped_model_pass_through(chain, calling):
 
 async def test_any_other_reply_is_replaced_by_the_search_and_was_paid_for(chain):
     bound = ChatQStar(chain(), model=ScriptedChatModel(["I guess 7."])).bind_tools([look_up])
-    for message in (bound.invoke("q"), await bound.ainvoke("q")):
+    said: list[Any] = [bound.invoke("q"), await bound.ainvoke("q")]
+    for message in said:
         assert message.content == "a1\n"
         spent = message.response_metadata["usage"]["completion_tokens"]
         assert message.usage_metadata["output_tokens"] == spent + 3
@@ -257,7 +259,7 @@ async def test_the_search_is_told_by_custom_events_in_every_form_of_call(chain, 
 async def test_events_of_the_search_and_tokens_of_the_answer_are_in_astream_events(chain):
     model = ChatQStar(chain())
     for runnable in (model, RunnableLambda(model.ainvoke)):
-        events = [event async for event in runnable.astream_events("q", version="v2")]
+        events: list[Any] = [event async for event in runnable.astream_events("q", version="v2")]
         told = [event["data"] for event in events if event["event"] == "on_custom_event"]
         assert [data["type"] for data in told] == KINDS
         said = [
@@ -331,7 +333,14 @@ def test_a_budget_that_the_chain_has_not_is_a_settings_error(letters):
 
 
 @pytest.mark.parametrize(
-    "asked", [[SystemMessage("s")], [AIMessage("x")], [HumanMessage(" ")], [HumanMessage("a\x00")]]
+    "asked",
+    [
+        [SystemMessage("s")],
+        [AIMessage("x")],
+        [HumanMessage(" ")],
+        [HumanMessage("a\x00")],
+        [HumanMessage([{"type": "image", "base64": "AAAA", "mime_type": "image/png"}])],
+    ],
 )
 async def test_what_is_no_question_is_a_question_error(chain, asked):
     with pytest.raises(QuestionError):

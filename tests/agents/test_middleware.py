@@ -23,7 +23,10 @@ from langchain_qstar.protocols import ScoreRequest, Scores
 from langchain_qstar.scoring.log_probability import LogProbabilityScorer
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
-ASKED = {"messages": [HumanMessage("q")]}
+ASKED: Any = {"messages": [HumanMessage("q")]}
+
+
+PICTURE = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
 
 
 @tool
@@ -105,11 +108,13 @@ def test_the_question_can_be_made_otherwise(chain):
         ({"": ["a1\n"]}, [HumanMessage("w " * 200)], "shorten it"),
         ({"": ["a1\n"]}, [HumanMessage(" ")], None),
         ({"": ["a1\n"]}, [SystemMessage("s")], None),
+        ({"": ["a1\n"]}, [HumanMessage([PICTURE])], "image content"),
     ],
 )
 async def test_where_the_search_has_no_answer_the_models_own_stands(chain, script, messages, note):
     middleware = QStarMiddleware(chain(policy=ScriptedPolicy(script, window=150)))
-    made = agent(middleware, ["I guess 7."])
+    model = ScriptedChatModel(["I guess 7."])
+    made = agent(middleware, model)
     for result in (
         made.invoke({"messages": messages}),
         await made.ainvoke({"messages": messages}),
@@ -117,6 +122,7 @@ async def test_where_the_search_has_no_answer_the_models_own_stands(chain, scrip
         assert last(result).content == "I guess 7."
         told = last(result).response_metadata.get("search", {}).get("no_answer")
         assert told is None if note is None else note in told
+    assert [asked[-1].content for asked in model.calls] == [messages[-1].content] * 2
 
 
 def test_a_model_that_fails_in_the_search_fails_the_agent_which_can_be_resumed(chain):
@@ -392,7 +398,7 @@ def test_other_middleware_is_passed_through(chain):
 
 def test_it_needs_no_runtime(chain):
     request: Any = ModelRequest(model=ScriptedChatModel(["x"]), messages=[HumanMessage("q")])
-    response = QStarMiddleware(chain()).wrap_model_call(request, ModelResponse)
+    response = QStarMiddleware(chain()).wrap_model_call(request, lambda _: ModelResponse([]))
     assert response.result[0].content == "a1\n"
 
 

@@ -19,7 +19,7 @@ from langchain_qstar.models.scripted_chat import ScriptedChatModel
 from langchain_qstar.solution import Solution
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
-ASKED = {"messages": [HumanMessage("hi")]}
+ASKED: Any = {"messages": [HumanMessage("hi")]}
 
 
 def called(tool: Any, **arguments: Any) -> Any:

@@ -102,6 +102,7 @@ def test_a_question_may_come_in_any_usual_form(value: Any):
         ([AIMessage("hm")], "no human message"),
         ([object()], "not a list of messages"),
         ([], "no human message"),
+        (HumanMessage([{"type": "image", "url": "https://a.b/c.png"}]), "image content"),
     ],
 )
 def test_what_is_not_a_question_is_a_question_error(value: Any, says: str):

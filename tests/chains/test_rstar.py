@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langchain_qstar.chains import RStarChain
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.settings import RStarSettings
 from langchain_qstar.solution import Solution
@@ -150,44 +149,34 @@ def test_nano_solves_a_problem_by_all_five_actions():
     assert solution.usage.reused_tokens > 0.8 * solution.usage.prompt_tokens
 
 
-KILLED_IN_THE_MIDDLE = """
-import os, sys
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langchain_qstar import RStarChain, resolve_policy
+class MortalNano:
+    """The bundled model, that dies at its nth batch."""
 
-class Mortal:
-    def __init__(self, policy, left):
-        self._policy, self._left = policy, left
+    def __init__(self, left: int) -> None:
+        self._nano = resolve_policy("nano")
+        self._left = left
 
-    def __getattr__(self, name):
-        return getattr(self._policy, name)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nano, name)
 
-    def sample(self, requests):
+    def sample(self, requests: Any) -> Any:
         self._left -= 1
-        if self._left == 0:
-            os._exit(9)
-        return self._policy.sample(requests)
-
-settings = {"num_rollouts": 4, "num_votes": 3, "num_last_votes": 4, "verify": "never"}
-with SqliteSaver.from_conn_string(sys.argv[1]) as saver:
-    policy = Mortal(resolve_policy("nano"), int(sys.argv[2]))
-    chain = RStarChain(policy, task="nano", settings=settings, checkpointer=saver)
-    solution = chain.invoke(sys.argv[3], {"configurable": {"thread_id": "t"}})
-    print([(n.id, n.text, n.visits, n.value, n.votes, n.answer) for n in solution.tree])
-"""
+        if not self._left:
+            raise Killed
+        return self._nano.sample(requests)
 
 
 @pytest.mark.nano
-def test_nano_killed_in_another_process_is_finished_by_a_third(tmp_path: Path):
-    def run(place: str, left: int) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-W", "ignore", "-c", KILLED_IN_THE_MIDDLE]
-        return subprocess.run(
-            [*argv, str(tmp_path / place), str(left), QUESTION],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_nano_killed_and_resumed_grows_the_tree_it_would_have_grown(tmp_path: Path):
+    config: Any = {"configurable": {"thread_id": "t"}}
+    small = {"num_rollouts": 3, "num_votes": 2, "num_last_votes": 3, "verify": "never"}
 
-    assert run("killed.db", 6).returncode == 9
-    resumed, whole = run("killed.db", -1), run("whole.db", -1)
-    assert resumed.stdout == whole.stdout != "", resumed.stderr
+    def grown(solution: Solution) -> list[Any]:
+        return [(n.id, n.text, n.visits, n.value, n.votes, n.answer) for n in solution.tree]
+
+    with SqliteSaver.from_conn_string(str(tmp_path / "search.db")) as saver:
+        options: Any = {"settings": small, "task": "nano", "checkpointer": saver}
+        with pytest.raises(Killed):
+            RStarChain(MortalNano(7), **options).invoke(QUESTION, config)
+        resumed = RStarChain(**options).invoke(QUESTION, config)
+    assert grown(resumed) == grown(RStarChain(settings=small).invoke(QUESTION))

@@ -57,7 +57,7 @@ Schema = Mapping[str, Any] | type
 
 
 class ChatLocal(CallSettings, BaseChatModel):
-    r"""A model in this process as a LangChain chat model.
+    """A model in this process as a LangChain chat model.
 
     Everything that runs on one model shares its engine: calls, batches, streams
     and searches join one running batch, and prompts that begin alike are read
@@ -66,8 +66,8 @@ class ChatLocal(CallSettings, BaseChatModel):
 
     >>> from langchain_qstar import ChatLocal
     >>> chat = ChatLocal("nano", temperature=0)
-    >>> chat.invoke("Ann has 3 boxes with 4 pens each. How many pens does she have?").text
-    'Ann has 3*4=12 pens.\nThe answer is 12.\n'
+    >>> chat.invoke("Is 3*4 more than 10?", grammar='root ::= "yes" | "no"').text in {"yes", "no"}
+    True
 
     Args:
         model: What `resolve_policy` takes and runs in this process: `"nano"`,

@@ -29,14 +29,14 @@ from langchain_qstar.protocols import Completion, SampleRequest
 
 
 class LocalLLM(CallSettings, BaseLLM):
-    r"""A model in this process as a LangChain LLM.
+    """A model in this process as a LangChain LLM.
 
     All prompts of a `generate` or `batch` go to the engine as one submission.
 
     >>> from langchain_qstar import LocalLLM
-    >>> llm = LocalLLM("nano", temperature=0, stop=["\n"])
-    >>> llm.invoke("<|user|>\nAnn has 3 pens and buys 4 more. How many?\n<|assistant|>\n")
-    'Ann has 3+4=7 pens.'
+    >>> llm = LocalLLM("nano", temperature=0)
+    >>> llm.invoke("Tom has 4*6=", grammar="start: /[0-9]+/", max_tokens=2).isdigit()
+    True
 
     Args:
         model: As for `ChatLocal`.

@@ -16,9 +16,9 @@ from langchain_qstar.tasks import NANO
 
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
 SCRIPT = {
-    "": ["Ann has 3+4=7 pens.\n", "Ann has 4+3=7 pens.\n", "Ann has 3*4=12 pens.\n"],
+    "": ["Ann has 3+4=7 pens.\n", "Ann has 5+5=10 pens.\n", "Ann has 3*4=12 pens.\n"],
     "Ann has 3+4=7 pens.\n": ["The answer is 7.\n"],
-    "Ann has 4+3=7 pens.\n": ["The answer is 7.\n"],
+    "Ann has 5+5=10 pens.\n": ["The answer is 7.\n"],
     "Ann has 3*4=12 pens.\n": ["The answer is 12.\n"],
 }
 LIKES_SEVEN = ScriptedScorer(lambda text: 0.9 if "3+4" in text else 0.5)
@@ -109,7 +109,9 @@ def test_a_failed_check_weighs_more_than_agreement():
 
     solution = searched(says(7), [no_seven], failed_check="keep")
     assert (solution.answer, solution.verified) == ("7", False)
-    assert searched(says(7), [no_seven], failed_check="keep", abstain=True).answer is None
+    other = searched(says(7), [no_seven], failed_check="keep", abstain=True)
+    assert (other.answer, other.verified) == ("7", True)
+    assert other.steps[0].text == "Ann has 5+5=10 pens.\n"
 
 
 def test_where_all_say_the_same_nobody_is_asked_unless_the_search_may_abstain():

@@ -55,6 +55,7 @@ THREAD: Final = "qstar solve"
 METHODS: Final[Mapping[str, Mapping[str, str]]] = {
     "qstar": {
         "q_model": "q_model",
+        "verifier": "verifier",
         "checkpoint": "checkpoint",
         "samples": "num_samples",
         "trajectories": "num_trajectories",
@@ -186,7 +187,8 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
     search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
     search.add_argument(
-        "--verifier", help="who completes candidates (rstar), as --policy; default: the policy"
+        "--verifier",
+        help="who completes candidates, as --policy; default: the policy (rstar), nobody (qstar)",
     )
     search.add_argument("--rollouts", type=int, help="rollouts of the tree search (rstar)")
     search.add_argument("--depth", type=int, help="steps after which a path ends (rstar)")
@@ -282,8 +284,14 @@ def _chain(
     }
     if args.method == "qstar":
         q_model = options.pop("q_model", "default")
+        verifier = options.pop("verifier", None)
+        options |= {} if verifier is None else {"verify": "after"}
         return chains.QStarChain(
-            q_model=q_model, settings=options, checkpointer=checkpointer, **shared
+            q_model=q_model,
+            verifier=verifier,
+            settings=options,
+            checkpointer=checkpointer,
+            **shared,
         )
     if args.method == "rstar":
         models = {name: options.pop(name, None) for name in ("verifier", "q_model")}

@@ -152,6 +152,33 @@ class Policy(Protocol):
         ...
 
 
+Finished = Callable[[int, str], None]
+"""Is told of a finished completion: the number of its request, and its whole text."""
+
+
+@runtime_checkable
+class ReportingPolicy(Protocol):
+    """A policy that tells of every completion as soon as it is finished. Optional.
+
+    `finished` is called before the batch is done, on any thread and in any order. It must
+    return at once and raise nothing, for a model may be waiting. A completion may be told
+    of twice, when it had to be drawn again, or not at all. The results are those of
+    `Policy.sample`, which a policy that has these methods is not asked for besides.
+    """
+
+    def sample_reporting(
+        self, requests: Sequence[SampleRequest], finished: Finished
+    ) -> list[list[Completion]]:
+        """As `Policy.sample`, and tell `finished` meanwhile."""
+        ...
+
+    async def asample_reporting(
+        self, requests: Sequence[SampleRequest], finished: Finished
+    ) -> list[list[Completion]]:
+        """As `sample_reporting`, without blocking the event loop."""
+        ...
+
+
 @runtime_checkable
 class FallsShort(Protocol):
     """A policy that says what it could not do as asked. Optional; `Usage` shows it."""

@@ -14,8 +14,10 @@ from typing import Final
 from langgraph.graph import END, START, StateGraph
 
 from langchain_qstar.checks.running import StepChecks, resolve_checks
+from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.answer import make_answer
 from langchain_qstar.nodes.human_gate import make_human_gate
+from langchain_qstar.nodes.mutual.verify_collected import make_verify_collected
 from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
 from langchain_qstar.nodes.root import make_root
@@ -39,6 +41,7 @@ def create_qstar_graph(
     task: Task,
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
+    verifier: Policy | None = None,
 ) -> StateGraph[QStarState, None, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
@@ -56,17 +59,24 @@ def create_qstar_graph(
         task: How the question is prompted, split, ended and answered.
         settings: Settings of the search; defaults are those of `QStarSettings`.
         checks: What judges the steps, names or functions; None is the task's own.
+        verifier: Completes what was collected, where the setting `verify` asks for it; None
+            is the policy itself.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
+
+    Raises:
+        SettingsError: There is a verifier, but `verify` does not ask for one.
     """
     settings = settings or QStarSettings()
+    verifier = verifier_of(verifier, policy, settings)
     gated = bool(settings.interrupt)
+    before_answer = "human_gate" if "answer" in settings.interrupt else "answer"
     judges = resolve_checks(checks, task)
-    names = part_names(policy, q_model, utility, task, judges)
+    names = part_names(policy, q_model, utility, task, judges, verifier=verifier)
     graph = StateGraph(QStarState, input_schema=SearchInput, output_schema=SearchOutput)
     root = Phase("root", make_root(policy, task, settings, names))
-    propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
+    propose_step = Phase("propose_step", make_propose_step(policy, task, settings, judges))
     score_with_q = Phase(
         "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
     )
@@ -76,7 +86,11 @@ def create_qstar_graph(
         "select",
         Phase("select", select),
         input_schema=SelectView,
-        destinations=("propose_step", "answer", *(("human_gate",) if gated else ())),
+        destinations=(
+            "propose_step",
+            "verify_by_completion" if verifier else "answer",
+            *(("human_gate",) if gated else ()),
+        ),
         trace_policy=TRACE,
     )
     graph.add_node("propose_step", propose_step, input_schema=WorkView, trace_policy=TRACE)
@@ -90,6 +104,14 @@ def create_qstar_graph(
             destinations=("select", "answer"),
             trace_policy=TRACE,
         )
+    if verifier:
+        graph.add_node(
+            "verify_by_completion",
+            Phase("verify_by_completion", make_verify_collected(verifier, task, settings)),
+            input_schema=AnswerView,
+            trace_policy=TRACE,
+        )
+        graph.add_edge("verify_by_completion", before_answer)
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
     graph.add_edge("propose_step", "score_with_q")
@@ -104,6 +126,8 @@ def part_names(
     utility: StepScorer | None,
     task: Task,
     checks: StepChecks,
+    *,
+    verifier: Policy | None,
 ) -> dict[str, str | None]:
     """The names of the parts of a machine, as they are stored with a run."""
     return {
@@ -112,16 +136,30 @@ def part_names(
         "utility": None if utility is None else utility.name,
         "task": task.name,
         "checks": ", ".join(checks.names),
+        "verifier": None if verifier is None else verifier.name,
     }
+
+
+def verifier_of(verifier: Policy | None, policy: Policy, settings: QStarSettings) -> Policy | None:
+    """Who completes what was collected; None where `verify` asks for nobody.
+
+    Raises:
+        SettingsError: There is a verifier that nobody asks for.
+    """
+    if settings.verify == "after":
+        return verifier or policy
+    if verifier is not None:
+        raise SettingsError("there is a verifier, but verify is 'never'; set verify='after'")
+    return None
 
 
 def superstep_limit(settings: QStarSettings) -> int:
     """The `recursion_limit` under which a search with these settings never fails.
 
     A pop costs at most three supersteps, and a state that needs no approval one more
-    where a person is asked; the rest is root, the last select, answer, and the round that
-    a resumed run spends on handing work out again.
+    where a person is asked; the rest is root, the last select, the verification, answer, and
+    the round that a resumed run spends on handing work out again.
     """
     if settings.max_pops is None:
         return NO_LIMIT
-    return 3 * settings.max_pops + 8
+    return 3 * settings.max_pops + 9

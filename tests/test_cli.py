@@ -53,6 +53,18 @@ def test_the_tree_goes_to_standard_output_and_progress_to_standard_error(model, 
     assert shown.err.startswith("#0 expand")
 
 
+def test_a_verifier_of_qstar_completes_what_was_collected(model, capsys, monkeypatch):
+    model(WRITES)
+    knows = ScriptedPolicy(
+        lambda text: ["" if "answer" in text else "The answer is 24.\n"], name="knows"
+    )
+    monkeypatch.setattr("langchain_qstar.chains.qstar.resolve_policy", lambda spec: knows)
+    assert solve(QUESTION, "--verifier", "knows", "--abstain", "--json") == cli.ANSWERED
+    solution = Solution.model_validate_json(capsys.readouterr().out)
+    assert (solution.answer, solution.verifier) == ("24", "knows")
+    assert solution.verified_by == ("completion", "arithmetic")
+
+
 def test_json_is_one_solution_and_nothing_else(model, capsys):
     model(WRITES)
     assert solve(QUESTION, "--json", "--seed", "7") == cli.ANSWERED

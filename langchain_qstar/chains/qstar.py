@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.decisions import Decision
+from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.answer import stored_solution
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import intervene
 from langchain_qstar.nodes.selection import best_popped
-from langchain_qstar.protocols import StepCheck, Task
-from langchain_qstar.qstar import create_qstar_graph, part_names, superstep_limit
+from langchain_qstar.protocols import Policy, StepCheck, Task
+from langchain_qstar.qstar import (
+    create_qstar_graph,
+    part_names,
+    superstep_limit,
+    verifier_of,
+)
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
@@ -51,6 +57,8 @@ class QStarChain(MachineChain):
         checks: See `SolverChain`; `failed_check` of the settings says what one does.
         abstain: See `SolverChain`; also a setting.
         settings: `QStarSettings` or a dict of them.
+        verifier: Completes what was collected, in the forms of a policy, where the setting
+            `verify` is `"after"`; None is the policy itself.
         checkpointer: Where LangGraph stores the search, if anywhere.
         output: See `SolverChain`.
         seed: See `SolverChain`.
@@ -68,6 +76,7 @@ class QStarChain(MachineChain):
         checks: Sequence[str | StepCheck] | None = None,
         abstain: bool = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
+        verifier: Any = None,
         checkpointer: Checkpointer = None,
         output: Output = "solution",
         seed: int = 0,
@@ -78,8 +87,17 @@ class QStarChain(MachineChain):
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
+        asked = None if verifier is None else resolve_policy(verifier)
+        self.verifier: Policy | None = verifier_of(asked, self.policy, self.settings)
         self.checkpointer = checkpointer
-        self._names = part_names(self.policy, self.q_model, self.utility, self.task, self.checks)
+        self._names = part_names(
+            self.policy,
+            self.q_model,
+            self.utility,
+            self.task,
+            self.checks,
+            verifier=self.verifier,
+        )
         graph = create_qstar_graph(
             self.policy,
             self.q_model,
@@ -87,6 +105,7 @@ class QStarChain(MachineChain):
             task=self.task,
             settings=self.settings,
             checks=checks,
+            verifier=self.verifier,
         )
         self._graph = graph.compile(checkpointer=checkpointer, name="qstar")
 

@@ -1,9 +1,15 @@
-"""Checks in use: resolved from names, run on steps, remembered by text."""
+"""Checks in use: resolved from names, run on steps, remembered by text.
+
+A search judges steps as soon as they are written, while others still decode, by asking
+for their verdicts early (`nodes/judging.py`) and again when it needs them.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any, Final
 
 from langchain_qstar.checks.arithmetic import arithmetic
@@ -26,7 +32,9 @@ _VERDICTS: Final[dict[bool | None, Any]] = {True: "passed", False: "failed", Non
 
 
 class StepChecks:
-    """Checks that judge steps together.
+    """Checks that judge steps together, in any number of threads.
+
+    A step that one thread is judging is not judged again by another, which waits.
 
     Args:
         checks: What judges; no two of the same name.
@@ -40,7 +48,8 @@ class StepChecks:
         if len(self._checks) < len(checks):
             names = ", ".join(name_of(check) for check in checks)
             raise SettingsError(f"two checks have the same name: {names}")
-        self._known: OrderedDict[tuple[str, ...], Check] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], Future[Check]] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,12 +66,26 @@ class StepChecks:
 
     def _remembered(self, name: str, state: State, step: str) -> Check:
         key = (name, state.question, state.text, step)
-        check = self._known.get(key)
-        if check is None:
-            check = self._known[key] = _judged(name, self._checks[name], state, step)
+        mine: Future[Check] = Future()
+        with self._lock:
+            found = self._known.setdefault(key, mine)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return check
+        if found is mine:
+            self._judge(mine, key, lambda: _judged(name, self._checks[name], state, step))
+        return found.result()
+
+    def _judge(
+        self, found: Future[Check], key: tuple[str, ...], judged: Callable[[], Check]
+    ) -> None:
+        """Judge for all who wait; what is no judgement is not remembered."""
+        try:
+            found.set_result(judged())
+        except BaseException as error:
+            with self._lock:
+                self._known.pop(key, None)
+            found.set_exception(error)
+            raise
 
 
 def name_of(check: StepCheck) -> str:

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,12 +29,12 @@ from langchain_qstar.models.backend import Backend, Counters
 from langchain_qstar.models.engine import Engine
 from langchain_qstar.models.grammars import Grammars
 from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
-from langchain_qstar.models.rows import Endings
+from langchain_qstar.models.rows import Endings, Row
 from langchain_qstar.models.scheduler import Scheduler
 from langchain_qstar.models.streaming import Overheard, Piece, Pieces
 from langchain_qstar.models.text import Message, TextCodec
 from langchain_qstar.models.translation import Limits, Translator
-from langchain_qstar.protocols import Completion, SampleRequest, State, Step, Tell
+from langchain_qstar.protocols import Completion, Finished, SampleRequest, State, Step, Tell
 from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -211,6 +212,31 @@ class LocalPolicy:
         reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return overheard.end(self._translator.completions(requests, groups, reads))
 
+    def sample_reporting(
+        self, requests: Sequence[SampleRequest], finished: Finished
+    ) -> list[list[Completion]]:
+        """As `sample`; see `ReportingPolicy`. A text is told of on the engine's thread."""
+        groups = self._reporting_rows(requests, finished)
+        reads = wait(self._engine.submit(SampleJob(groups)))
+        return self._translator.completions(requests, groups, reads)
+
+    async def asample_reporting(
+        self, requests: Sequence[SampleRequest], finished: Finished
+    ) -> list[list[Completion]]:
+        """As `sample_reporting`; cancelling the task frees its rows at the next token."""
+        groups = self._reporting_rows(requests, finished)
+        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        return self._translator.completions(requests, groups, reads)
+
+    def _reporting_rows(
+        self, requests: Sequence[SampleRequest], finished: Finished
+    ) -> list[list[Row]]:
+        groups = [self._translator.rows(request) for request in requests]
+        for number, (request, rows) in enumerate(zip(requests, groups, strict=True)):
+            for row in rows:
+                row.finished = partial(_tell, finished, number, request.prefill)
+        return groups
+
     @contextmanager
     def _in_time(self, timeout: float | None) -> Iterator[None]:
         """Running out of time is an error of ours."""
@@ -380,3 +406,8 @@ class LocalPolicy:
         ]
         scored = iter(wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
         return [next(scored) if ids else () for _, ids in pairs]
+
+
+def _tell(finished: Finished, number: int, prefill: str, text: str) -> None:
+    """Tell of a row's own text after what it was given."""
+    finished(number, prefill + text)

@@ -39,8 +39,9 @@ class Row:
 
     `context` are the ids read before it; `opened` says that they leave a thought
     open. `grammar` holds for what comes after a thought. `listener` is called on
-    the engine's thread with every token outside a thought but the last, and must
-    return at once; a row that has to start again tells the same tokens again.
+    the engine's thread with every token outside a thought but the last, `finished`
+    with the text once it has ended; both must return at once. A row that has to start
+    again tells the same again.
     `left` tokens may still be drawn, and `limit` is what that is set to when a
     thought ends. `cut` holds ids of a token that the end of the step cut. `feed`
     are tokens that are yet to be read before the row leaves, None while tokens
@@ -57,6 +58,7 @@ class Row:
     thinking: bool = False
     grammar: Grammar | None = None
     listener: Callable[[Drawn], None] | None = None
+    finished: Callable[[str], None] | None = None
     matcher: Matcher | None = None
     left: int = 0
     ids: list[int] = field(default_factory=list)
@@ -92,8 +94,11 @@ class Row:
         return self.matcher.allowed()
 
     def tell(self) -> None:
-        """Tell the listener of the latest token, if the row goes on after it."""
-        if self.listener is not None and self.feed is None and self.ids and not self.thinking:
+        """Tell the listener of the latest token if the row goes on after it, else of the end."""
+        if self.feed is not None:
+            if self.finished is not None:
+                self.finished(self.text)
+        elif self.listener is not None and self.ids and not self.thinking:
             self.listener(Drawn(self.thought, len(self.ids) - 1, self.ids[-1], self.logprobs[-1]))
 
     def took(self, token: int, logprob: float) -> None:

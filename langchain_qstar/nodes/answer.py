@@ -3,7 +3,8 @@
 Choices 7, 8 and 9: the best collected trajectory; else the best complete one
 among the open states; else one greedy completion of the best popped state. A
 search never raises for want of an answer. With `abstain` only trajectories that
-the checks verified count.
+the checks verified count. Where a second model verified what was collected, its
+completions decide instead.
 
 Answers are compared in a thread where others wait, since a task may need computer
 algebra for it.
@@ -17,6 +18,8 @@ from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.mutual.collected import verified_outcome
+from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
@@ -48,7 +51,8 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
     def answer(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
         nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
         collected = view["collected"]
-        chosen = yield aside(lambda: find(nodes, stats, collected, task, settings))
+        found = yield aside(lambda: find(nodes, stats, collected, task, settings))
+        chosen: str | None = found.chosen
         update: Update = {}
         if chosen is None:
             start = perf_counter()
@@ -68,8 +72,6 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
                 nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
             chosen = _last_resort(nodes, stats, collected, state, update.get("nodes", {}))
         stopped = cast("Stopped", view["stopped"])
-        rule = settings.selection
-        counted = yield aside(lambda: votes(nodes, stats, collected, rule, task.equivalent))
         solution = solution_of(
             nodes,
             stats,
@@ -77,8 +79,9 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             method="qstar",
             chosen=chosen,
             collected=collected,
-            votes=counted,
+            votes=found.votes,
             stopped=stopped,
+            agreed=found.agreed,
         )
         write(_event(chosen, solution))
         return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
@@ -107,18 +110,23 @@ def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettin
 
 def find(
     nodes: Nodes, stats: Stats, collected: list[str], task: Task, settings: QStarSettings
-) -> str | None:
-    """The complete trajectory to return, or None when no answer of any parses."""
+) -> Outcome:
+    """The complete trajectory to return, none when no answer of any parses; and the votes."""
+    if settings.verify == "after":
+        verified = verified_outcome(nodes, stats, collected, task, settings)
+        if verified is not None:
+            return verified
 
     def counts(node_id: str) -> bool:
         return not settings.abstain or verification(steps_to(nodes, stats, node_id))[0] is True
 
-    counted = [each for each in collected if counts(each)]
-    chosen = choose(nodes, stats, counted, settings.selection, task.equivalent)
-    if chosen is not None:
-        return chosen
-    parsed = (each for each in open_terminals(nodes, stats) if nodes[each]["answer"] is not None)
-    return next(filter(counts, parsed), None)
+    rule, same = settings.selection, task.equivalent
+    chosen = choose(nodes, stats, list(filter(counts, collected)), rule, same)
+    if chosen is None:
+        open_ones = open_terminals(nodes, stats)
+        parsed = (each for each in open_ones if nodes[each]["answer"] is not None)
+        chosen = next(filter(counts, parsed), None)
+    return Outcome(chosen, votes(nodes, stats, collected, rule, same))
 
 
 def _judged(checks: StepChecks, state: State, fresh: Nodes) -> dict[str, StatRecord]:

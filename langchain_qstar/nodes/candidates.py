@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from langchain_qstar.actions import InlineForms, Opening, Trace
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.nodes.phase import Call, sample
+from langchain_qstar.nodes.judging import Begun, sample_judging
+from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.work import Work, state_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
@@ -46,8 +48,10 @@ class _Ask:
 class Proposer:
     """Asks a policy for the candidate steps of states."""
 
-    def __init__(self, policy: Policy, task: Task, settings: QStarSettings) -> None:
-        """Ask `policy` by the actions of `settings`.
+    def __init__(
+        self, policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks
+    ) -> None:
+        """Ask `policy` by the actions of `settings`; `checks` judge what it writes meanwhile.
 
         Raises:
             SettingsError: The task has no form for one of the actions.
@@ -55,6 +59,7 @@ class Proposer:
         self._policy = policy
         self._task = task
         self._settings = settings
+        self._checks = checks
         self._forms = InlineForms(task)
         for action in settings.actions:
             if action not in self._forms.actions:
@@ -77,7 +82,8 @@ class Proposer:
             ModelError: The policy answers a different number of requests than it was asked.
         """
         asks = [ask for each in parents for ask in self._asks(work, each)]
-        groups = yield from self._sampled([ask.request for ask in asks], usage)
+        begun = [None if ask.action == "subquestion" else (ask.request.state, "") for ask in asks]
+        groups = yield from self._sampled([ask.request for ask in asks], begun, usage)
         drawn = [
             (ask, number, completion)
             for ask, group in zip(asks, groups, strict=True)
@@ -92,7 +98,8 @@ class Proposer:
         }
         if questions:
             requests = [self._answering(work, *each) for each in questions]
-            replies = yield from self._sampled(requests, usage)
+            asked = [(ask.request.state, question.text) for ask, _, question in questions]
+            replies = yield from self._sampled(requests, asked, usage)
             for (ask, number, question), (answer, *_) in zip(questions, replies, strict=True):
                 if self._reads("re_answer", answer):
                     step = _joined(question, answer)
@@ -103,9 +110,13 @@ class Proposer:
         ]
 
     def _sampled(
-        self, requests: Sequence[SampleRequest], usage: dict[str, float]
+        self,
+        requests: Sequence[SampleRequest],
+        begun: Sequence[Begun | None],
+        usage: dict[str, float],
     ) -> Generator[Call, object, list[list[Completion]]]:
-        groups = checked((yield sample(self._policy, requests)), len(requests), self._policy.name)
+        answers = yield sample_judging(self._policy, requests, begun, self._checks)
+        groups = checked(answers, len(requests), self._policy.name)
         for key, count in (used(groups) | {"batches": 1}).items():
             usage[key] = usage.get(key, 0) + count
         return groups

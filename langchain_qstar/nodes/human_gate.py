@@ -72,7 +72,7 @@ def _question(view: GateView, task: Task, settings: QStarSettings) -> tuple[Inte
         return "failed_check", failed
     if not view["stopped"]:
         return "expand", unapproved(stats, unfinished(nodes, stats))
-    chosen = find(nodes, stats, view["collected"], task, settings)
+    chosen = find(nodes, stats, view["collected"], task, settings).chosen
     return "answer", [] if chosen is None else unapproved(stats, [chosen])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.candidates import Candidate, Proposer
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.work import Work, record_of, to_sample
@@ -19,7 +20,9 @@ from langchain_qstar.state.qstar import WorkView
 from langchain_qstar.tree import NodeRecord, StatRecord, child_id
 
 
-def make_propose_step(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
+def make_propose_step(
+    policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks
+) -> Beat:
     """The node that asks the policy for next steps.
 
     In lookahead mode it asks twice in the first round: for the root's steps,
@@ -29,6 +32,7 @@ def make_propose_step(policy: Policy, task: Task, settings: QStarSettings) -> Be
         policy: Who proposes.
         task: Prompt, end of a step, and which texts are complete solutions.
         settings: K, temperature, depth and mode.
+        checks: What judges steps while others of the batch still decode.
 
     Returns:
         The function of the node. It raises `ModelError` when the policy answers
@@ -38,7 +42,7 @@ def make_propose_step(policy: Policy, task: Task, settings: QStarSettings) -> Be
         SettingsError: The task has no form for one of the actions.
     """
     lookahead = settings.h_mode == "lookahead"
-    proposer = Proposer(policy, task, settings)
+    proposer = Proposer(policy, task, settings, checks)
 
     def propose_step(view: WorkView, write: Writer) -> Generator[Call, object, Update]:
         work: Work | None = view.get("work")

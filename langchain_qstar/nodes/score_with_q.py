@@ -4,8 +4,9 @@ All new steps go to the Q-value model in one batch, and to the process reward
 model in another. A state's f is computed when it enters the frontier: at once
 in edge mode, after its own continuations were scored in lookahead mode.
 
-Checks run in a thread beside the Q-value model. A step that fails one is closed,
-penalised or only reported, as `failed_check` says.
+Checks run in a thread beside the Q-value model; most verdicts are known by then, for steps
+are judged as they are written (`judging.py`). A step that fails a check is closed, penalised
+or only reported, as `failed_check` says.
 """
 
 from __future__ import annotations

@@ -16,8 +16,10 @@ from langgraph.types import Command
 from langchain_qstar.nodes.budgets import spent_budget
 from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild, written
 from langchain_qstar.nodes.intervention import unapproved, undecided
+from langchain_qstar.nodes.mutual.affording import with_collected
 from langchain_qstar.nodes.phase import Writer
 from langchain_qstar.nodes.work import new_work, unfinished
+from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Interrupt, Stopped
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.qstar import SelectView
@@ -26,7 +28,7 @@ from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children, is_cl
 NOTHING_DERIVED: Final[Mapping[str, Any]] = {"frontier": None, "work": None}
 """For a node that may change the tree: select then reads everything off it again."""
 
-Next = Command[Literal["propose_step", "human_gate", "answer"]]
+Next = Command[Literal["propose_step", "verify_by_completion", "human_gate", "answer"]]
 """An update, and which node is next."""
 
 
@@ -61,11 +63,19 @@ def select(view: SelectView, write: Writer) -> Next:
         update["stopped"] = pops.stopped
     asks = "answer" in gates if pops.stopped else _asks(stats, pops.expand, gates)
     if asks:
-        return Command(update={**update, **NOTHING_DERIVED}, goto="human_gate")
-    if pops.stopped:
-        return Command(update=update, goto="answer")
+        update |= NOTHING_DERIVED
+    if pops.stopped and _verifies(nodes):  # and then asks
+        return Command(update=update, goto="verify_by_completion")
+    if asks or pops.stopped:
+        return Command(update=update, goto="human_gate" if asks else "answer")
     work = new_work(nodes, stats, pops.expand, frontier.known, int(usage.get("batches", 0)))
     return Command(update=update | {"work": work.with_stats(pops.marks)}, goto="propose_step")
+
+
+def _verifies(nodes: Nodes) -> bool:
+    """Whether a second model completes what was collected before the answer."""
+    verifies: bool = nodes[ROOT]["run"]["settings"].get("verify") == "after"
+    return verifies
 
 
 def _asks(stats: Stats, expand: Sequence[str], gates: Sequence[Interrupt]) -> bool:
@@ -104,9 +114,12 @@ class _Pops:
 def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
     nodes, usage = view["nodes"], view["usage"]
     root = nodes[ROOT]
+    verified = QStarSettings(**root["run"]["settings"]) if _verifies(nodes) else None
     settings: dict[str, Any] = root["run"]["settings"] | root.get("left", {})
     earlier = int(usage.get("pops", 0))
     while len(pops.expand) < settings["batch_pops"]:
+        if verified:  # enough is left for the verifier
+            usage = with_collected(nodes, view["stats"], pops.collected, view["usage"], verified)
         spent = {**usage, "pops": earlier + len(pops.marks), "nodes": len(nodes)}
         pops.stopped = stop_reason(len(pops.collected), spent, settings)
         if not frontier.heap:

@@ -68,6 +68,11 @@ def _one_line(error: ValidationError, kind: type[Settings]) -> str:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = sorted(kind.model_fields, key=lambda each: each in Settings.model_fields)
+        known = sorted(kind.model_fields, key=lambda each: _sharing(each, kind))
         return f"unknown setting '{name}'; known: {', '.join(known)}"
     return f"setting {name}={problem['input']!r}: {problem['msg']}"
+
+
+def _sharing(name: str, kind: type[Settings]) -> int:
+    """How many kinds of settings, of which `kind` is the most special, have one of this name."""
+    return sum(name in each.model_fields for each in kind.__mro__ if issubclass(each, Settings))

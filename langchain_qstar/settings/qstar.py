@@ -8,7 +8,8 @@ from pydantic import AliasChoices, Field, field_validator
 
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Action
-from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
+from langchain_qstar.settings.checked import SHARED_BUDGETS, Count
+from langchain_qstar.settings.verification import VerificationSettings
 from langchain_qstar.solution import Interrupt
 from langchain_qstar.values import Aggregator
 
@@ -20,7 +21,7 @@ DataSet = Literal["gsm8k", "math", "mbpp"]
 _AGGREGATORS: Final[dict[str, Aggregator]] = {"gsm8k": "min", "math": "constant", "mbpp": "last"}
 
 
-class QStarSettings(Settings):
+class QStarSettings(VerificationSettings):
     """The settings of a Q* search. Defaults are the paper's where it gives any.
 
     A budget is looked at before each pop, so the expansion that passes it is
@@ -70,6 +71,15 @@ class QStarSettings(Settings):
     code that does not tokenise; `keep` only reports it."""
     penalty: float = Field(0.5, ge=0)
     """What `penalise` takes from R_P (algorithms.md 1.6)."""
+    verify: Literal["after", "never"] = "never"
+    """Whether a second model completes what was collected, before the answer is chosen.
+    Trajectories that all have one answer are not sent, unless the search may abstain.
+    (rStar's; not in the Q* paper.)"""
+    verified_selection: Literal[
+        "shrunk_survival", "share_survival", "survivor_vote", "reward_confidence", "majority"
+    ] = "shrunk_survival"
+    """Which trajectory is returned once they are verified, instead of by `selection`; see
+    `verification.winning`. `reward_confidence` returns the survivor of the highest f."""
     fallback: bool = True
     """Without any complete trajectory, complete the best popped state once, greedily
     (choices 7 and 8)."""

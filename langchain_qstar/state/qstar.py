@@ -25,7 +25,8 @@ class QStarState(SearchInput, SearchOutput, total=False):
     """Written by propose_step, answer (a fallback) and human_gate (what a person wrote)."""
     stats: StatsChannel
     """Written by select (popped), propose_step (expanded), score_with_q (q ... f,
-    checks, closed), answer (checks of a fallback), human_gate (decision, closed)."""
+    checks, closed), verify_by_completion (completed), answer (checks of a fallback),
+    human_gate (decision, closed)."""
     usage: UsageChannel
     """Every node adds what it spent."""
     collected: list[str]
@@ -63,7 +64,7 @@ class GateView(TypedDict):
 
 
 class AnswerView(TypedDict):
-    """What answer reads."""
+    """What verify_by_completion and answer read."""
 
     nodes: NodesChannel
     stats: StatsChannel

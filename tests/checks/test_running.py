@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from langchain_qstar.checks import running
@@ -157,3 +160,29 @@ def test_a_solution_is_verified_by_the_step_that_states_its_answer(texts, verifi
     judged = checked(solution(*texts), StepChecks([arithmetic]), GSM8K)
     assert (judged.verified, judged.verified_by) == (verified, by)
     assert all(len(step.checks) == 1 for step in judged.steps)
+
+
+def test_a_step_that_is_being_judged_is_waited_for_and_judged_once():
+    judging, may_end, times = threading.Event(), threading.Event(), []
+
+    def slow(state, step):
+        times.append(step)
+        judging.set()
+        return may_end.wait(20)
+
+    checks = StepChecks([slow])
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(checks.judge, START, "2+3=5\n")
+        assert judging.wait(20)
+        second = pool.submit(checks.judge, START, "2+3=5\n")
+        may_end.set()
+        assert first.result() == second.result()
+    assert times == ["2+3=5\n"]
+
+
+def test_what_is_no_judgement_is_asked_for_again():
+    said = iter(["yes", True])
+    checks = StepChecks([lambda state, step: next(said)])
+    with pytest.raises(CheckError):
+        checks.judge(START, "2+3=5\n")
+    assert checks.judge(START, "2+3=5\n")[0].verdict == "passed"

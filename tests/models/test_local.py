@@ -266,3 +266,44 @@ class TestEngineThread:
         policy.close()
         thread.join(30)
         assert "closed" in str(failures[0])
+
+
+class TestReporting:
+    """A policy tells of what is finished while the rest still decodes."""
+
+    REQUESTS_STOP = ("a", "e", "i", "o", "u")
+
+    def requests(self, ask):
+        return [
+            ask(n=4, stop=self.REQUESTS_STOP, max_tokens=40, prefill="so"),
+            ask(n=2, first=5, stop=("never",), max_tokens=3),
+        ]
+
+    def test_every_text_is_told_and_the_result_is_that_of_sample(self, policy, ask):
+        told = []
+        requests = self.requests(ask)
+        found = policy.sample_reporting(requests, lambda *each: told.append(each))
+        expected = [(n, each.text) for n, group in enumerate(found) for each in group]
+        assert sorted(told) == sorted(expected)
+        again = policy.sample(requests)
+        assert [each.text for group in again for each in group] == [text for _, text in expected]
+
+    def test_a_short_text_is_told_of_before_a_long_one_has_ended(self, policy, ask):
+        requests = [ask(stop=(), max_tokens=limit, temperature=1.0) for limit in (20, 2)]
+        told = []
+
+        def finished(number, text):
+            told.append((number, policy.counters.steps))
+
+        policy.sample_reporting(requests, finished)
+        assert [number for number, _ in told] == [1, 0]
+        assert told[0][1] < told[1][1]
+
+    async def test_awaited_it_is_the_same(self, policy, ask):
+        told = []
+        requests = self.requests(ask)
+        found = await policy.asample_reporting(requests, lambda *each: told.append(each))
+        assert len(told) == 6
+        assert [[each.text for each in group] for group in found] == [
+            [each.text for each in group] for group in policy.sample(requests)
+        ]

@@ -12,23 +12,26 @@ from itertools import zip_longest
 from math import inf
 from typing import Any
 
-from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.settings import QStarSettings, RStarSettings, VerificationSettings
 from langchain_qstar.state.channels import add_usage
-from langchain_qstar.tree import Nodes, Stats
+from langchain_qstar.tree import ROOT, Nodes, Stats
 from langchain_qstar.verification.candidates import Candidate
 
 
-def completions_each(settings: RStarSettings) -> int:
+def completions_each(settings: VerificationSettings) -> int:
     """Completions of one candidate."""
     masks = 1 if settings.random_mask else len(settings.masks)
     return masks * settings.completions_per_mask
 
 
-def expected_cost(completions: int, usage: Mapping[str, float]) -> dict[str, float]:
-    """What so many completions cost, taken to be as long as those before them on the mean."""
+def expected_cost(
+    completions: int, usage: Mapping[str, float], length: float | None = None
+) -> dict[str, float]:
+    """What so many completions of `length` tokens cost; by default of the mean so far."""
     drawn = usage.get("completions", 0)
     mean = usage.get("completion_tokens", 0) / drawn if drawn else 0.0
-    return {"completions": completions, "completion_tokens": completions * mean}
+    length = mean if length is None else length
+    return {"completions": completions, "completion_tokens": completions * length}
 
 
 def with_verification(
@@ -53,11 +56,33 @@ def with_verification(
     return add_usage(dict(usage), expected_cost(waiting * completions_each(settings), usage))
 
 
+def with_collected(
+    nodes: Nodes,
+    stats: Stats,
+    collected: Sequence[str],
+    usage: Mapping[str, float],
+    settings: QStarSettings,
+) -> dict[str, float]:
+    """What will have been spent when the trajectories of a Q* search so far are verified.
+
+    A completion is taken to be as long as the longest of them, which is rather too much.
+    """
+    waiting = sum("completed" not in stats.get(each, {}) for each in collected)
+    each = completions_each(settings)
+    return add_usage(dict(usage), expected_cost(waiting * each, usage, longest(nodes, collected)))
+
+
+def longest(nodes: Nodes, collected: Sequence[str]) -> float:
+    """The tokens of the longest trajectory, without the question."""
+    return max((nodes[each]["length"] - nodes[ROOT]["length"] for each in collected), default=0)
+
+
 def affordable(
     candidates: Sequence[Candidate],
     each: int,
     usage: Mapping[str, float],
     settings: Mapping[str, Any],
+    length: float | None = None,
 ) -> list[Candidate]:
     """The candidates that the budgets leave completions for, all of them without a budget.
 
@@ -68,13 +93,14 @@ def affordable(
         each: Completions of one candidate.
         usage: What was used so far.
         settings: The budgets by their names.
+        length: Tokens of a completion; by default the mean so far.
     """
     if (
         settings.get("max_seconds") is not None
         and usage.get("seconds", 0) >= settings["max_seconds"]
     ):
         return []
-    cost = expected_cost(each, usage)
+    cost = expected_cost(each, usage, length)
     limits = (("max_completions", "completions"), ("max_tokens", "completion_tokens"))
     count = min(
         (

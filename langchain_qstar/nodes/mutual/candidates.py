@@ -36,7 +36,7 @@ def candidates_of(
     weights.update(ended)
     found = sorted(weights, key=lambda each: nodes[each]["order"])
     return merged(
-        _candidate(nodes, stats, each, weights[each], forms)
+        candidate_at(nodes, stats, each, weights[each], forms)
         for each in found
         if is_candidate(nodes[each]["answer"]) and not (pruned and has_failed(nodes, stats, each))
     )
@@ -50,9 +50,10 @@ def _solutions(nodes: Nodes) -> Iterator[str]:
             yield node_id
 
 
-def _candidate(
+def candidate_at(
     nodes: Nodes, stats: Stats, node_id: str, weight: int, forms: ActionForms
 ) -> Candidate:
+    """The solution that ends in a node, with what is known about it."""
     record, learnt = nodes[node_id], stats.get(node_id, {})
     trace = trace_of(nodes[ROOT]["run"]["question"], path(nodes, node_id))
     completed = learnt.get("completed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from langchain_qstar.actions import forms_of
@@ -11,7 +11,8 @@ from langchain_qstar.protocols import Task
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.solution import Vote
 from langchain_qstar.tree import Nodes, Stats
-from langchain_qstar.verification.candidates import Answer, answers_of
+from langchain_qstar.verification.agreement import Agreement, Equivalent
+from langchain_qstar.verification.candidates import Answer, Candidate, answers_of
 from langchain_qstar.verification.deciding import decided
 from langchain_qstar.verification.winning import Selection, agreed, scores, winner
 
@@ -45,10 +46,19 @@ def outcome(
         task: How candidates read and when two answers are the same.
         settings: The rules.
     """
-    answers = _answers(nodes, stats, ended, task, settings)
+    return _outcome(_answers(nodes, stats, ended, task, settings), _rule(settings))
+
+
+def outcome_of(
+    candidates: Iterable[Candidate], rule: Selection, agreement: Agreement, equivalent: Equivalent
+) -> Outcome:
+    """What any candidates come to, by a rule for the winner and one for who survives."""
+    return _outcome(answers_of(candidates, agreement, equivalent), rule)
+
+
+def _outcome(answers: Sequence[Answer], rule: Selection) -> Outcome:
     if not answers:
         return Outcome()
-    rule = _rule(settings)
     found = scores(rule, answers)
     answer, chosen = winner(answers, found, rule)
     return Outcome(

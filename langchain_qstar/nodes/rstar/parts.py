@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from langchain_qstar.actions import ActionForms, Opening
+from langchain_qstar.nodes.room import room_for
 from langchain_qstar.nodes.rstar.slots import Rules, Slots
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, Task
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.state.rstar import Expansion, Work
-
-TEMPLATE_TOKENS: Final = 16
-"""More than what a chat template adds to a message, which nobody can count beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Parts:
 
     def request(self, opening: Opening, seeds: Sequence[int]) -> SampleRequest | None:
         """The request that asks for `opening`, or None when the policy has no room for it."""
-        room = self._room(opening)
+        room = room_for(opening, self.policy)
         if room < 1:
             return None
         settings = self.settings
@@ -55,26 +52,13 @@ class Parts:
             state=opening.state,
             seeds=tuple(seeds),
             stop=opening.stop,
-            max_tokens=min(opening.max_tokens, room),
+            max_tokens=room,
             temperature=settings.temperature,
             top_p=settings.top_p,
             top_k=settings.top_k,
             prefill=opening.prefill,
             repetition_penalty=settings.repetition_penalty,
         )
-
-    def _room(self, opening: Opening) -> int:
-        """How many tokens the policy can write after what it is asked to continue."""
-        if self.policy.window is None:
-            return opening.max_tokens
-        texts = [content for _, content in opening.state.messages]
-        texts += [opening.state.text, opening.prefill]
-        added = TEMPLATE_TOKENS * len(opening.state.messages)
-        # No text has more tokens than bytes, and most prompts are far from the window.
-        most = sum(len(text.encode(errors="replace")) for text in texts) + added
-        if most + opening.max_tokens <= self.policy.window:
-            return opening.max_tokens
-        return self.policy.window - added - sum(map(self.policy.count_tokens, texts))
 
     def is_step(self, action: Action, completion: Completion) -> bool:
         """Whether a completion is a step of `action`; an empty or failed one is none."""

@@ -72,11 +72,14 @@ def record(node_id: str, action: str, text: str, answer: str | None, order: int)
 @pytest.fixture
 def driven(monkeypatch):
     """Runs the function of a node; what comes back is its update and its events."""
+    from langgraph.runtime import RunControl
+
     from langchain_qstar.nodes import phase
 
     def run(beat: Any, view: Any):
         events: list[Any] = []
         monkeypatch.setattr(phase, "get_stream_writer", lambda: events.append)
+        monkeypatch.setattr(phase, "_control", RunControl)
         return Phase("node", beat).invoke(view), events
 
     return run

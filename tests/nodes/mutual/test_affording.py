@@ -6,9 +6,11 @@ from langchain_qstar.nodes.mutual.affording import (
     affordable,
     completions_each,
     expected_cost,
+    longest,
+    with_collected,
     with_verification,
 )
-from langchain_qstar.settings import RStarSettings
+from langchain_qstar.settings import QStarSettings, RStarSettings
 from langchain_qstar.tree import StatRecord
 from langchain_qstar.verification.candidates import Candidate
 
@@ -65,3 +67,21 @@ def test_without_a_budget_all_are_verified():
 )
 def test_every_answer_gets_its_first_before_any_gets_its_second(budget, expected):
     assert ids(affordable(candidates("7", "7", "8"), 4, SPENT, budget)) == expected
+
+
+def test_a_qstar_search_keeps_back_what_its_trajectories_will_cost_to_verify(tree):
+    nodes = tree({"0.0": ("finish", "7", "7"), "0.1": ("finish", "8", "8")})
+    nodes["0"]["length"], nodes["0.0"]["length"], nodes["0.1"]["length"] = 5, 35, 25
+    stats: dict[str, StatRecord] = {"0.1": {"completed": ["8"]}}
+    both = ["0.0", "0.1"]
+    assert longest(nodes, both) == 30
+    kept = with_collected(nodes, stats, both, SPENT, QStarSettings(completions_per_mask=2))
+    assert kept == SPENT | {"completions": 10 + 8, "completion_tokens": 200 + 8 * 30}
+    assert with_collected(nodes, stats, [], SPENT, QStarSettings()) == SPENT
+
+
+def test_candidates_are_afforded_by_the_length_of_their_completions():
+    found = candidates("7", "8")
+    budget = {"max_tokens": 200 + 4 * 30}
+    assert ids(affordable(found, 4, SPENT, budget, 30)) == ["0.0"]
+    assert affordable(found, 4, SPENT, budget, 10) == found

@@ -1,0 +1,54 @@
+"""The trajectories that a Q* search collected, as candidates, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from langchain_qstar.actions import InlineForms
+from langchain_qstar.nodes.mutual.candidates import candidate_at, has_failed
+from langchain_qstar.nodes.mutual.outcome import Outcome, outcome_of
+from langchain_qstar.nodes.selection import best
+from langchain_qstar.protocols import Task
+from langchain_qstar.settings import QStarSettings
+from langchain_qstar.tree import Nodes, Stats
+from langchain_qstar.verification.candidates import Candidate, is_candidate, merged
+
+
+def collected_candidates(
+    nodes: Nodes, stats: Stats, collected: Sequence[str], task: Task, settings: QStarSettings
+) -> list[Candidate]:
+    """The distinct collected trajectories with an answer, best first.
+
+    Each weighs 1: a search meets a trajectory once. Where a rule asks what rollouts earned,
+    f is meant, not below 0. With `abstain` those with a failed step are left out, since
+    nothing could verify them.
+
+    Args:
+        nodes: The tree.
+        stats: What is known about it.
+        collected: The trajectories.
+        task: How they read: one text under its own prompt.
+        settings: Whether the search may abstain.
+    """
+    forms = InlineForms(task)
+    return merged(
+        replace(
+            candidate_at(nodes, stats, each, 1, forms),
+            reward=max(stats[each]["f"], 0.0),
+            confidence=1.0,
+        )
+        for each in best(nodes, stats, collected)
+        if is_candidate(nodes[each]["answer"])
+        and not (settings.abstain and has_failed(nodes, stats, each))
+    )
+
+
+def verified_outcome(
+    nodes: Nodes, stats: Stats, collected: Sequence[str], task: Task, settings: QStarSettings
+) -> Outcome | None:
+    """What the candidates come to; None when the verifier completed none of them."""
+    found = collected_candidates(nodes, stats, collected, task, settings)
+    if all(each.completed is None for each in found):
+        return None
+    return outcome_of(found, settings.verified_selection, settings.agreement, task.equivalent)

@@ -1,0 +1,56 @@
+"""What a Q* search collected, as candidates."""
+
+from __future__ import annotations
+
+import pytest
+
+from langchain_qstar.nodes.mutual.collected import collected_candidates, verified_outcome
+from langchain_qstar.settings import QStarSettings
+from langchain_qstar.tasks import NANO
+
+TREE = {
+    "0.0": ("propose_step", "Ann has 7.\n"),
+    "0.0.0": ("propose_step", "The answer is 7.\n", "7"),
+    "0.1": ("propose_step", "Ann has 12.\n"),
+    "0.1.0": ("propose_step", "The answer is 12.\n", "12"),
+    "0.2": ("finish", "Nobody knows.\n"),
+}
+FAILED = {"name": "mine", "verdict": "failed", "reason": ""}
+COLLECTED = ["0.0.0", "0.1.0", "0.2"]
+
+
+@pytest.fixture
+def stats():
+    return {"0.0.0": {"f": 0.3}, "0.1.0": {"f": 0.6, "reward": 0.1}, "0.2": {"f": 0.9}}
+
+
+def test_trajectories_with_an_answer_are_candidates_the_best_first(tree, stats):
+    best, other = collected_candidates(tree(TREE), stats, COLLECTED, NANO, QStarSettings())
+    assert (best.id, best.answer, best.weight) == ("0.1.0", "12", 1)
+    assert best.segments == ("Ann has 12.\n", "The answer is 12.\n")
+    assert (best.reward, best.confidence) == (0.6, 1.0)
+    assert (other.id, other.reward) == ("0.0.0", 0.3)
+
+
+def test_f_below_zero_is_no_reward(tree, stats):
+    stats["0.0.0"]["f"] = -2.0
+    found = collected_candidates(tree(TREE), stats, COLLECTED, NANO, QStarSettings())
+    assert [each.reward for each in found] == [0.6, 0.0]
+
+
+def test_what_failed_a_check_is_no_candidate_of_a_search_that_may_abstain(tree, stats):
+    stats["0.1"] = {"checks": [FAILED]}
+    for abstain, ids in ((False, ["0.1.0", "0.0.0"]), (True, ["0.0.0"])):
+        settings = QStarSettings(abstain=abstain)
+        found = collected_candidates(tree(TREE), stats, COLLECTED, NANO, settings)
+        assert [each.id for each in found] == ids
+
+
+def test_without_any_completion_there_is_no_verified_outcome(tree, stats):
+    settings = QStarSettings()
+    assert verified_outcome(tree(TREE), stats, COLLECTED, NANO, settings) is None
+    assert verified_outcome(tree(TREE), stats, [], NANO, settings) is None
+    stats["0.0.0"]["completed"], stats["0.1.0"]["completed"] = ["7", "7"], ["7", None]
+    found = verified_outcome(tree(TREE), stats, COLLECTED, NANO, settings)
+    assert found is not None
+    assert (found.chosen, found.agreed) == ("0.0.0", True)

@@ -68,6 +68,11 @@ class GGUFTokenizer:
         """The token of this name, if there is one."""
         return self._numbers.get(name)
 
+    @property
+    def token_bytes(self) -> list[bytes]:
+        """What each token stands for; control tokens stand for nothing."""
+        return self._pieces
+
     def apply_chat_template(
         self,
         messages: Sequence[dict[str, Any]],

@@ -206,9 +206,9 @@ class TextCodec:
     def grammar_tokenizer(self, vocabulary: int, eos: Sequence[int]) -> Any:
         """This tokenizer for llguidance, which allows `eos` where a text may end.
 
-        It takes what the `tokenizers` library made as it is. Of others it learns
-        the text of every token; tokens that are parts of characters are left
-        out unless they are written `<0xNN>`.
+        It takes what the `tokenizers` library made as it is. Others may tell the
+        `token_bytes` of all tokens; of the rest it learns the texts, and leaves out
+        tokens that are parts of characters unless they are written `<0xNN>`.
         """
         from llguidance import LLTokenizer, TokenizerWrapper
         from llguidance.hf import from_tokenizer
@@ -217,7 +217,9 @@ class TextCodec:
         if hasattr(self.tokenizer, "backend_tokenizer"):
             with self._lock:
                 return from_tokenizer(self.tokenizer, n_vocab=vocabulary, eos_token=ends)
-        tokens = [_bytes_of(*piece) for piece in self._pieces()]
+        tokens = getattr(self.tokenizer, "token_bytes", None)
+        if tokens is None:
+            tokens = [_bytes_of(*piece) for piece in self._pieces()]
         spelled = SpelledTokenizer(tokens, ends, self.encode)
         return LLTokenizer(TokenizerWrapper(spelled), n_vocab=vocabulary, eos_token=ends)
 

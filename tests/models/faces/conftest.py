@@ -24,6 +24,7 @@ class FollowingBackend:
     def __init__(self, tokenizer: Any, reply: Callable[[str], str]) -> None:
         self.vocabulary = len(tokenizer)
         self.layers: tuple[int, ...] = ()
+        self.crowded = False
         self.prompts: list[str] = []
         self.widths: list[int] = []
         self.may_begin: Callable[[], bool] = lambda: True

@@ -18,6 +18,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_qstar import ChatLocal, resolve_policy
 from langchain_qstar.models.faces.tool_calls import OURS, format_of
+from langchain_qstar.models.resolve import NANO_FOLDER
 
 JOKE = json.dumps({"setup": "Why do cats purr?", "punchline": "They run on batteries."})
 
@@ -79,7 +80,7 @@ class Local:
 
     @property
     def model_override_value(self) -> str:
-        return self.spec
+        return "nano"
 
     @property
     def supported_usage_metadata_details(self) -> dict[str, list[str]]:
@@ -111,4 +112,29 @@ class TestUnits(Local, ChatModelUnitTests):
 
 @pytest.mark.nano
 class TestNano(Local, ChatModelIntegrationTests):
+    pass
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory):
+    pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
+    from langchain_qstar.models.gguf_export import export_gguf
+
+    return export_gguf(NANO_FOLDER, tmp_path_factory.mktemp("gguf") / "nano.gguf")
+
+
+@pytest.fixture
+def as_gguf(request, gguf):
+    request.cls.spec = f"gguf:{gguf}"
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("as_gguf")
+class TestGGUF(Local, ChatModelIntegrationTests):
+    pass
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("as_gguf")
+class TestGGUFUnits(Local, ChatModelUnitTests):
     pass

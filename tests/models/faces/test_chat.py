@@ -431,6 +431,7 @@ class TestNano:
         model = ChatLocal("nano", temperature=0)
         answer = model.invoke(self.QUESTION)
         assert collected(model.stream(self.QUESTION)).content == answer.content
+        assert answer.usage_metadata is not None
         assert answer.usage_metadata["output_tokens"] > 5
 
     def test_the_same_seed_gives_the_same_answers_alone_and_in_a_batch(self):

@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 from langchain_qstar.checks.running import StepChecks
+from langchain_qstar.nodes.model_runs import SampleBatch, atraced, traced
 from langchain_qstar.nodes.phase import Call, sample
+from langchain_qstar.nodes.writing import asampled, is_told, sampled
 from langchain_qstar.protocols import Finished, Policy, ReportingPolicy, SampleRequest, State
 
 Begun: TypeAlias = tuple[State, str]
@@ -49,14 +51,19 @@ def sample_judging(
             checks.judge(state, before + text)
 
     def run() -> Any:
+        if is_told():  # every piece is an event then, which one telling at a time can do
+            return sampled(policy, requests)
         with _handed_to(judge) as finished:
             return reporting.sample_reporting(requests, finished)
 
     async def arun() -> Any:
+        if is_told():
+            return await asampled(policy, requests)
         with _handed_to(judge) as finished:
             return await reporting.asample_reporting(requests, finished)
 
-    return Call(run, arun)
+    batch = SampleBatch(policy, requests)
+    return Call(lambda: traced(batch, run), lambda: atraced(batch, arun))
 
 
 def _reporting(policy: Policy) -> ReportingPolicy | None:

@@ -36,11 +36,17 @@ async def asampled(policy: Policy, requests: Sequence[SampleRequest]) -> list[li
     return await policy.asample_aloud(requests, tell)
 
 
+def is_told() -> bool:
+    """Whether the run asks for what is being written."""
+    config = var_child_runnable_config.get() or {}
+    return bool(config.get("configurable", {}).get(ASKED_BY))
+
+
 def _teller() -> Callable[[int, int, str], None] | None:
     """Writes an event of each piece; None where the run does not ask."""
-    config = var_child_runnable_config.get() or {}
-    if not config.get("configurable", {}).get(ASKED_BY):
+    if not is_told():
         return None
+    config = var_child_runnable_config.get() or {}
     write = get_stream_writer()
     node = str(config.get("metadata", {}).get("langgraph_node", ""))
 

@@ -28,10 +28,8 @@ def test_every_token_is_a_piece_and_the_last_has_the_completion(saying, ask):
 
 
 def test_pieces_are_told_while_the_row_runs(saying, ask):
-    policy, backend = saying("abcdefgh")
+    policy, _ = saying("abcdefgh")
     pieces = policy.stream(ask(stop=(), max_tokens=8))
-    seen = {}
-    backend.before_forward = lambda: seen.setdefault(len(backend.steps), None)
     assert next(pieces).text == "a"
     assert "".join(texts(pieces)) == "bcdefgh"
 
@@ -130,7 +128,7 @@ async def test_two_streams_and_a_sample_run_in_one_batch(saying, ask):
         pieces = policy.astream(ask(question, stop=(), max_tokens=8))
         return "".join([piece.text async for piece in pieces])
 
-    found = await asyncio.gather(joined("Who?"), joined("Why?"), joined("How?"))
+    found = await asyncio.gather(*map(joined, ["Who?", "Why?", "How?"]))
     assert found == ["abcdefgh"] * 3
     assert max(backend.steps) > 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from langchain_qstar import resolve_policy
+from langchain_qstar.models.faces.settings import local_policy
 from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.translation import Limits
 
@@ -90,7 +90,7 @@ def scripted():
     def make(reply: Callable[[str], str] | str, like: Any = "nano", **limits: Any) -> LocalPolicy:
         codec = getattr(like, "codec", None) or like
         if isinstance(like, str):
-            codec = resolve_policy(like).codec
+            codec = local_policy(like).codec
         told = (lambda _: reply) if isinstance(reply, str) else reply
         backend = FollowingBackend(codec.tokenizer, told)
         ends = [codec.tokenizer.eos_token_id]

@@ -168,25 +168,30 @@ class TestBatches:
     def echo(self, prompt):
         return "Answer " + prompt.split("Question ")[1].split("?")[0] + " and some more words"
 
-    def held(self, chat, others):
-        """A model that begins when so many other calls wait behind the first."""
+    def held(self, chat, calls):
+        """A model that begins when so many calls have come."""
         model = chat(self.echo)
-        inbox = model._policy._engine._inbox
-        backend_of(model).may_begin = lambda: (
-            inbox.qsize() >= others or bool(backend_of(model).widths)
-        )
+        engine, come = model._policy._engine, []
+        submit = engine.submit
+
+        def noting(payload):
+            come.append(payload)
+            return submit(payload)
+
+        engine.submit = noting
+        backend_of(model).may_begin = lambda: len(come) >= calls
         return model
 
     def expected(self):
         return [f"Answer {number} and some more words" for number in range(12)]
 
     def test_a_batch_runs_together(self, chat):
-        model = self.held(chat, 11)
+        model = self.held(chat, 12)
         assert [each.content for each in model.batch([*self.QUESTIONS])] == self.expected()
         assert max(backend_of(model).widths) == 12
 
     def test_so_do_the_prompts_of_generate(self, chat):
-        model = self.held(chat, 11)
+        model = self.held(chat, 12)
         result = model.generate([[HumanMessage(question)] for question in self.QUESTIONS])
         assert [group[0].text for group in result.generations] == self.expected()
         assert max(backend_of(model).widths) == 12
@@ -194,7 +199,7 @@ class TestBatches:
         assert len({run.run_id for run in result.run}) == 12
 
     async def test_and_those_of_abatch(self, chat):
-        model = self.held(chat, 11)
+        model = self.held(chat, 12)
         answers = await model.abatch([*self.QUESTIONS])
         assert [each.content for each in answers] == self.expected()
         assert max(backend_of(model).widths) == 12
@@ -426,6 +431,7 @@ class TestNano:
         model = ChatLocal("nano", temperature=0)
         answer = model.invoke(self.QUESTION)
         assert collected(model.stream(self.QUESTION)).content == answer.content
+        assert answer.usage_metadata is not None
         assert answer.usage_metadata["output_tokens"] > 5
 
     def test_the_same_seed_gives_the_same_answers_alone_and_in_a_batch(self):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import (
     AIMessage,
@@ -24,8 +26,8 @@ def test_every_kind_of_message_has_its_role():
         HumanMessage("h", name="Ann"),
         AIMessage("a", tool_calls=[CALL]),
         ToolMessage("t", tool_call_id="7", name="add"),
-        FunctionMessage("f", name="add"),
-        ChatMessage("c", role="critic"),
+        FunctionMessage(content="f", name="add"),
+        ChatMessage(content="c", role="critic"),
     ]
     assert chat_of(messages) == [
         {"role": "system", "content": "s"},
@@ -44,7 +46,7 @@ def test_every_kind_of_message_has_its_role():
 
 
 def test_texts_of_blocks_are_joined_and_calls_and_thoughts_left_out():
-    blocks = [
+    blocks: list[str | dict[Any, Any]] = [
         "a",
         {"type": "text", "text": "b"},
         {"type": "thinking", "thinking": "hm"},

@@ -9,14 +9,15 @@ is asked of the model itself. Nothing is overridden.
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from langchain_qstar import ChatLocal, resolve_policy
+from langchain_qstar import ChatLocal
+from langchain_qstar.models.faces.settings import local_policy
 from langchain_qstar.models.faces.tool_calls import OURS, format_of
 
 JOKE = json.dumps({"setup": "Why do cats purr?", "punchline": "They run on batteries."})
@@ -60,7 +61,13 @@ SCRIPTS = {
 }
 
 
-class Local:
+if TYPE_CHECKING:
+    from langchain_tests.unit_tests.chat_models import ChatModelTests as Standard
+else:
+    Standard = object  # a test class may have one standard class above it
+
+
+class Local(Standard):
     """A model under test; another backend is another `spec`."""
 
     spec: ClassVar[str] = "nano"
@@ -82,7 +89,7 @@ class Local:
         return "nano"
 
     @property
-    def supported_usage_metadata_details(self) -> dict[str, list[str]]:
+    def supported_usage_metadata_details(self) -> Any:
         return {"invoke": ["cache_read_input"], "stream": ["cache_read_input"]}
 
     def invoke_with_cache_read_input(self, *, stream: bool = False):
@@ -98,7 +105,7 @@ class Local:
         params = {**self.standard_chat_model_params, **self.chat_model_params, "max_tokens": 40}
         given = {**params, **(getattr(request, "param", None) or {})}
         if script := SCRIPTS.get(request.node.originalname):
-            policy = resolve_policy(self.spec)
+            policy = local_policy(self.spec)
             reply = script(format_of(policy.codec) or OURS)
             given |= {"model": scripted(reply, like=policy), "max_tokens": 400}
         return self.chat_model_class(**given)

@@ -9,7 +9,7 @@ popped, a budget is spent, or nothing is open.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from langgraph.graph import END, START, StateGraph
 
@@ -39,7 +39,8 @@ def create_qstar_graph(
     task: Task,
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
-) -> StateGraph[QStarState, None, SearchInput, SearchOutput]:
+    context_schema: type[Any] | None = None,
+) -> StateGraph[QStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
     It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
@@ -56,6 +57,7 @@ def create_qstar_graph(
         task: How the question is prompted, split, ended and answered.
         settings: Settings of the search; defaults are those of `QStarSettings`.
         checks: What judges the steps, names or functions; None is the task's own.
+        context_schema: What a server shows of the context it takes; no node reads one.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
@@ -64,7 +66,12 @@ def create_qstar_graph(
     gated = bool(settings.interrupt)
     judges = resolve_checks(checks, task)
     names = part_names(policy, q_model, utility, task, judges)
-    graph = StateGraph(QStarState, input_schema=SearchInput, output_schema=SearchOutput)
+    graph: StateGraph[QStarState, Any, SearchInput, SearchOutput] = StateGraph(
+        QStarState,
+        context_schema=context_schema,
+        input_schema=SearchInput,
+        output_schema=SearchOutput,
+    )
     root = Phase("root", make_root(policy, task, settings, names))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings))
     score_with_q = Phase(

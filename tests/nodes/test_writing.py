@@ -51,10 +51,10 @@ def test_a_search_that_is_asked_for_tokens_is_the_same_search():
 
 
 @pytest.mark.nano
-def test_the_actions_of_rstar_and_its_verifier_are_heard_too():
+def test_the_actions_of_rstar_are_heard_too():
     chain = RStarChain(settings={"num_rollouts": 1, "max_depth": 3})
     *told, _ = events(chain, ASKED, "stream")
-    assert {"propose_step", "finish"} <= {e["node"] for e in told if e["type"] == "writing"}
+    assert {"propose_step", "subquestion"} <= {e["node"] for e in told if e["type"] == "writing"}
 
 
 def test_a_model_that_cannot_tell_is_asked_as_ever():
@@ -78,5 +78,9 @@ def test_what_is_heard_joins_to_the_completions():
     groups = policy.sample_aloud(requests, lambda *piece: heard[piece[:2]].append(piece[2]))
     assert groups == policy.sample(requests)
     texts = {place: "".join(pieces) for place, pieces in heard.items()}
-    assert texts == {(0, 0): groups[0][0].text, (0, 1): groups[0][1].text, (1, 0): groups[1][0].text}
+    assert texts == {
+        (0, 0): groups[0][0].text,
+        (0, 1): groups[0][1].text,
+        (1, 0): groups[1][0].text,
+    }
     assert all(len(pieces) > 2 for pieces in heard.values())

@@ -1,27 +1,23 @@
 """What LangGraph Server and Studio deploy: Q*, with models named by the environment.
 
 `QSTAR_POLICY`, `QSTAR_Q_MODEL` and `QSTAR_TASK` take what `QStarChain` takes as
-strings; without them it is the bundled model. The server brings its own
-checkpointer, and nothing is loaded before the graph is first asked for.
+strings; without them it is the bundled model. The context of an assistant or a run may
+hold any setting of `QStarSettings`. The server brings its own checkpointer, and nothing
+is loaded before the graph is first asked for.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 
-@cache
-def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
-    """The compiled machine, made once."""
-    from langchain_qstar.chains import QStarChain
+def graph(config: Mapping[str, Any]) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The compiled machine for a run with this config."""
+    from langchain_qstar.chains.deployed import deployed_qstar
 
-    return QStarChain(
-        policy=os.environ.get("QSTAR_POLICY", "nano"),
-        q_model=os.environ.get("QSTAR_Q_MODEL", "default"),
-        task=os.environ.get("QSTAR_TASK"),
-    ).graph
+    return deployed_qstar(os.environ, config.get("configurable") or {})

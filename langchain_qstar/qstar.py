@@ -9,7 +9,7 @@ popped, a budget is spent, or nothing is open.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from langgraph.graph import END, START, StateGraph
 
@@ -42,7 +42,8 @@ def create_qstar_graph(
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
     verifier: Policy | None = None,
-) -> StateGraph[QStarState, None, SearchInput, SearchOutput]:
+    context_schema: type[Any] | None = None,
+) -> StateGraph[QStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
     It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
@@ -61,6 +62,7 @@ def create_qstar_graph(
         checks: What judges the steps, names or functions; None is the task's own.
         verifier: Completes what was collected, where the setting `verify` asks for it; None
             is the policy itself.
+        context_schema: What a server shows of the context it takes; no node reads one.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
@@ -74,7 +76,12 @@ def create_qstar_graph(
     before_answer = "human_gate" if "answer" in settings.interrupt else "answer"
     judges = resolve_checks(checks, task)
     names = part_names(policy, q_model, utility, task, judges, verifier=verifier)
-    graph = StateGraph(QStarState, input_schema=SearchInput, output_schema=SearchOutput)
+    graph: StateGraph[QStarState, Any, SearchInput, SearchOutput] = StateGraph(
+        QStarState,
+        context_schema=context_schema,
+        input_schema=SearchInput,
+        output_schema=SearchOutput,
+    )
     root = Phase("root", make_root(policy, task, settings, names))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings, judges))
     score_with_q = Phase(

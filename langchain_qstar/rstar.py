@@ -47,7 +47,8 @@ def create_rstar_graph(
     checks: Sequence[str | StepCheck] | None = None,
     judge: StepScorer | None = None,
     choose: Choose = seeded_choice,
-) -> StateGraph[RStarState, None, SearchInput, SearchOutput]:
+    context_schema: type[Any] | None = None,
+) -> StateGraph[RStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
     It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
@@ -63,6 +64,7 @@ def create_rstar_graph(
         checks: What judges the steps, names or functions; None is the task's own.
         judge: Values candidates, for the selection `self_verification`.
         choose: Makes the random choices; the default is a function of the seed.
+        context_schema: What a server shows of the context it takes; no node reads one.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
@@ -79,7 +81,12 @@ def create_rstar_graph(
     parts = Parts(policy, task, forms_of(task), settings)
     judges = resolve_checks(checks, task)
     names = rstar_part_names(policy, verifier, q_model, task, judges)
-    graph = StateGraph(RStarState, input_schema=SearchInput, output_schema=SearchOutput)
+    graph: StateGraph[RStarState, Any, SearchInput, SearchOutput] = StateGraph(
+        RStarState,
+        context_schema=context_schema,
+        input_schema=SearchInput,
+        output_schema=SearchOutput,
+    )
 
     def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
         graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)

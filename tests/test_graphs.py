@@ -12,9 +12,11 @@ from types import ModuleType
 import pytest
 
 from langchain_qstar.chains import QStarChain
+from langchain_qstar.errors import InputError, SettingsError
 from langchain_qstar.models.scripted import ScriptedPolicy
 
 HOUSE = Path(__file__).parent.parent
+QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
 GRAPHS = json.loads((HOUSE / "langgraph.json").read_text())["graphs"]
 
 
@@ -53,19 +55,35 @@ def test_importing_a_deployed_graph_loads_no_model_and_no_graph_library():
     assert loaded.strip() == "[]"
 
 
-def test_the_environment_chooses_the_models(monkeypatch: pytest.MonkeyPatch):
-    asked: dict[str, object] = {}
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_environment_chooses_the_models(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("QSTAR_POLICY", "hf:org/")
+    with pytest.raises(InputError, match="org/"):
+        load(name).graph({})
 
-    class Recording:
-        graph = "the graph"
 
-        def __init__(self, **options: object) -> None:
-            asked.update(options)
+@pytest.mark.nano
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_context_of_an_assistant_is_the_settings_of_its_search(name: str):
+    make = load(name).graph
+    context = {"temperature": 0.3, "max_nodes": 9, "thread_id": "t", "graph_id": name}
+    chosen, default = make({"configurable": context}), make({"configurable": {}})
+    assert chosen is make({"configurable": {**context, "thread_id": "u"}})
+    assert default is make({"configurable": None}) is not chosen
+    result = chosen.invoke({"question": QUESTION}, {"recursion_limit": 500})
+    settings = result["solution"]["settings"]
+    assert (settings["temperature"], settings["max_nodes"]) == (0.3, 9)
+    assert "stream_tokens" not in settings
 
-    monkeypatch.setattr("langchain_qstar.chains.QStarChain", Recording)
-    monkeypatch.setenv("QSTAR_POLICY", "hf:org/name")
-    monkeypatch.setenv("QSTAR_Q_MODEL", "log-probability")
-    module = load("qstar")
-    assert module.graph() == "the graph"
-    assert module.graph() is module.graph()
-    assert asked == {"policy": "hf:org/name", "q_model": "log-probability", "task": None}
+
+@pytest.mark.nano
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_server_can_show_every_setting(name: str):
+    shown = load(name).graph({}).get_context_jsonschema()["properties"]
+    assert {"max_tokens", "temperature", "stream_tokens"} <= set(shown)
+
+
+@pytest.mark.nano
+def test_a_setting_that_cannot_be_is_one_clear_line():
+    with pytest.raises(SettingsError, match=r"temperature=-1"):
+        load("qstar").graph({"configurable": {"temperature": -1}})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Final
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -48,6 +49,7 @@ def _teller() -> Callable[[int, int, str], None] | None:
         return None
     config = var_child_runnable_config.get() or {}
     write = get_stream_writer()
+    here = copy_context()  # the engine's thread knows nothing of the run
     node = str(config.get("metadata", {}).get("langgraph_node", ""))
 
     def tell(request: int, sample: int, text: str) -> None:
@@ -59,6 +61,6 @@ def _teller() -> Callable[[int, int, str], None] | None:
             "text": text,
         }
         with suppress(RuntimeError):  # the loop of a cancelled run is closed: nobody listens
-            write(event)
+            here.copy().run(write, event)
 
     return tell

@@ -99,7 +99,7 @@ async def test_a_chat_model_tells_of_itself_and_is_not_told_of_twice():
     tracer = Recording()
     model = FakeListChatModel(responses=["last b"])
     chain(model).invoke("Which?", {"callbacks": [tracer]})
-    assert {run.name for run in tracer.models} == {"FakeListChatModel", "ScriptedScorer"}
+    assert {run.name for run in tracer.models} == {"FakeListChatModel", "scripted"}
 
 
 def test_samples_are_not_the_messages_of_a_graphs_stream():

@@ -51,10 +51,10 @@ def test_a_search_that_is_asked_for_tokens_is_the_same_search():
 
 
 @pytest.mark.nano
-def test_the_actions_of_rstar_and_its_verifier_are_heard_too():
+def test_the_actions_of_rstar_are_heard_too():
     chain = RStarChain(settings={"num_rollouts": 1, "max_depth": 3})
     *told, _ = events(chain, ASKED, "stream")
-    assert {"propose_step", "finish"} <= {e["node"] for e in told if e["type"] == "writing"}
+    assert {"propose_step", "subquestion"} <= {e["node"] for e in told if e["type"] == "writing"}
 
 
 def test_a_model_that_cannot_tell_is_asked_as_ever():

@@ -22,14 +22,9 @@ import argparse
 import hashlib
 import itertools
 import json
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +41,14 @@ from langchain_qstar.baselines.pools import (
 from langchain_qstar.chains import GreedyChain, QStarChain
 from langchain_qstar.checks.running import resolve_checks
 from langchain_qstar.evaluation.intervals import interpolate, paired_difference, wilson
+from langchain_qstar.evaluation.recording import (
+    digests,
+    print_figures,
+    provenance,
+    read_record,
+    tell,
+    write_record,
+)
 from langchain_qstar.evaluation.runs import run_chain
 from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
 from langchain_qstar.problems.generator import Problem, make_problems
@@ -54,6 +57,8 @@ from langchain_qstar.scoring.resolve import resolve_scorer
 from langchain_qstar.tasks import NANO
 
 RESULTS: Final = Path(__file__).parent / "results"
+PACKAGES: Final = ("torch", "transformers", "langgraph", "langchain-core")
+READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
 TOKENS: Final = 2000
 SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16)
 TEMPERATURES: Final = (0.4, 0.6, 0.8)
@@ -88,12 +93,6 @@ def at_tokens(points: Sequence[tuple[float, list[float]]], tokens: float) -> Sha
 def mean(values: Sequence[float]) -> float:
     """The arithmetic mean."""
     return sum(values) / len(values)
-
-
-def tell(text: str) -> None:
-    """Progress, on standard error."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def pools_at(problems: Sequence[Problem], temperature: float, n: int, seed: int) -> list[Pool]:
@@ -163,13 +162,13 @@ def tune(count: int, grid: Sequence[dict[str, Any]], only: str | None, record: b
         return
     methods = {row["method"] for row in tried}
     path = RESULTS / "tuning.json"
-    before = json.loads(path.read_text("utf-8"))["tried"] if path.exists() else []
+    before = read_record(path)["tried"] if path.exists() else []
     tried = [row for row in before if row["method"] not in methods] + tried
     chosen: dict[str, Any] = {}
     for row in tried:
         if row["share"] > chosen.get(row["method"], {}).get("share", -1):
             chosen[row["method"]] = row
-    write(path, {**about(), "n": count, "chosen": chosen, "tried": tried})
+    write_record(path, {**about(), "n": count, "chosen": chosen, "tried": tried})
 
 
 def measure(
@@ -227,43 +226,18 @@ def figures_of(shares: dict[str, Shares]) -> dict[str, float]:
 
 def about() -> dict[str, Any]:
     """Where figures come from."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    digests = {
-        name: hashlib.sha256((NANO_FOLDER / name).read_bytes()).hexdigest()
-        for name in ("model.safetensors", "q_head.safetensors")
-    }
-    packages = ("torch", "transformers", "langgraph", "langchain-core")
-    return {
-        "command": "python benchmarks/accuracy.py " + " ".join(sys.argv[1:]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "sha256": digests,
-    }
-
-
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Write JSON that diffs well."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return provenance(Path(__file__), PACKAGES, READ)
 
 
 def chosen_settings() -> dict[str, Any]:
     """What `--tune --record` wrote."""
-    chosen: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text("utf-8"))["chosen"]
+    chosen: dict[str, Any] = read_record(RESULTS / "tuning.json")["chosen"]
     return chosen
 
 
 def rows_file(count: int, seed: int) -> Path:
     """Rows to resume from: only those of the same weights, settings, size and seed."""
-    key = json.dumps([about()["sha256"], chosen_settings(), count, seed], sort_keys=True)
+    key = json.dumps([digests(READ), chosen_settings(), count, seed], sort_keys=True)
     return RESULTS / f"accuracy.{hashlib.sha256(key.encode()).hexdigest()[:12]}.rows.jsonl"
 
 
@@ -275,8 +249,8 @@ def full(count: int, seed: int, record: bool) -> None:
     if record:
         per_question = {name: [round(x, 3) for x in share.right] for name, share in shares.items()}
         document = {**about(), "n": count, "seed": seed, "figures": figures, "right": per_question}
-        write(RESULTS / "accuracy.json", document)
-    show(figures)
+        write_record(RESULTS / "accuracy.json", document)
+    print_figures(figures)
 
 
 def quick(count: int) -> None:
@@ -286,14 +260,14 @@ def quick(count: int) -> None:
     rows = run_chain("greedy", GreedyChain(), problems)
     searched = run_chain("qstar", searcher(chosen["qstar"]["settings"]), problems)
     sample = {"greedy": [r.right for r in rows], "qstar": [r.right for r in searched]}
-    recorded = json.loads((RESULTS / "accuracy.json").read_text("utf-8"))
+    recorded = read_record(RESULTS / "accuracy.json")
     agrees = True
     for method, right in sample.items():
         low, high = wilson(sum(right), count)
         agrees &= low <= recorded["figures"][method] <= high
         tell(f"{method}: {sum(right)} of {count} right here, interval {low:.3f} to {high:.3f}")
     tell(f"{time.monotonic() - started:.0f} s; recorded on {recorded['n']} problems:")
-    show(
+    print_figures(
         {
             **recorded["figures"],
             "recorded_n": recorded["n"],
@@ -302,12 +276,6 @@ def quick(count: int) -> None:
             "agrees": int(agrees),
         }
     )
-
-
-def show(figures: dict[str, Any]) -> None:
-    """`figure: value`, a line each."""
-    for name, value in figures.items():
-        sys.stdout.write(f"{name}: {value}\n")
 
 
 def main() -> None:

@@ -27,15 +27,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
 import random
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -47,11 +42,13 @@ from langchain_qstar.checks.arithmetic import arithmetic, check_text
 from langchain_qstar.checks.latex import ALGEBRA, same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.evaluation.grading import grade
+from langchain_qstar.evaluation.recording import print_figures, provenance, write_record
 from langchain_qstar.problems.generator import make_problems
 from langchain_qstar.protocols import Judgement, State, Task
 from langchain_qstar.tasks import GSM8K, MATH, STRATEGYQA
 
 RESULTS: Final = Path(__file__).parent / "results" / "checks.json"
+PACKAGES: Final = ("math-verify", "sympy", "latex2sympy2-extended")
 DATA: Final = Path(__file__).parents[2] / "shared" / "data"
 TASKS: Final[dict[str, Task]] = {"numeric": GSM8K, "latex": MATH, "boolean": STRATEGYQA}
 FORMULAS: Final = (
@@ -196,26 +193,6 @@ def share_of_search(questions: int) -> float:
     return sum(spent) / searched
 
 
-def record(figures: dict[str, float], data: Path, sizes: dict[str, int]) -> None:
-    """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    packages = ("math-verify", "sympy", "latex2sympy2-extended")
-    cases = (data / "grading_cases.jsonl").read_bytes()
-    RESULTS.parent.mkdir(exist_ok=True)
-    written = {
-        "command": "python benchmarks/checks.py --full --record",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {each: version(each) for each in packages},
-        "grading_cases_sha256": sha256(cases).hexdigest(),
-        "sizes": sizes,
-        "figures": figures,
-    }
-    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
-
-
 def main() -> None:
     """Measure, record if asked, and print."""
     parser = argparse.ArgumentParser(description="rightness and cost of checks and grading")
@@ -238,9 +215,10 @@ def main() -> None:
     figures["share_of_search"] = share_of_search(20 if chosen.full else 3)
     ALGEBRA.close()
     if chosen.record:
-        record(figures, chosen.data, {"cases": len(cases), "steps": len(steps)})
-    for name, value in figures.items():
-        print(f"{name}: {value:.4g}")
+        document = provenance(Path(__file__), PACKAGES, [chosen.data / "grading_cases.jsonl"])
+        sizes = {"cases": len(cases), "steps": len(steps)}
+        write_record(RESULTS, {**document, "sizes": sizes, "figures": figures})
+    print_figures(figures)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ prefilled_over_distinct tokens of prompts that were read over distinct ones: 1 w
 tokens_per_second_N     of our search
 
 The ceiling and the two others are timed on a part of the work and scaled up.
+
+The same scripts and weights on llama.cpp, with eight questions at once, keys and
+values in 16 bits (with the extra `llamacpp`; `--llamacpp` measures nothing else):
+
+llamacpp_over_ceiling   our search over bare `llama_decode` on a full batch of 48 rows, each with
+                        a cache of its own, distinct prompt tokens read once
+llamacpp_speedup_8      a `create_completion` call per sample, with its own prefix match, over
+                        our search
 """
 
 from __future__ import annotations
@@ -30,17 +38,19 @@ import json
 import platform
 import random
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     DynamicCache,
     LlamaConfig,
@@ -49,6 +59,7 @@ from transformers import (
     StaticCache,
 )
 
+from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
 
@@ -257,10 +268,143 @@ class Bench:
         return mean(calls) * len(expansions)
 
 
-async def _search(policy: TransformersPolicy, number: int, script: Script) -> None:
+LLAMACPP: Final = 8
+"""Questions at once."""
+
+
+class LlamaCppBench:
+    """The same work with llama.cpp: through our engine, bare, and by its own completions."""
+
+    def __init__(self, model: Any, folder: Path) -> None:
+        from langchain_qstar.models.gguf_export import export_gguf
+
+        _save_with_bytes(model, folder)
+        self.file = export_gguf(folder, folder / "model.gguf")
+
+    def search(self, scripts: Sequence[Script]) -> tuple[float, int]:
+        """Seconds of our search, and how many tokens it drew."""
+        from langchain_qstar.models.llamacpp import LlamaCppPolicy
+
+        policy = LlamaCppPolicy(
+            self.file, threads=1, type_k="f16", type_v="f16", chat_template="plain"
+        )
+
+        async def all_of_them() -> None:
+            await asyncio.gather(
+                *(
+                    _search(policy, number, script, _given(script))
+                    for number, script in enumerate(scripts)
+                )
+            )
+
+        start = time.process_time()
+        asyncio.run(all_of_them())
+        seconds = time.process_time() - start
+        drawn = policy.counters.generated
+        policy.close()
+        return seconds, drawn
+
+    def ceiling(self, scripts: Sequence[Script], steps: int, drawn: int) -> float:
+        """Seconds of full batches of bare `llama_decode`, scaled up from `steps` of them."""
+        import llama_cpp as lib
+
+        rows, context = CHILDREN * len(scripts), _mean_context(scripts)
+        model = lib.llama_model_load_from_file(
+            str(self.file).encode(), lib.llama_model_default_params()
+        )
+        parameters = lib.llama_context_default_params()
+        parameters.n_ctx, parameters.n_seq_max = rows * (context + steps + 2), rows
+        parameters.n_threads = parameters.n_threads_batch = 1
+        bare = lib.llama_init_from_model(model, parameters)
+        memory = lib.llama_get_memory(bare)
+
+        def decode(sequences: range, positions: range, *, last_only: bool) -> float:
+            batch = lib.llama_batch_init(len(sequences) * len(positions), 0, 1)
+            places = [(sequence, position) for position in positions for sequence in sequences]
+            for number, (sequence, position) in enumerate(places):
+                batch.token[number], batch.pos[number] = 300 + number % 1000, position
+                batch.n_seq_id[number], batch.seq_id[number][0] = 1, sequence
+                batch.logits[number] = not last_only or number == len(places) - 1
+            batch.n_tokens = len(places)
+            start = time.process_time()
+            assert lib.llama_decode(bare, batch) == 0
+            seconds = time.process_time() - start
+            lib.llama_batch_free(batch)
+            return seconds
+
+        shared = decode(range(1), range(SHARED), last_only=True)
+        own = decode(range(1), range(SHARED, SHARED + OWN), last_only=True)
+        decode(range(1), range(SHARED + OWN, context), last_only=True)
+        for sequence in range(1, rows):
+            lib.llama_memory_seq_cp(memory, 0, sequence, -1, -1)
+        each = [
+            decode(range(rows), range(context + step, context + step + 1), last_only=False)
+            for step in range(steps + 2)
+        ][2:]
+        lib.llama_free(bare)
+        lib.llama_model_free(model)
+        return mean(each) * drawn / rows + shared + own * len(scripts)
+
+    def completions(self, scripts: Sequence[Script], expansions: int, drawn: int) -> float:
+        """Seconds of a call for every child, questions in turn, scaled up from some expansions."""
+        from llama_cpp import Llama
+
+        llama = Llama(str(self.file), n_ctx=2048, n_threads=1, n_threads_batch=1, verbose=False)
+        context, done, seconds = _mean_context(scripts), 0, 0.0
+        for number in range(expansions + 1):
+            script = scripts[number % len(scripts)]
+            path = [*script.shared, *script.own, *script.shared[::-1]][:context]
+            lengths = script.expansions[0].lengths
+            start = time.process_time()
+            for child, length in enumerate(lengths):
+                made: Any = llama.create_completion(path, max_tokens=length, seed=child)
+                done += made["usage"]["completion_tokens"] if number else 0
+            # The first reads what the questions share, which counts once.
+            seconds += time.process_time() - start if number else 0.0
+        llama.close()
+        return seconds / done * drawn
+
+
+def _save_with_bytes(model: Any, folder: Path) -> None:
+    """The model with a tokenizer of bytes only: paths are given as token ids."""
+    model.config.eos_token_id = model.config.vocab_size - 1
+    model.save_pretrained(folder)
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = {word: number for number, word in enumerate(sorted(level.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(words, []))
+    tokenizer.pre_tokenizer = level
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)  # type: ignore[no-untyped-call]
+
+
+def _given(script: Script) -> State:
+    """The state of a question whose prompt is given as token ids."""
+    parts = (Step("", token_ids=script.shared), Step("", token_ids=script.own))
+    return State("x", (("user", "x"),), parts)
+
+
+def measure_llamacpp(model: Any, expansions: int, repeats: int, part: int) -> dict[str, float]:
+    """The figures of llama.cpp."""
+    over, speedup = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        bench = LlamaCppBench(model, Path(folder))
+        scripts = make_scripts(LLAMACPP, expansions, model.config.vocab_size)
+        bench.search(make_scripts(1, 1, model.config.vocab_size))  # imports, first touches
+        for _ in range(repeats):
+            seconds, drawn = bench.search(scripts)
+            ceiling = bench.ceiling(scripts, 10 * part, drawn)
+            alone = bench.completions(scripts, 2 * part, drawn)
+            over.append(seconds / ceiling)
+            speedup.append(alone / seconds)
+    return {"llamacpp_over_ceiling": median(over), "llamacpp_speedup_8": median(speedup)}
+
+
+async def _search(
+    policy: LocalPolicy, number: int, script: Script, root: State | None = None
+) -> None:
     """One question: every expansion after the one before it."""
     shared, own = (" ".join(f"w{token}" for token in part) for part in (script.shared, script.own))
-    states = [State(own, (("system", shared), ("user", own)))]
+    states = [root or State(own, (("system", shared), ("user", own)))]
     for count, expansion in enumerate(script.expansions):
         parent = states[expansion.parent]
         seed = 10**6 * number + 10 * count
@@ -314,6 +458,11 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
     return {name: median(values) for name, values in figures.items()}
 
 
+def _versioned() -> list[str]:
+    llamacpp = ["llama-cpp-python"] if find_spec("llama_cpp") else []
+    return ["torch", "transformers", *llamacpp]
+
+
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
     git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
@@ -326,7 +475,7 @@ def record(figures: dict[str, float], options: argparse.Namespace) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
-        "versions": {each: version(each) for each in ("torch", "transformers")},
+        "versions": {each: version(each) for each in _versioned()},
         "repeats": REPEATS,
         "figures": figures,
     }
@@ -341,16 +490,20 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
     size.add_argument("--full", action="store_true", help="whole searches, repeated")
     parser.add_argument("--record", action="store_true", help="write them to results/")
+    parser.add_argument("--llamacpp", action="store_true", help="llama.cpp only")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shape", default="30m", choices=list(SHAPES))
     options = parser.parse_args()
-    if options.record and not options.full:
-        parser.error("--record needs --full")
+    if options.record and (options.llamacpp or not options.full):
+        parser.error("--record needs --full and everything")
     torch.set_num_threads(1)
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
     repeats, part = (REPEATS, 2) if options.full else (1, 1)
-    figures = measure(bench, sizes, repeats, part)
+    figures = {} if options.llamacpp else measure(bench, sizes, repeats, part)
+    if options.device == "cpu" and find_spec("llama_cpp"):
+        expansions = 4 if options.full else 2
+        figures |= measure_llamacpp(bench.model, expansions, repeats, part)
     if options.device == "cuda":
         figures["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9
     if options.record:

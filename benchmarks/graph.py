@@ -19,8 +19,6 @@ help_seconds             `qstar --help`
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sqlite3
 import subprocess
 import sys
@@ -28,19 +26,19 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from langchain_qstar.evaluation.recording import print_figures, provenance, write_record
 from langchain_qstar.protocols import Completion, SampleRequest, ScoreRequest, Scores, Task
 from langchain_qstar.qstar import NO_LIMIT, create_qstar_graph
 from langchain_qstar.settings import QStarSettings
 
 RESULTS: Final = Path(__file__).parent / "results" / "graph.json"
+PACKAGES: Final = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 SUPERSTEPS: Final = 3
 """Of one expansion."""
 
@@ -181,24 +179,6 @@ def start_up(repeats: int) -> dict[str, float]:
     }
 
 
-def record(figures: dict[str, float], repeats: int) -> None:
-    """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    packages = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
-    RESULTS.parent.mkdir(exist_ok=True)
-    written = {
-        "command": "python benchmarks/graph.py --full --record",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {each: version(each) for each in packages},
-        "repeats": repeats,
-        "figures": figures,
-    }
-    RESULTS.write_text(json.dumps(written, indent=2) + "\n")
-
-
 def main() -> None:
     """Measure, record if asked, and print."""
     parser = argparse.ArgumentParser(description="cost of LangGraph and the search themselves")
@@ -212,9 +192,9 @@ def main() -> None:
     repeats = 7 if chosen.full else 2
     figures = in_memory(repeats) | in_sqlite(repeats) | start_up(repeats + 2)
     if chosen.record:
-        record(figures, repeats)
-    for name, value in figures.items():
-        print(f"{name}: {value:.4g}")
+        document = provenance(Path(__file__), PACKAGES)
+        write_record(RESULTS, {**document, "repeats": repeats, "figures": figures})
+    print_figures(figures)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,9 @@ import argparse
 import hashlib
 import json
 import math
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +34,13 @@ import numpy as np
 from langchain_qstar.baselines.pools import Pool, best, curve, draw_pools, prefixes, score_pools
 from langchain_qstar.chains import QStarChain
 from langchain_qstar.evaluation.intervals import interpolate, paired_difference
+from langchain_qstar.evaluation.recording import (
+    digests,
+    print_figures,
+    provenance,
+    read_record,
+    write_record,
+)
 from langchain_qstar.evaluation.runs import run_chain
 from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
 from langchain_qstar.problems.generator import Problem, make_problems
@@ -48,6 +51,8 @@ from langchain_qstar.scoring.resolve import resolve_scorer
 from langchain_qstar.tasks import NANO
 
 RESULTS: Final = Path(__file__).parent / "results"
+PACKAGES: Final = ("torch", "transformers", "langgraph")
+READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
 TOKENS: Final = 2000
 SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16)
 CANDIDATES: Final = 6
@@ -155,14 +160,6 @@ def gain(
     }
 
 
-def hashes() -> dict[str, str]:
-    """Of the bundled model and its head."""
-    return {
-        name: hashlib.sha256((NANO_FOLDER / name).read_bytes()).hexdigest()
-        for name in ("model.safetensors", "q_head.safetensors")
-    }
-
-
 def tuned() -> dict[str, Any]:
     """What `accuracy.py --tune --record` chose on the development split."""
     chosen: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text("utf-8"))["chosen"]
@@ -173,7 +170,7 @@ def full(count: int, record: bool) -> None:
     """All figures, on the test split."""
     problems, chosen = make_problems("test", count), tuned()
     golds = [str(problem.answer) for problem in problems]
-    key = hashlib.sha256(json.dumps([hashes(), chosen, count]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([digests(READ), chosen, count]).encode()).hexdigest()[:12]
     done = RESULTS / f"qvalue.{key}.rows.jsonl" if record else None
     picked = chosen["best_of_n"]
     pools = scored_pools(problems, float(picked["temperature"]), max(SIZES))
@@ -182,26 +179,9 @@ def full(count: int, record: bool) -> None:
     figures |= gain(problems, pools, chosen, done)
     figures = {name: round(value, 4) for name, value in figures.items()}
     if record:
-        write(figures, count)
-    show(figures)
-
-
-def write(figures: dict[str, float], count: int) -> None:
-    """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    document = {
-        "command": "python benchmarks/qvalue.py " + " ".join(sys.argv[1:]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "langgraph")},
-        "sha256": hashes(),
-        "n": count,
-        "figures": figures,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "qvalue.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        document = provenance(Path(__file__), PACKAGES, READ)
+        write_record(RESULTS / "qvalue.json", {**document, "n": count, "figures": figures})
+    print_figures(figures)
 
 
 def quick(count: int) -> None:
@@ -215,20 +195,14 @@ def quick(count: int) -> None:
         sys.stderr.write(f"{name} of {count} problems here: {value:.3f}\n")
     path = RESULTS / "qvalue.json"
     if path.exists():
-        recorded = json.loads(path.read_text("utf-8"))
+        recorded = read_record(path)
         share = figures["scoring_share_of_decoding"]
         figures = {**recorded["figures"], "scoring_share_of_decoding": round(share, 4)}
         figures |= {"recorded_n": recorded["n"], "recorded_commit": recorded["commit"]}
-        figures |= {"sample_n": count, "agrees": int(recorded["sha256"] == hashes())}
+        figures |= {"sample_n": count, "agrees": int(recorded["sha256"] == digests(READ))}
     else:
         figures |= measured
-    show(figures)
-
-
-def show(figures: dict[str, Any]) -> None:
-    """`figure: value`, a line each."""
-    for name, value in figures.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    print_figures(figures)
 
 
 def main() -> None:

@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from langchain_qstar.agents import ChatQStar, QStarMiddleware, create_qstar_tool
     from langchain_qstar.chains import (
         BestOfNChain,
         GreedyChain,
         QStarChain,
+        RStarChain,
         SelfConsistencyChain,
     )
     from langchain_qstar.chains.checkpoints import open_checkpoints
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
         CheckError,
         CheckpointError,
         DecisionError,
+        GrammarError,
         InputError,
         LabelError,
         MissingExtraError,
         ModelError,
         ModelSpecError,
+        OffloadWarning,
         PromptError,
         QStarError,
         QuestionError,
@@ -33,8 +37,13 @@ if TYPE_CHECKING:
         ThreadError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.faces.chat import ChatLocal
+    from langchain_qstar.models.faces.llm import LocalLLM
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
+    from langchain_qstar.models.scripted_chat import ScriptedChatModel
     from langchain_qstar.models.transformers import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
         Task,
     )
     from langchain_qstar.qstar import create_qstar_graph
+    from langchain_qstar.rstar import create_rstar_graph
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
     from langchain_qstar.scoring.log_probability import LogProbabilityScorer
@@ -76,17 +86,26 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
-    "chains": ("BestOfNChain", "GreedyChain", "QStarChain", "SelfConsistencyChain"),
+    "agents": ("ChatQStar", "QStarMiddleware", "create_qstar_tool"),
+    "chains": (
+        "BestOfNChain",
+        "GreedyChain",
+        "QStarChain",
+        "RStarChain",
+        "SelfConsistencyChain",
+    ),
     "chains.checkpoints": ("open_checkpoints",),
     "errors": (
         "CheckError",
         "CheckpointError",
         "DecisionError",
+        "GrammarError",
         "InputError",
         "LabelError",
         "MissingExtraError",
         "ModelError",
         "ModelSpecError",
+        "OffloadWarning",
         "PromptError",
         "QStarError",
         "QuestionError",
@@ -94,8 +113,13 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "ThreadError",
     ),
     "models.chat": ("ChatModelPolicy",),
+    "models.llamacpp": ("LlamaCppPolicy",),
+    "models.faces.chat": ("ChatLocal",),
+    "models.faces.llm": ("LocalLLM",),
+    "models.remote.policy": ("RemotePolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
+    "models.scripted_chat": ("ScriptedChatModel",),
     "models.transformers": ("TransformersPolicy",),
     "protocols": (
         "Completion",
@@ -109,6 +133,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Task",
     ),
     "qstar": ("create_qstar_graph",),
+    "rstar": ("create_rstar_graph",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
     "scoring.log_probability": ("LogProbabilityScorer",),
@@ -131,39 +156,49 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "BestOfNChain",
+    "ChatLocal",
     "ChatModelPolicy",
+    "ChatQStar",
     "Check",
     "CheckError",
     "CheckpointError",
     "Completion",
     "DecisionError",
+    "GrammarError",
     "GreedyChain",
     "InputError",
     "JudgeScorer",
     "LabelError",
     "LabelSettings",
+    "LlamaCppPolicy",
+    "LocalLLM",
     "LogProbabilityScorer",
     "MissingExtraError",
     "MixtureScorer",
     "ModelError",
     "ModelSpecError",
+    "OffloadWarning",
     "OutcomeRewardScorer",
     "Policy",
     "ProcessRewardScorer",
     "PromptError",
     "QStarChain",
     "QStarError",
+    "QStarMiddleware",
     "QStarSettings",
     "QuestionError",
+    "RStarChain",
     "RStarSettings",
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
+    "RemotePolicy",
     "RolloutScorer",
     "RuleScorer",
     "SampleRequest",
     "ScoreRequest",
     "Scores",
+    "ScriptedChatModel",
     "ScriptedPolicy",
     "ScriptedScorer",
     "SelfConsistencyChain",
@@ -185,6 +220,8 @@ __all__ = [
     "__version__",
     "collect_labels",
     "create_qstar_graph",
+    "create_qstar_tool",
+    "create_rstar_graph",
     "get_task",
     "open_checkpoints",
     "resolve_policy",

@@ -1,4 +1,4 @@
-"""The command line: `qstar solve`, `qstar label` and `qstar train`.
+"""The command line: `qstar solve`, `label`, `train`, `convert` and `doctor`.
 
 Standard output carries the result and nothing else; progress and errors go to
 standard error. Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from langchain_qstar.doctor.command import add_command
 from langchain_qstar.errors import (
     InputError,
     MissingExtraError,
@@ -65,11 +66,23 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_tokens": "max_tokens",
         "max_seconds": "max_seconds",
     },
+    "rstar": {
+        "q_model": "q_model",
+        "verifier": "verifier",
+        "checkpoint": "checkpoint",
+        "rollouts": "num_rollouts",
+        "depth": "max_depth",
+        "temperature": "temperature",
+        "max_nodes": "max_nodes",
+        "max_completions": "max_completions",
+        "max_tokens": "max_tokens",
+        "max_seconds": "max_seconds",
+    },
     "greedy": {},
     "self-consistency": {"samples": "n", "temperature": "temperature"},
     "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
 }
-OPTIONS: Final = tuple(METHODS["qstar"])
+OPTIONS: Final = tuple(dict.fromkeys(option for each in METHODS.values() for option in each))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,6 +118,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_solve_arguments(solve)
     solve.set_defaults(run=_solve)
     add_commands(commands)
+    add_command(commands)
+    convert = commands.add_parser(
+        "convert",
+        help="write a model as a GGUF file, for llama.cpp",
+        description="Write the bundled model, or a Llama of its kind, as a GGUF file. "
+        "Use it by: qstar solve ... --policy gguf:FILE",
+    )
+    convert.add_argument("folder", help="nano, or a folder with a model")
+    convert.add_argument("file", help="the GGUF file to write")
+    convert.add_argument("--weights", default="f32", help="f32 (default), f16 or q8_0")
+    convert.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    convert.set_defaults(run=_convert)
     return parser
 
 
@@ -127,7 +152,10 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("question", help="the question, or - to read it from standard input")
     solve.add_argument("--method", choices=list(METHODS), default="qstar", help="default: qstar")
     solve.add_argument(
-        "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
+        "--policy",
+        default="nano",
+        help="nano (default), hf:ORG/NAME, a folder with a model, gguf:FILE, gguf:ORG/NAME:FILE, "
+        "or openai:NAME@URL (its key: OPENAI_API_KEY)",
     )
     solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
     solve.add_argument(
@@ -157,6 +185,11 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     search.add_argument("--trajectories", type=int, help="complete solutions to collect")
     search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
     search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
+    search.add_argument(
+        "--verifier", help="who completes candidates (rstar), as --policy; default: the policy"
+    )
+    search.add_argument("--rollouts", type=int, help="rollouts of the tree search (rstar)")
+    search.add_argument("--depth", type=int, help="steps after which a path ends (rstar)")
     budgets = solve.add_argument_group("budgets")
     budgets.add_argument("--max-pops", type=int, help="states popped")
     budgets.add_argument("--max-nodes", type=int, help="nodes of the tree")
@@ -200,6 +233,17 @@ def _solve(args: argparse.Namespace) -> int:
     return _exit_code(solution, abstained=args.abstain)
 
 
+def _convert(args: argparse.Namespace) -> int:
+    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.resolve import NANO_FOLDER
+
+    file = export_gguf(
+        NANO_FOLDER if args.folder == "nano" else args.folder, args.file, weights=args.weights
+    )
+    sys.stdout.write(f"{file}\n")
+    return ANSWERED
+
+
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """The options that were given, by the names the method has for them."""
     meant = METHODS[args.method]
@@ -231,7 +275,7 @@ def _chain(
     from langchain_qstar import chains
 
     shared = {
-        "policy": args.policy,
+        "policy": _policy(args.policy),
         "task": args.task,
         "checks": args.checks,
         "abstain": args.abstain,
@@ -241,12 +285,24 @@ def _chain(
         return chains.QStarChain(
             q_model=q_model, settings=options, checkpointer=checkpointer, **shared
         )
+    if args.method == "rstar":
+        models = {name: options.pop(name, None) for name in ("verifier", "q_model")}
+        return chains.RStarChain(settings=options, checkpointer=checkpointer, **models, **shared)
     methods: dict[str, type[SolverChain]] = {
         "greedy": chains.GreedyChain,
         "self-consistency": chains.SelfConsistencyChain,
         "best-of-n": chains.BestOfNChain,
     }
     return methods[args.method](**shared, **options)
+
+
+def _policy(spec: str) -> Any:
+    """What the chain is told; a server gets the key that is in the environment."""
+    if not spec.startswith("openai:"):
+        return spec
+    from langchain_qstar.models.resolve import served
+
+    return served(spec, api_key=os.environ.get("OPENAI_API_KEY"))
 
 
 @contextmanager
@@ -313,7 +369,7 @@ def _exit_code(solution: Solution, *, abstained: bool) -> int:
         return INTERRUPTED
     if solution.answer is not None:
         return ANSWERED
-    ended = abstained or solution.stopped in {"complete", "exhausted"}
+    ended = abstained or solution.stopped in {"complete", "exhausted", "decided"}
     return NO_ANSWER if ended else BUDGET_ENDED
 
 

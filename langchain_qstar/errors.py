@@ -8,6 +8,7 @@ The tree of classes::
     │   ├── SettingsError         unknown setting, value out of range, impossible budget
     │   ├── ModelSpecError        a model that cannot be found or is not understood
     │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── GrammarError          a grammar or JSON schema that cannot be enforced
     │   ├── ThreadError           a thread holds what this call cannot go on with
     │   ├── DecisionError         a decision about steps that were not asked about, or unreadable
     │   ├── LabelError            a file of questions or labels that cannot be used
@@ -15,6 +16,8 @@ The tree of classes::
     ├── ModelError                a model failed while it was running (exit code 1)
     ├── CheckpointError           the store of the checkpoints failed (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
+
+and one warning, `OffloadWarning`: a GPU was asked for and cannot be used.
 
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
@@ -53,6 +56,10 @@ class PromptError(InputError, ValueError):
     """A prompt file is missing, or a hole in it is unknown or unfilled."""
 
 
+class GrammarError(InputError, ValueError):
+    """A grammar, JSON schema or tool does not say what a model may write."""
+
+
 class LabelError(InputError, ValueError):
     """A file of questions or labels is damaged, or belongs to another model."""
 
@@ -77,6 +84,10 @@ class MissingExtraError(InputError, ImportError):
 
 class ModelError(QStarError, RuntimeError):
     """A model failed while generating or scoring; the cause is chained."""
+
+
+class OffloadWarning(UserWarning):
+    """Layers were to go to a GPU, and everything is computed on the CPU instead."""
 
 
 class CheckpointError(QStarError, RuntimeError):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
+
+BLANK_LINES: Final = "\n\n\n"
+"""A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class State:
 class SampleRequest:
     """Ask a policy to continue one state `len(seeds)` times.
 
-    `stop` strings end a completion and are kept as the end of its text.
+    `stop` strings end a completion and are kept as the end of its text; without
+    any, or with `BLANK_LINES` alone, a whole text is asked for and not a step.
     `prefill` is text put after the state's steps before sampling starts (an
     action's opening such as `Q:`); it is part of the returned text.
 
@@ -71,6 +75,11 @@ class SampleRequest:
     relative to the most probable one. `repetition_penalty` > 0 makes tokens
     that were read or drawn already less probable. A policy may not know the
     last two; local models do.
+
+    `grammar` is what the text after the prefill must follow, and local models
+    draw nothing else: a JSON schema (text that begins with `{`), GBNF (text with
+    `::=`) or Lark, as llguidance reads it. A text that `max_tokens` or a stop
+    string cuts is only the beginning of one that follows it.
     """
 
     state: State
@@ -83,6 +92,7 @@ class SampleRequest:
     prefill: str = ""
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,38 @@ class Policy(Protocol):
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`, without blocking the event loop; cancellable."""
+        ...
+
+
+@runtime_checkable
+class FallsShort(Protocol):
+    """A policy that says what it could not do as asked. Optional; `Usage` shows it."""
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What was done instead of what was asked, in a line each; none twice."""
+        ...
+
+
+Tell = Callable[[int, int, str], None]
+"""Hears (number of the request, number of the sample, next piece of its text), in any thread."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A policy that tells what it writes while it writes it. Optional.
+
+    What is sampled is what `sample` returns. Joined, the pieces of a sample are its text.
+    """
+
+    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
+        """As `Policy.sample`; `tell` is called in another thread, and must return at once."""
+        ...
+
+    async def asample_aloud(
+        self, requests: Sequence[SampleRequest], tell: Tell
+    ) -> list[list[Completion]]:
+        """As `sample_aloud`, without blocking the event loop."""
         ...
 
 

@@ -28,6 +28,7 @@ MAX_ROWS: Final = 400
 STOPPED: Final[Mapping[str, str]] = {
     "complete": "the search ended as asked",
     "exhausted": "nothing was left to expand",
+    "decided": "nothing left could change the answer",
     "pops": "the budget of pops ended",
     "tokens": "the budget of tokens ended",
     "completions": "the budget of completions ended",
@@ -78,6 +79,27 @@ def path_ids(nodes: Iterable[tuple[str, str | None, str]], steps: Sequence[str])
         path.append(last)
         last = parents[last]
     return tuple(reversed(path))
+
+
+def chosen_ids(solution: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of the chosen path, the root's first; of an old file they are found by text."""
+    steps, nodes = solution["steps"], solution["tree"]
+    ids = [step.get("id") for step in steps]
+    if all(ids):
+        return ("0", *ids)
+    spelled = ((node["id"], node["parent"], node["text"]) for node in nodes)
+    return path_ids(spelled, [step["text"] for step in steps])
+
+
+def figures_of(node: Mapping[str, Any]) -> list[str]:
+    """What a search knows of a node: `#3 q=0.81 f=0.74`, or `N=5 Q/N=0.62 vote=0.90`."""
+    figures = [] if node["popped"] is None else [f"#{node['popped']}"]
+    figures += [f"{name}={node[name]:.2f}" for name in ("q", "f") if node[name] is not None]
+    if node.get("value") is not None:
+        figures += [f"N={node['visits']}", f"Q/N={node['value'] / node['visits']:.2f}"]
+    if node.get("confidence") is not None:
+        figures.append(f"vote={node['confidence']:.2f}")
+    return figures
 
 
 def solution_html(solution: Mapping[str, Any]) -> str:
@@ -147,8 +169,7 @@ def _facts(solution: Mapping[str, Any]) -> str:
 
 def _tree_html(solution: Mapping[str, Any]) -> str:
     nodes = solution["tree"]
-    texts = [step["text"] for step in solution["steps"]]
-    path = set(path_ids(((n["id"], n["parent"], n["text"]) for n in nodes), texts))
+    path = set(chosen_ids(solution))
     rows = [_row_html(node, chosen=node["id"] in path) for node in _preorder(nodes)[:MAX_ROWS]]
     hidden = len(nodes) - len(rows)
     if hidden:
@@ -174,9 +195,7 @@ def _preorder(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _row_html(node: Mapping[str, Any], *, chosen: bool) -> str:
-    figures = [f"{name}={node[name]:.3f}" for name in ("q", "f") if node[name] is not None]
-    if node["popped"] is not None:
-        figures.insert(0, f"#{node['popped']}")
+    figures = figures_of(node)
     style = f"margin-left:{node['depth']}em" + (";font-weight:bold" if chosen else "")
     text = step_line(node) or "root"
     if node.get("closed") is not None:

@@ -23,3 +23,14 @@ def sample_seed(run_seed: int, node_id: str, sample: int) -> int:
     """
     place = f"{run_seed}/{node_id}/{sample}".encode()
     return int.from_bytes(blake2b(place, digest_size=8).digest()) >> 1
+
+
+def uniform(run_seed: int, place: str) -> float:
+    """A number in [0, 1), evenly spread over the places, for a choice that no model makes.
+
+    Args:
+        run_seed: The seed of the whole run, any integer.
+        place: Where the choice is made; the same place gives the same number.
+    """
+    drawn = blake2b(f"choice {run_seed}/{place}".encode(), digest_size=8).digest()
+    return (int.from_bytes(drawn) >> 11) / 2**53

@@ -6,7 +6,7 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ from langchain_qstar.rendering import solution_html
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
     "exhausted",  # nothing left to expand
+    "decided",  # what is left could not change the answer
     "pops",
     "tokens",
     "completions",
@@ -23,7 +24,7 @@ Stopped = Literal[
     "nodes",
     "interrupted",
 ]
-"""Why a method stopped. All but the first two are ended budgets or a user's stop."""
+"""Why a method stopped. All but the first three are ended budgets or a user's stop."""
 
 Interrupt = Literal["expand", "answer", "failed_check"]
 """When a search asks a person: before it expands a step, before it answers, or when a
@@ -47,6 +48,8 @@ class Check(Frozen):
 class SolutionStep(Frozen):
     """One step of the chosen path."""
 
+    id: str | None = None
+    """The node of the tree that it is, None when there is no tree."""
     text: str
     action: str = "propose_step"
     q: float | None = None
@@ -75,10 +78,21 @@ class TreeNode(Frozen):
     """How many sampled candidates were this very text."""
     q: float | None = None
     reward: float | None = None
+    """Process reward of the step; of rStar what a rollout earns that ends here."""
     g: float | None = None
     h: float | None = None
     f: float | None = None
     visits: int = 0
+    value: float | None = None
+    """Of rStar: the sum of the rewards of the rollouts through the node."""
+    confidence: float | None = None
+    """Of rStar: the share of the votes that say what the step says, in [0, 1]; None
+    when nobody voted on it."""
+    votes: int = 0
+    """How many votes that was."""
+    completed: tuple[str | None, ...] | None = None
+    """Of rStar's candidates: the answers that the verifier's completions reached, None for
+    one that has none; None as a whole when the verifier was not asked."""
     popped: int | None = None
     """Order in which the node was popped (0 is the root), None if it never was."""
     checks: tuple[Check, ...] = ()
@@ -102,7 +116,8 @@ class Usage(Frozen):
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
-    `calls` are batched model calls.
+    `calls` are batched model calls. `shortfalls` says in a line each what the
+    policy could not do as it was asked, and what was done instead.
     """
 
     calls: int = 0
@@ -110,6 +125,18 @@ class Usage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reused_tokens: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, counts: Mapping[str, float]) -> Usage:
+        """The usage of these counts; a count that is not there is 0."""
+        return cls(
+            calls=int(counts.get("calls", 0)),
+            completions=int(counts.get("completions", 0)),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
+            completion_tokens=int(counts.get("completion_tokens", 0)),
+            reused_tokens=int(counts.get("reused_tokens", 0)),
+        )
 
 
 class PendingStep(Frozen):
@@ -143,7 +170,8 @@ class Solution(Frozen):
     `answer` is None when no trajectory ended in an answer that parses.
     `verified` is true when checks passed the step that states the answer and failed
     no other, false when a check failed a step of the path, and None otherwise;
-    `verified_by` names the checks that decided. See `verification`.
+    `verified_by` names the checks that decided. See `verification`. Where a second
+    model completed candidates (rStar), its agreement is named `completion`.
     """
 
     question: str
@@ -164,6 +192,8 @@ class Solution(Frozen):
     settings: dict[str, Any] = Field(default_factory=dict)
     policy: str = ""
     q_model: str | None = None
+    verifier: str | None = None
+    """The model that completed candidates of rStar, None when none did."""
     task: str = ""
     seed: int = 0
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import Final, TypeVar
 
 LOOK_SECONDS: Final = 0.05
@@ -30,22 +31,29 @@ def stopped_when(asked: Callable[[], bool]) -> Iterator[None]:
         _asked.reset(token)
 
 
-def wait(future: Future[T]) -> T:
+def wait(future: Future[T], timeout: float | None = None) -> T:
     """The result of `future`; a wait that is interrupted or stopped cancels it.
+
+    Args:
+        future: What is waited for.
+        timeout: Most seconds to wait; None is for ever.
 
     Raises:
         CancelledError: The wait was told to stop, or somebody else cancelled the future.
+        TimeoutError: `timeout` has passed.
     """
     asked = _asked.get()
+    end = None if timeout is None else monotonic() + timeout
     try:
         if asked is None:
-            return future.result()
+            return future.result(timeout)
         while True:
+            left = LOOK_SECONDS if end is None else min(LOOK_SECONDS, max(0.0, end - monotonic()))
             try:
-                return future.result(LOOK_SECONDS)
+                return future.result(left)
             except TimeoutError:
-                if future.done():  # its own time-out, not ours
-                    raise
+                if future.done() or (end is not None and monotonic() >= end):
+                    raise  # its own time-out, or the caller's
                 if asked():
                     raise CancelledError from None
     except BaseException:

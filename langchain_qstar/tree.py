@@ -98,8 +98,10 @@ class StatRecord(TypedDict, total=False):
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
     completed: list[str | None]
-    """Of rStar's candidates: the answers that the verifier's completions of it reached, one
-    a mask; None for one that failed or does not parse."""
+    """Of rStar's candidates: the answers that the verifier's completions of it reached, mask
+    by mask; None for one that failed or does not parse."""
+    belief: float
+    """Of rStar's candidates: how likely a judge finds it right, in [0, 1]."""
 
 
 Nodes = Mapping[str, NodeRecord]

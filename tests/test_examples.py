@@ -8,6 +8,10 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # What each program must print: enough to know that it did what it shows.
 SAYS = {
+    "agent": "There are 36 pens and 24 cups.",
+    "mutual_reasoning": "votes: [(",
+    "chat_model": "['give_away']",
+    "llamacpp": "nano.gguf: 2.",
     "many_questions": "found in the cache",
     "own_check": "steps pruned:",
     "own_scorer": "->",

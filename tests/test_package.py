@@ -14,6 +14,7 @@ import langchain_qstar
 
 # What a program that only imports the package must not pay for.
 HEAVY = {"torch", "transformers", "langgraph", "langchain_core", "pydantic", "rich", "numpy"}
+HEAVY |= {"llama_cpp", "gguf"}
 
 
 def in_a_fresh_python(code: str, value: str) -> set[str]:

@@ -80,6 +80,7 @@ def test_prompts_inside_the_package_come_before_those_beside_it(tmp_path, monkey
         ("next_step", {"problem", "steps"}),
         ("remaining_steps", {"problem", "steps"}),
         ("opening", {"request", "prefill"}),
+        ("rstar/mathematics/steps", {"question"}),
     ],
 )
 def test_our_own_prompts_load(name, holes):

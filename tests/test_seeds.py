@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import sample_seed, uniform
 
 
 def test_a_seed_never_changes():
@@ -25,3 +25,11 @@ def test_every_place_has_its_own_seed():
         for sample in range(12)
     ]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_numbers_for_choices_are_spread_evenly_and_follow_from_the_place():
+    drawn = [uniform(3, f"{rollout}/0") for rollout in range(2000)]
+    assert drawn[5] == uniform(3, "5/0")
+    assert all(0 <= each < 1 for each in drawn)
+    assert 0.47 < sum(drawn) / len(drawn) < 0.53
+    assert uniform(4, "5/0") != drawn[5]

@@ -66,6 +66,7 @@ def test_the_wheel_holds_everything_the_package_reads(files):
     inside = {p if p.parts[0] == "langchain_qstar" else "langchain_qstar" / p for p in source}
     assert {path.as_posix() for path in inside} <= files
     assert "langchain_qstar/prompts/opening.txt" in files
+    assert "langchain_qstar/prompts/rstar/yes_no/steps.txt" in files
 
 
 def test_the_wheel_installs_nothing_beside_the_package(files):

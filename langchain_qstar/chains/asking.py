@@ -73,8 +73,23 @@ def _last_question(value: Any) -> str:
         )
     for message in reversed(messages):
         if isinstance(message, HumanMessage):
-            return str(message.text)
+            return text_of(message)
     raise QuestionError("the messages hold no human message to answer")
+
+
+def text_of(message: HumanMessage) -> str:
+    """The text of a message that holds nothing else.
+
+    Raises:
+        QuestionError: It holds an image or the like, which would be left out.
+    """
+    kinds = {block["type"] for block in message.content_blocks} - {"text"}
+    if kinds:
+        raise QuestionError(
+            f"the question holds {', '.join(sorted(kinds))} content, which a search does not "
+            "read; put what matters of it into words"
+        )
+    return str(message.text)
 
 
 def joined(chunks: list[Any]) -> list[Any]:

@@ -85,15 +85,23 @@ class MachineChain(SolverChain):
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         """The result of a finished search, from the state of the graph, without a model."""
 
-    @abstractmethod
     def _intervention(
-        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
+        self,
+        values: Mapping[str, Any],  # noqa: ARG002  # for methods that take decisions
+        decision: Decision,  # noqa: ARG002
+        asked: Sequence[str],  # noqa: ARG002
     ) -> tuple[dict[str, Any], str]:
         """The update that a decision about any step of the tree makes to the state.
 
         Steps that were `asked` about and are not named are approved. With it comes the
         node it is made in the name of, after which the graph selects.
+
+        Raises:
+            DecisionError: The method takes no decisions about steps.
         """
+        raise DecisionError(
+            f"{self.get_name()} takes no decisions about steps; resume it without one"
+        )
 
     @property
     def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:

@@ -101,6 +101,7 @@ class QStarChain(MachineChain):
             nodes,
             stats,
             values.get("usage", {}),
+            method="qstar",
             chosen=best_popped(nodes, stats),
             collected=values["collected"],
             votes=(),

@@ -7,7 +7,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Final, Literal
+from copy import copy
+from typing import Any, ClassVar, Final, Literal, Self
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 from langchain_qstar.chains.asking import Ask, QuestionInput, checked_seed, joined, read
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.protocols import Policy, StepCheck, Task
+from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
 
 Output = Literal["solution", "message", "text"]
@@ -73,6 +74,12 @@ class SolverChain(Runnable[Any, Any]):
         self.abstain = abstain
         self.output = output
         self.seed = checked_seed(seed)
+
+    def returning(self, output: Output) -> Self:
+        """The same chain, on the same models, with another kind of result."""
+        other = copy(self)
+        other.output = output
+        return other
 
     @property
     def samples(self) -> int:
@@ -131,7 +138,7 @@ class SolverChain(Runnable[Any, Any]):
         """Solve one question, and tell what happens.
 
         Yields:
-            For `QStarChain` the events of `state.SearchEvent`, dicts with a
+            For `QStarChain` and `RStarChain` the events of `state.events.SearchEvent`, dicts with a
             `type`; last, for every chain, what `invoke` would return.
         """
         items = self._transform_stream_with_config(iter([input]), self._stream, config, **overrides)  # type: ignore[arg-type]
@@ -224,6 +231,14 @@ class SolverChain(Runnable[Any, Any]):
                 async for item in events:
                     yield self._shaped(item)
 
+    def _policies(self) -> tuple[Policy, ...]:
+        """The models that generate."""
+        return (self.policy,)
+
+    def _shortfalls(self) -> tuple[str, ...]:
+        told = (each.shortfalls for each in self._policies() if isinstance(each, FallsShort))
+        return tuple(dict.fromkeys(line for lines in told for line in lines))
+
     def _ask(self, value: Any, overrides: Mapping[str, Any]) -> Ask:
         question, given = read(value)
         given = {**given, **overrides}
@@ -238,12 +253,16 @@ class SolverChain(Runnable[Any, Any]):
         return Ask(question, self.seed if seed is None else checked_seed(seed), budget)
 
     def _shaped(self, item: Any) -> Any:
+        if isinstance(item, Solution):
+            usage = item.usage.model_copy(update={"shortfalls": self._shortfalls()})
+            item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item
-        return item.text if self.output == "text" else _message(item)
+        return item.text if self.output == "text" else message_of(item)
 
 
-def _message(solution: Solution) -> AIMessage:
+def message_of(solution: Solution) -> AIMessage:
+    """The text of a solution as a message, with the rest but for the tree in its metadata."""
     usage = solution.usage
     facts = solution.model_dump(mode="json", exclude={"tree", "steps"})
     return AIMessage(

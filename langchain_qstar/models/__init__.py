@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from langchain_qstar.models.chat import ChatModelPolicy
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy
     from langchain_qstar.models.steps import split_steps
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatModelPolicy",
+    "LlamaCppPolicy",
     "ScriptedPolicy",
     "TransformersPolicy",
     "resolve_policy",
@@ -25,6 +27,7 @@ __all__ = [
 
 _HOMES: Final = {
     "ChatModelPolicy": "chat",
+    "LlamaCppPolicy": "llamacpp",
     "ScriptedPolicy": "scripted",
     "TransformersPolicy": "transformers",
     "resolve_policy": "resolve",

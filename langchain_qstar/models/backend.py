@@ -7,7 +7,7 @@ thread, and nothing here knows which library it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from langchain_qstar.models.kv_tree import Node
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class Backend(Protocol):
     layers: tuple[int, ...]
     """Hidden layers recorded for the ends of nodes; none by default."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the tree must let more go than its budget asks for."""
+        ...
+
     def prepare(self) -> None:
         """Called once, on the thread that will make all other calls."""
         ...
@@ -108,8 +114,14 @@ class Backend(Protocol):
         """Start branches, all of them at once."""
         ...
 
-    def draw(self) -> tuple[list[int], list[float]]:
-        """The next token of every branch and its log-probability under the untempered model."""
+    def draw(self, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
+        """The next token of every branch and its log-probability under the untempered model.
+
+        Args:
+            allowed: For the branches with a grammar, by number, which tokens may
+                be drawn: bool [vocabulary]. The log-probability stays that of
+                the model without the grammar.
+        """
         ...
 
     def advance(self, tokens: Sequence[int]) -> None:

@@ -2,36 +2,44 @@
 
 A chat model has no token ids, no log-probabilities and no seeds: the same
 request may give other completions next time. It is asked, by instruction, for
-the next step only, and the steps so far are shown to it as text.
+the next step only, and the steps so far are shown to it as text. One call is
+one sample. What it cannot do besides is found out in use and told in
+`ChatModelPolicy.shortfalls`:
+
+- A model that refuses stop strings is called without them, from then on. As
+  from one that ignores them, more is generated than is kept.
+- A model that reports no usage is charged an estimate.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from functools import cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qstar.errors import ModelError, SettingsError
-from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import Completion, Finish, SampleRequest
+from langchain_qstar.models.instruction import estimated_tokens, first_end, instruction, kept
+from langchain_qstar.protocols import Completion, SampleRequest
 
 _CAN_PASS: Final = ("temperature", "top_p", "max_tokens")
 _CUT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
-_NO_STEPS: Final = "(none yet)"
+_ALWAYS: Final = {
+    "n": "n: one call a sample",
+    "seed": "seed: not used; the same search may end otherwise next time",
+}
+_NO_STOP: Final = "stop: refused by the model; its replies are cut, and more is generated than kept"
+_STOP_IGNORED: Final = (
+    "stop: ignored by the model; its replies are cut, and more is generated than kept"
+)
+_NO_USAGE: Final = "usage: not reported by the model; tokens are estimated"
 
 Reply = AIMessage | BaseMessage | BaseException
-Messages = list[tuple[str, str]]
-
-
-@cache
-def _prompt(name: str) -> Prompt:
-    holes = {"request", "prefill"} if name == "opening" else {"problem", "steps"}
-    return load_prompt(name, holes)
+_REFUSALS: Final = (TypeError, ValueError, NotImplementedError)
+"""What integrations raise for an argument that they do not take."""
 
 
 class ChatModelPolicy:
@@ -72,6 +80,11 @@ class ChatModelPolicy:
         self._window = window
         self._passes = tuple(option for option in _CAN_PASS if option in passes)
         self._config = RunnableConfig(max_concurrency=max_concurrency)
+        self._shortfalls = dict(_ALWAYS)
+        self._takes_stop = True
+
+    traced: ClassVar = True
+    """Every call of the model is a run of its own in traces."""
 
     @property
     def name(self) -> str:
@@ -83,9 +96,14 @@ class ChatModelPolicy:
         """Context length in tokens, or None when unknown."""
         return self._window
 
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What the model could not do as asked so far, a line each."""
+        return tuple(self._shortfalls.values())
+
     def count_tokens(self, text: str) -> int:
         """An estimate: a token per four characters, as English has on average."""
-        return -(-len(text) // 4)
+        return estimated_tokens(text)
 
     def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """Sample all requests; see `Policy.sample`. Seeds are not used.
@@ -96,7 +114,13 @@ class ChatModelPolicy:
         replies: dict[int, list[Reply]] = {}
         for options, numbers in self._groups(requests):
             inputs = self._inputs(requests, numbers)
-            answers = self._model.batch(inputs, self._config, return_exceptions=True, **options)
+            answers = self._model.batch(
+                inputs, self._config, return_exceptions=True, **self._taken(options)
+            )
+            if self._refused_stop(options, answers):
+                answers = self._model.batch(
+                    inputs, self._config, return_exceptions=True, **self._taken(options)
+                )
             _deal(requests, numbers, answers, replies)
         return self._completions(requests, replies)
 
@@ -106,8 +130,12 @@ class ChatModelPolicy:
         for options, numbers in self._groups(requests):
             inputs = self._inputs(requests, numbers)
             answers = await self._model.abatch(
-                inputs, self._config, return_exceptions=True, **options
+                inputs, self._config, return_exceptions=True, **self._taken(options)
             )
+            if self._refused_stop(options, answers):
+                answers = await self._model.abatch(
+                    inputs, self._config, return_exceptions=True, **self._taken(options)
+                )
             _deal(requests, numbers, answers, replies)
         return self._completions(requests, replies)
 
@@ -126,12 +154,25 @@ class ChatModelPolicy:
             for (stop, values), numbers in groups.items()
         ]
 
+    def _taken(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Those of `options` that the model does not refuse."""
+        return {k: v for k, v in options.items() if self._takes_stop or k != "stop"}
+
+    def _refused_stop(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
+        """Whether the model seems to refuse stop strings, and is to be asked without them."""
+        refused = all(isinstance(answer, _REFUSALS) for answer in answers)
+        if not (refused and "stop" in options and self._takes_stop):
+            return False
+        self._takes_stop = False
+        self._shortfalls["stop"] = _NO_STOP
+        return True
+
     @staticmethod
     def _inputs(requests: Sequence[SampleRequest], numbers: list[int]) -> list[Any]:
         return [
             messages
             for number in numbers
-            for messages in [_messages(requests[number])] * len(requests[number].seeds)
+            for messages in [instruction(requests[number])] * len(requests[number].seeds)
         ]
 
     def _completions(
@@ -154,14 +195,19 @@ class ChatModelPolicy:
     def _completion(self, request: SampleRequest, reply: Reply) -> Completion:
         if isinstance(reply, BaseException):
             return Completion(text="", finish="error")
-        text, finish = _trim(_text(reply), request, cut=_was_cut(reply))
+        said = _text(reply)
+        text, finish = kept(said, request, cut=_was_cut(reply))
+        if first_end(said.rstrip(), request) and said.strip() not in text:
+            self._shortfalls.setdefault("stop", _STOP_IGNORED)
         usage = getattr(reply, "usage_metadata", None) or {}
+        if not usage:
+            self._shortfalls["usage"] = _NO_USAGE
         details = usage.get("input_token_details") or {}
-        prompt = "".join(content for _, content in _messages(request))
+        prompt = "".join(content for _, content in instruction(request))
         return Completion(
             text=text,
             finish=finish,
-            generated=int(usage.get("output_tokens", self.count_tokens(text))),
+            generated=int(usage.get("output_tokens", self.count_tokens(max(said, text, key=len)))),
             prompt_tokens=int(usage.get("input_tokens", self.count_tokens(prompt))),
             reused_tokens=int(details.get("cache_read", 0)),
         )
@@ -179,17 +225,6 @@ def _deal(
         replies[number] = [next(remaining) for _ in requests[number].seeds]
 
 
-def _messages(request: SampleRequest) -> Messages:
-    """The request's chat, its last message asking for what comes next."""
-    state = request.state
-    *before, (role, problem) = state.messages or (("user", state.question),)
-    prompt = _prompt("next_step" if request.stop else "remaining_steps")
-    content = prompt.fill(problem=problem, steps=state.text.strip() or _NO_STEPS)
-    if request.prefill:
-        content = _prompt("opening").fill(request=content, prefill=request.prefill)
-    return [*before, (role, content)]
-
-
 def _text(reply: Reply) -> str:
     return str(reply.text) if isinstance(reply, BaseMessage) else ""
 
@@ -197,25 +232,3 @@ def _text(reply: Reply) -> str:
 def _was_cut(reply: Reply) -> bool:
     metadata = getattr(reply, "response_metadata", None) or {}
     return any(metadata.get(key) in _CUT for key in ("finish_reason", "stop_reason"))
-
-
-def _trim(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
-    """The part of a reply that is the completion, and how it ended.
-
-    Providers remove the stop string that ended a reply; it is put back, so that
-    the texts of steps join to a trajectory.
-    """
-    text = text.lstrip()
-    if request.prefill:
-        text = request.prefill + text.removeprefix(request.prefill)
-    if not text.strip():
-        return "", "length" if cut else "eos"
-    if not request.stop:
-        return text, "length" if cut else "eos"
-    after = len(request.prefill)
-    ends = [at + len(mark) for mark in request.stop if (at := text.find(mark, after)) >= 0]
-    if ends:
-        return text[: min(ends)], "stop"
-    if cut:
-        return text, "length"
-    return text.rstrip() + request.stop[0], "stop"

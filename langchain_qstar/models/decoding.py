@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from langchain_qstar.models.backend import Floats, Start
+from langchain_qstar.models.backend import Bools, Floats, Start
 from langchain_qstar.models.branches import Branches
 from langchain_qstar.models.draws import Draws
 from langchain_qstar.models.forward import (
@@ -64,6 +64,11 @@ class TransformersBackend:
     def bytes(self) -> int:
         """Memory held for running branches."""
         return self._branches.bytes
+
+    @property
+    def crowded(self) -> bool:
+        """See `Backend`: memory has no other bounds than the tree's budget."""
+        return False
 
     def prepare(self) -> None:
         """See `Backend`."""
@@ -139,11 +144,11 @@ class TransformersBackend:
             self._last = _joined(self._last, logits)
             self._draws.join(starts)
 
-    def draw(self) -> tuple[list[int], list[float]]:
+    def draw(self, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
         """See `Backend`."""
         with _careful():
             assert self._last is not None
-            tokens, logprobs = self._draws.draw(self._last.logits)
+            tokens, logprobs = self._draws.draw(self._last.logits, allowed)
             return tokens.tolist(), logprobs.tolist()
 
     def advance(self, tokens: Sequence[int]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
-from langchain_qstar.models.backend import Sampling, Start
+from langchain_qstar.models.backend import Bools, Sampling, Start
 from langchain_qstar.models.drawing import (
     Truncation,
     draw,
@@ -46,13 +47,15 @@ class Draws:
                 self._seen.append(start.leaf.ids() if penalised else None)
         self._truncates = _truncates(self._samplings)
 
-    def draw(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens and their log-probabilities, [branches] each."""
+    def draw(
+        self, logits: torch.Tensor, allowed: Mapping[int, Bools]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and their log-probabilities, [branches] each; `allowed` as in `Backend.draw`."""
         seeds, positions, top_k = self._ints
         temperature, top_p, min_p = self._floats
         truncation = Truncation(top_p, top_k, min_p) if self._truncates else None
         logits = logits.to(self._device)
-        scored = self._penalised(logits.float())
+        scored = self._only(allowed, self._penalised(logits.float()))
         tokens = draw(scored, uniforms(seeds, positions), temperature, truncation)
         return tokens, logprobs_of(logits, tokens)
 
@@ -65,6 +68,14 @@ class Draws:
             seen = torch.tensor(sorted(set(self._seen[row] or ())), device=self._device)
             penalise(logits, row, seen, self._samplings[row].repetition_penalty)
         return logits
+
+    def _only(self, allowed: Mapping[int, Bools], logits: torch.Tensor) -> torch.Tensor:
+        """Logits of tokens that a grammar forbids become -inf."""
+        if not allowed:
+            return logits
+        rows = torch.tensor(list(allowed), device=self._device)
+        kept = torch.from_numpy(np.stack(list(allowed.values()))).to(self._device)
+        return logits.index_copy(0, rows, logits[rows].masked_fill(~kept, float("-inf")))
 
     def advance(self, tokens: Sequence[int]) -> None:
         """Every branch has read a token."""

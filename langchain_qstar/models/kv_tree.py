@@ -136,15 +136,44 @@ class KVTree:
             if not each.pins and each.state is None and not each.children:
                 self._remove(each)
 
-    def evict(self) -> None:
-        """Let the least recently used segments go until the rest fits the budget."""
-        while self.bytes > self.budget:
+    def evict(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Let the least recently used segments go until the rest fits the budget.
+
+        Args:
+            crowded: Whether more must go, for a reason that the backend knows.
+        """
+        while self.bytes > self.budget or crowded():
             leaves = (node for node in self._used if not node.pins and not node.children)
             oldest = next(leaves, None)
             if oldest is None:
                 return
             self._remove(oldest)
             self.evictions += 1
+
+    def forget(self, leaf: Node) -> bool:
+        """Drop all states but those down to `leaf`, pinned or not; they can be read again.
+
+        Returns:
+            Whether there were any.
+        """
+        path = set(leaf.path())
+        others = [node for node in self._used if node not in path]
+        for node in others:
+            self.bytes -= node.size
+            node.state, node.size = None, 0
+            del self._used[node]
+        self.evictions += len(others)
+        for node in others:
+            if not node.pins and not node.children:
+                self._prune(node)
+        return bool(others)
+
+    def _prune(self, node: Node) -> None:
+        """Remove a node that holds nothing, and those above it that are of no use then."""
+        while node.parent is not None and not (node.pins or node.children or node.state):
+            parent = node.parent
+            self._remove(node)
+            node = parent
 
     def clear(self) -> None:
         """Forget everything."""

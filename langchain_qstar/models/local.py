@@ -15,21 +15,25 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.errors import ModelError, ModelSpecError
+from langchain_qstar.models import streaming
 from langchain_qstar.models.backend import Backend, Counters
 from langchain_qstar.models.engine import Engine
+from langchain_qstar.models.grammars import Grammars
 from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
 from langchain_qstar.models.rows import Endings
 from langchain_qstar.models.scheduler import Scheduler
-from langchain_qstar.models.text import TextCodec
+from langchain_qstar.models.streaming import Overheard, Piece, Pieces
+from langchain_qstar.models.text import Message, TextCodec
 from langchain_qstar.models.translation import Limits, Translator
-from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+from langchain_qstar.protocols import Completion, SampleRequest, State, Step, Tell
 from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -66,7 +70,11 @@ class LocalPolicy:
         self._codec = codec
         self._limits = limits
         self._name = name
-        self._translator = Translator(codec, limits.window, thinking=thinking)
+        size = backend.vocabulary
+        grammars = Grammars(lambda: codec.grammar_tokenizer(size, eos), size)
+        self._translator = Translator(
+            codec, limits.window, grammars, thinking=thinking, longer=limits.longer
+        )
         self._backend = backend
         self._scheduler = Scheduler(
             backend,
@@ -74,6 +82,7 @@ class LocalPolicy:
             max_rows=limits.max_rows,
             row_tokens=limits.row_tokens,
             cache_bytes=limits.cache_bytes,
+            shared_contexts=limits.shared_contexts,
         )
         self._engine = Engine(name, self._scheduler)
         self._close = weakref.finalize(self, self._engine.close)
@@ -111,12 +120,36 @@ class LocalPolicy:
         """Number of tokens of `text` alone."""
         return len(self._codec.encode(text))
 
+    @property
+    def codec(self) -> TextCodec:
+        """The model's tokenizer and chat template."""
+        return self._codec
+
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """The text each token adds; joined, they are the text of `ids`.
 
         The first tokens of a character that takes several add nothing.
         """
         return self._codec.token_texts(ids)
+
+    def chat_state(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> State:
+        """The state in which the model is to answer a chat.
+
+        Args:
+            messages: Messages as the model's chat template reads them; a last one
+                of the role `assistant` is continued.
+            tools: Tools by their JSON schemas, for a template that shows them.
+
+        Raises:
+            ModelSpecError: The template refuses the messages.
+        """
+        return self._translator.chat_state(messages, tools)
+
+    def text_state(self, text: str) -> State:
+        """The state in which the model is to continue a bare text, without a template."""
+        return self._translator.text_state(text)
 
     def path_ids(self, state: State) -> tuple[int, ...]:
         """The token ids of a state: its prompt, then every step's own tokens.
@@ -126,22 +159,114 @@ class LocalPolicy:
         """
         return self._translator.path_ids(state)
 
-    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+    def sample(
+        self, requests: Sequence[SampleRequest], *, timeout: float | None = None
+    ) -> list[list[Completion]]:
         """Sample all requests together with whatever is running; see `Policy.sample`.
+
+        Args:
+            requests: What to sample.
+            timeout: Most seconds to wait; then the rows are freed.
 
         Raises:
             QuestionError: A question does not fit the window.
-            ModelError: The model failed, or was closed.
+            GrammarError: A grammar cannot be enforced.
+            ModelError: The model failed, was closed, or took longer than `timeout`.
         """
         groups = [self._translator.rows(request) for request in requests]
-        reads = wait(self._engine.submit(SampleJob(groups)))
+        with self._in_time(timeout):
+            reads = wait(self._engine.submit(SampleJob(groups)), timeout)
         return self._translator.completions(requests, groups, reads)
 
-    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+    async def asample(
+        self,
+        requests: Sequence[SampleRequest],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `sample`
+    ) -> list[list[Completion]]:
         """As `sample`; cancelling the task frees its rows at the next token."""
         groups = [self._translator.rows(request) for request in requests]
-        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        with self._in_time(timeout):
+            async with asyncio.timeout(timeout):
+                reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return self._translator.completions(requests, groups, reads)
+
+    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
+        """As `sample`, telling every piece of text as it is written.
+
+        `tell` is called on the engine's thread, which all searches share: it, and making
+        text of the tokens, holds up every one of them.
+        """
+        groups = [self._translator.rows(request) for request in requests]
+        overheard = Overheard(self._codec, requests, groups, tell)
+        reads = wait(self._engine.submit(SampleJob(groups)))
+        return overheard.end(self._translator.completions(requests, groups, reads))
+
+    async def asample_aloud(
+        self, requests: Sequence[SampleRequest], tell: Tell
+    ) -> list[list[Completion]]:
+        """As `sample_aloud`, without blocking the event loop."""
+        groups = [self._translator.rows(request) for request in requests]
+        overheard = Overheard(self._codec, requests, groups, tell)
+        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        return overheard.end(self._translator.completions(requests, groups, reads))
+
+    @contextmanager
+    def _in_time(self, timeout: float | None) -> Iterator[None]:
+        """Running out of time is an error of ours."""
+        try:
+            yield
+        except TimeoutError:
+            raise ModelError(
+                f"model {self._name} was not done after {timeout} s; raise timeout, or ask for less"
+            ) from None
+
+    def stream(self, request: SampleRequest, *, timeout: float | None = None) -> Iterator[Piece]:
+        """Sample one completion and hand out its text as it is written.
+
+        Args:
+            request: With one seed.
+            timeout: Most seconds until the last piece.
+
+        Yields:
+            Pieces; joined, their texts are what `sample` returns, and the last
+            has the completion. Closing the iterator frees the row at the next token.
+
+        Raises:
+            QuestionError: The question does not fit the window.
+            GrammarError: The grammar cannot be enforced.
+            ModelError: The model failed, was closed, or took longer than `timeout`.
+        """
+        with self._in_time(timeout):
+            yield from streaming.stream(*self._streamed(request), timeout)
+
+    async def astream(
+        self,
+        request: SampleRequest,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `stream`
+    ) -> AsyncGenerator[Piece]:
+        """As `stream`, without blocking the event loop."""
+        pieces = streaming.astream(*self._streamed(request), timeout)
+        with self._in_time(timeout):
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
+    def _streamed(
+        self, request: SampleRequest
+    ) -> tuple[streaming.Submit, Pieces, Callable[[Any], Completion]]:
+        """How a row is begun, made into pieces, and ended."""
+        (row,) = self._translator.rows(request)
+
+        def submit(listener: streaming.Listener) -> Future[Any]:
+            row.listener = listener
+            return self._engine.submit(SampleJob([[row]]))
+
+        def finish(reads: list[int]) -> Completion:
+            return self._translator.completions([request], [[row]], reads)[0][0]
+
+        return submit, Pieces(self._codec, row.context, request.stop, request.prefill), finish
 
     @property
     def feature_layers(self) -> tuple[int, ...]:

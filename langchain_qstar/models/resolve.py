@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,15 +13,24 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
+    from langchain_qstar.models.local import LocalPolicy
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.transformers import TransformersPolicy
 
 NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
 
+BUNDLED: Final = {
+    "nano": NANO_FOLDER,
+    "nano-verifier": Path(__file__).parent.parent / "nano_verifier",
+}
+"""The models that ship with the package, by name."""
+
 _KNOWN: Final = (
-    '"nano", "hf:ORG/NAME", a folder, a (model, tokenizer) pair, a LangChain chat model or a Policy'
+    '"nano", "nano-verifier", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", '
+    '"openai:NAME@URL", a (model, tokenizer) pair, a LangChain chat model or a Policy'
 )
-_loaded: dict[tuple[str, str | None], TransformersPolicy] = {}
+_loaded: dict[tuple[str, str | None], LocalPolicy | RemotePolicy] = {}
 _wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -32,14 +42,18 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
     names them again, until `unload_policies`.
 
     Args:
-        spec: `"nano"`, the bundled model; `"hf:ORG/NAME"`, a model of the
-            Hugging Face hub; a folder in its format; a loaded
-            `(model, tokenizer)` pair; a LangChain chat model; or a `Policy`,
-            which is returned as it is.
+        spec: `"nano"` or `"nano-verifier"`, the bundled models; `"hf:ORG/NAME"`, a model of the
+            Hugging Face hub; a folder in its format; `"gguf:FILE"` or
+            `"gguf:ORG/NAME:FILE"`, a model for llama.cpp on disk or on the
+            hub; `"openai:NAME@URL"`, a model behind an OpenAI-compatible
+            server, or `URL,URL` behind several; a loaded `(model, tokenizer)`
+            pair; a LangChain chat model; or a `Policy`, which is returned as
+            it is.
         revision: Branch, tag or commit of a hub model.
 
     Raises:
         ModelSpecError: `spec` is not understood, or nothing loads from it.
+        ModelError: No server answers at the URL.
         MissingExtraError: It needs a package that is not installed.
     """
     if isinstance(spec, Policy):
@@ -66,32 +80,77 @@ def unload_policies() -> None:
         policy.close()
 
 
+def served(spec: str, *, api_key: str | None = None) -> Policy:
+    """The policy of `"openai:NAME@URL"`; connected once, and shared like a loaded model.
+
+    Args:
+        spec: NAME as the server lists it; several URLs, joined by commas, are
+            servers of the same model.
+        api_key: What the server wants to see, if anything.
+
+    Raises:
+        ModelSpecError: `spec` is not of this form, or the server has another model.
+        ModelError: No server answers.
+        MissingExtraError: The extra `remote` is not installed.
+    """
+    name, _, urls = spec.removeprefix("openai:").partition("@http")
+    if not (name and urls):
+        raise ModelSpecError(f"policy={spec!r}: write openai:NAME@http://HOST:PORT/v1")
+    from langchain_qstar.models.remote.policy import RemotePolicy
+
+    where = f"http{urls}".split(",")
+    return _shared(spec, api_key, lambda: RemotePolicy.connect(name, where, api_key=api_key))
+
+
 def _named(spec: str, revision: str | None) -> Policy:
+    if spec.startswith("gguf:"):
+        return _shared(spec, revision, lambda: _gguf(spec, revision))
+    if spec.startswith("openai:"):
+        return served(spec)
     source, name = _source(spec)
-    key = (source, revision)
+    return _shared(
+        source,
+        revision,
+        lambda: _transformers().from_pretrained(source, revision=revision, name=name),
+    )
+
+
+def _shared(
+    source: str, variant: str | None, load: Callable[[], LocalPolicy | RemotePolicy]
+) -> Policy:
+    """The policy that was loaded from there before, or is now."""
+    key = (source, variant)
     with _lock:
         policy = _loaded.get(key)
         if policy is None or policy.closed:
-            policy = _transformers().from_pretrained(source, revision=revision, name=name)
-            _loaded[key] = policy
+            policy = _loaded[key] = load()
     return policy
+
+
+def _gguf(spec: str, revision: str | None) -> LocalPolicy:
+    from langchain_qstar.models.gguf_hub import gguf_file
+
+    file = gguf_file(spec.removeprefix("gguf:"), revision)
+    if find_spec("llama_cpp") is None:
+        raise MissingExtraError("llama-cpp-python", "llamacpp")
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+
+    return LlamaCppPolicy(file)
 
 
 def _source(spec: str) -> tuple[str, str]:
     """Where a named model lies, and what to call it in reports."""
     kind, _, rest = spec.partition(":")
-    if spec == "nano":
-        if not (NANO_FOLDER / "config.json").is_file():
-            raise ModelSpecError("the bundled model is missing; install langchain-qstar again")
-        return str(NANO_FOLDER), "nano"
+    if spec in BUNDLED:
+        if not (BUNDLED[spec] / "config.json").is_file():
+            raise ModelSpecError(
+                f"the bundled model {spec} is missing; install langchain-qstar again"
+            )
+        return str(BUNDLED[spec]), spec
     if kind == "hf":
         if not rest or rest.startswith("/") or rest.count("/") > 1:
             raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
         return rest, spec
-    if kind in {"gguf", "openai"} and rest:
-        raise ModelSpecError(
-            f"policy={spec!r}: {kind}: models are not supported yet; pass a LangChain chat model"
-        )
     folder = Path(spec).expanduser()
     if not folder.is_dir():
         raise ModelSpecError(f"policy={spec!r}: no such folder or name; give {_KNOWN}")

@@ -11,15 +11,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from langchain_qstar.models.backend import Sampling
+from langchain_qstar.models.backend import Bools, Sampling
+from langchain_qstar.models.grammars import Grammar, Matcher
 from langchain_qstar.models.text import TextCodec
 from langchain_qstar.protocols import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A token of a row that goes on: number `index` after `thought` tokens of thought."""
+
+    thought: int
+    index: int
+    token: int
+    logprob: float
 
 
 @dataclass(eq=False, slots=True)
@@ -27,11 +38,14 @@ class Row:
     """One completion; the fields from `ids` on are results.
 
     `context` are the ids read before it; `opened` says that they leave a thought
-    open. `left` tokens may still be drawn, and `limit` is what that is set to
-    when a thought ends. `cut` holds ids of a
-    token that the end of the step cut. `feed` are tokens that are yet to be
-    read before the row leaves, None while tokens are drawn. `whole` says that
-    the tokens read make up the step, so that its node can be stored.
+    open. `grammar` holds for what comes after a thought. `listener` is called on
+    the engine's thread with every token outside a thought but the last, and must
+    return at once; a row that has to start again tells the same tokens again.
+    `left` tokens may still be drawn, and `limit` is what that is set to when a
+    thought ends. `cut` holds ids of a token that the end of the step cut. `feed`
+    are tokens that are yet to be read before the row leaves, None while tokens
+    are drawn. `whole` says that the tokens read make up the step, so that its
+    node can be stored.
     """
 
     context: tuple[int, ...]
@@ -41,6 +55,9 @@ class Row:
     thought_limit: int
     opened: bool = False
     thinking: bool = False
+    grammar: Grammar | None = None
+    listener: Callable[[Drawn], None] | None = None
+    matcher: Matcher | None = None
     left: int = 0
     ids: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
@@ -62,9 +79,27 @@ class Row:
         self.generated = self.thought = 0
         self.feed, self.whole, self.thinking = None, not self.opened, self.opened
         self.left = self.thought_limit if self.opened else self.limit
+        self.matcher = None if self.grammar is None else self.grammar.matcher()
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a grammar decides about the next token."""
+        return self.matcher is not None and not self.thinking and self.feed is None
+
+    def allowed(self) -> Bools:
+        """The tokens that may come next in a constrained row: bool [vocabulary]."""
+        assert self.matcher is not None
+        return self.matcher.allowed()
+
+    def tell(self) -> None:
+        """Tell the listener of the latest token, if the row goes on after it."""
+        if self.listener is not None and self.feed is None and self.ids and not self.thinking:
+            self.listener(Drawn(self.thought, len(self.ids) - 1, self.ids[-1], self.logprobs[-1]))
 
     def took(self, token: int, logprob: float) -> None:
         """Add a drawn token."""
+        if self.matcher is not None and not self.thinking:
+            self.matcher.take(token)
         self.ids.append(token)
         self.logprobs.append(logprob)
         self.generated += 1

@@ -40,6 +40,7 @@ class Scheduler:
         max_rows: int,
         row_tokens: int,
         cache_bytes: int,
+        shared_contexts: bool = False,
     ) -> None:
         """Put a scheduler in front of `backend`.
 
@@ -47,8 +48,10 @@ class Scheduler:
             backend: Computes.
             endings: Says where rows end.
             max_rows: Most rows that run at once.
-            row_tokens: Most tokens, contexts included, of the rows that run at once.
+            row_tokens: Most tokens of the rows that run at once.
             cache_bytes: Budget of the tree.
+            shared_contexts: Whether `row_tokens` are those that rows draw; else
+                their contexts are included.
         """
         self.backend = backend
         self.tree = KVTree(cache_bytes, backend.split)
@@ -56,6 +59,8 @@ class Scheduler:
         self.counters = Counters()
         self._endings = endings
         self._row_tokens = row_tokens
+        self._shares = shared_contexts
+        self._size = _drawn if shared_contexts else _size
         self._read_tokens = READ_TOKENS
         self._open: dict[Job, OpenJob] = {}
         self._waiting: list[Want] = []
@@ -88,7 +93,7 @@ class Scheduler:
         self._start()
         if self._running:
             self._decode()
-        self.tree.evict()
+        self.tree.evict(lambda: self.backend.crowded)
         self.counters.evicted = self.tree.evictions
 
     def abandon(self) -> None:
@@ -167,7 +172,7 @@ class Scheduler:
                 chains, scored=any(node in scored for chain in chains for node in chain)
             )
         except MemoryError as error:
-            self._read_less(missing[chains[0][0]].job, len(chains), error)
+            self._read_less(missing[chains[0][0]], len(chains), error)
             return
         for chain, made in zip(chains, states, strict=True):
             for node, (state, size) in zip(chain, made, strict=True):
@@ -188,25 +193,27 @@ class Scheduler:
             chosen.append(want)
         return chosen
 
-    def _read_less(self, job: Job, chains: int, error: MemoryError) -> None:
+    def _read_less(self, want: Want, chains: int, error: MemoryError) -> None:
         """Make room, or give up on what cannot be read even by itself."""
         if chains == 1 and not self._running and not self.tree.bytes:
-            self._fail(job, "out of memory: the text is too long for this device", error)
+            self._fail(want.job, "out of memory: the text is too long for this device", error)
         elif chains > 1:
             self._read_tokens = max(1, self._read_tokens // 2)
+        elif self._running and self._shares:
+            pass  # rows that end make room
         elif self._running:
             self._preempt(error)
         else:
-            self._shrink_tree(job, error)
+            self._shrink_tree(want, error)
 
-    def _shrink_tree(self, job: Job, error: MemoryError) -> None:
-        """Let half of what was read go, or give up when all of it is in use."""
+    def _shrink_tree(self, want: Want, error: MemoryError) -> None:
+        """Let half of what was read go, or all but the path of `want`, or give up."""
         before, budget = self.tree.bytes, self.tree.budget
         self.tree.budget = before // 2
         self.tree.evict()
         self.tree.budget = budget
-        if self.tree.bytes == before:
-            self._fail(job, "out of memory: the text is too long for this device", error)
+        if self.tree.bytes == before and not self.tree.forget(want.leaf):
+            self._fail(want.job, "out of memory: the text is too long for this device", error)
 
     def _start(self) -> None:
         """Start the rows, and end the look-ups, whose paths are all there."""
@@ -215,14 +222,14 @@ class Scheduler:
         starting: dict[Node, list[tuple[Row, Want]]] = {}
         waiting: list[Want] = []
         rows = len(self._running)
-        tokens = sum(_size(row) for row, _ in self._running)
+        tokens = sum(self._size(row) for row, _ in self._running)
         satisfied: list[Want] = []
         for want in self._waiting:
             if (want.rows and rows >= self.max_rows) or lacking(want, self.backend):
                 waiting.append(want)
                 continue
             while want.rows and rows < self.max_rows:
-                size = _size(want.rows[0])
+                size = self._size(want.rows[0])
                 if rows and tokens + size > self._row_tokens:
                     break
                 rows, tokens = rows + 1, tokens + size
@@ -258,8 +265,13 @@ class Scheduler:
         self._kinds = np.array([kind(row.stop) for row, _ in self._running], dtype=np.int64)
 
     def _decode(self) -> None:
+        allowed = {
+            number: row.allowed()
+            for number, (row, _) in enumerate(self._running)
+            if row.constrained
+        }
         try:
-            tokens, logprobs = self.backend.draw()
+            tokens, logprobs = self.backend.draw(allowed)
         except MemoryError as error:
             self._preempt(error)
             return
@@ -271,6 +283,7 @@ class Scheduler:
                 row.took(token, logprob)
                 if flag or row.left <= 0:
                     self._endings.look(row)
+                row.tell()
         stays = self._leave()
         if self._running:
             self._advance([token for token, stay in zip(tokens, stays, strict=True) if stay])
@@ -337,6 +350,8 @@ class Scheduler:
         self._number_kinds()
         if len(rows) == 1:
             self._put_back(rows)
+            if self._shares and self.tree.forget(rows[0][1].leaf):
+                return
             reason = "out of memory: one completion alone is too much for this device"
             self._fail(rows[0][1].job, reason, error)
             return

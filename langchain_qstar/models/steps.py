@@ -44,6 +44,12 @@ def split_steps(
     return tuple(steps)
 
 
+def text_before(text: str, stop: Sequence[str]) -> str:
+    """The part of `text` before the first of the texts in `stop`; all of it without one."""
+    ends = [text.index(mark) for mark in stop if mark in text]
+    return text[: min(ends)] if ends else text
+
+
 def _pieces(text: str, stop: tuple[str, ...]) -> list[str]:
     marks = "|".join(re.escape(mark) for mark in stop if mark)
     if not text or not marks:

@@ -7,14 +7,18 @@ where these are single tokens, as in Qwen3 and DeepSeek-R1, and nowhere else.
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
+
+Message: TypeAlias = Mapping[str, Any]
+"""A message as chat templates read it: `role`, `content`, and for tools `tool_calls` and more."""
 
 _CONTEXT: Final = 8
 """Tokens before a piece of text that decide how its first token decodes."""
@@ -26,6 +30,9 @@ PLAIN: Final = "plain"
 _THINK_TAGS: Final = ("<think>", "</think>")
 _NO_THOUGHT: Final = "\n</think>\n\n"
 """What ends a thought that a template has opened, before it began."""
+
+_BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+"""A token that stands for one byte, in tokenizers of SentencePiece."""
 
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 """The warning of transformers that is switched off."""
@@ -83,26 +90,73 @@ class TextCodec:
             thinking: Whether the model may think before it answers, where its
                 template has a switch for that or opens a thought by itself.
         """
+        chat = [{"role": role, "content": content} for role, content in messages]
+        return self.chat(chat, thinking=thinking)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        thinking: bool = False,
+    ) -> tuple[int, ...]:
+        """As `prompt`, for messages of any shape that the template knows, and with tools.
+
+        Args:
+            messages: Messages as the template reads them.
+            tools: Tools by their JSON schemas, for a template that `shows_tools`.
+            thinking: As for `prompt`.
+
+        Raises:
+            ModelSpecError: The template refuses the messages.
+        """
         if self._template == PLAIN:
-            text = "\n\n".join(content for _, content in messages) + "\n"
-            with self._lock:
-                return tuple(self.tokenizer.encode(text))
-        text = self._rendered(messages, thinking=thinking)
+            return self.document("\n\n".join(str(each["content"]) for each in messages) + "\n")
+        text = self.rendered(messages, tools, thinking=thinking)
         if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
             text = text.rstrip() + _NO_THOUGHT
-        with self._lock:
-            return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        return self.encode(text)
 
-    def _rendered(self, messages: tuple[tuple[str, str], ...], *, thinking: bool) -> str:
-        continued = messages[-1][0] == "assistant"
+    def document(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that begins there, with the tokenizer's start token if it has one."""
+        with self._lock:
+            return tuple(self.tokenizer.encode(text))
+
+    @property
+    def shows_tools(self) -> bool:
+        """Whether the chat template has a place for tools."""
+        return self._template != PLAIN and "tools" in str(self._template)
+
+    def rendered(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        thinking: bool = False,
+        open_ended: bool = True,
+    ) -> str:
+        """The text of a chat by its template, which must not be `PLAIN`.
+
+        Args:
+            messages: Messages as the template reads them.
+            tools: Tools by their JSON schemas.
+            thinking: As for `prompt`.
+            open_ended: Whether the assistant is to write next; where it has the
+                last message already, it goes on with that.
+
+        Raises:
+            ModelSpecError: The template refuses the messages.
+        """
+        continued = open_ended and messages[-1]["role"] == "assistant"
         switch = {"enable_thinking": thinking} if "enable_thinking" in str(self._template) else {}
         with self._lock:
             try:
                 text: str = self.tokenizer.apply_chat_template(
-                    [{"role": role, "content": content} for role, content in messages],
+                    [dict(message) for message in messages],
+                    tools=[dict(tool) for tool in tools] or None,
                     chat_template=self._template if isinstance(self._template, str) else None,
                     tokenize=False,
-                    add_generation_prompt=not continued,
+                    add_generation_prompt=open_ended and not continued,
                     continue_final_message=continued,
                     **switch,
                 )
@@ -148,6 +202,26 @@ class TextCodec:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return decoded
+
+    def grammar_tokenizer(self, vocabulary: int, eos: Sequence[int]) -> Any:
+        """This tokenizer for llguidance, which allows `eos` where a text may end.
+
+        It takes what the `tokenizers` library made as it is. Others may have a
+        `spelling`, the bytes of every token; else it learns the text of every
+        token, and tokens that are parts of characters are left out unless they
+        are written `<0xNN>`.
+        """
+        from llguidance import LLTokenizer, TokenizerWrapper
+        from llguidance.hf import from_tokenizer
+
+        ends = [token for token in eos if token < vocabulary]
+        if hasattr(self.tokenizer, "backend_tokenizer"):
+            with self._lock:
+                return from_tokenizer(self.tokenizer, n_vocab=vocabulary, eos_token=ends)
+        spelling = getattr(self.tokenizer, "spelling", None)
+        tokens = spelling or [_bytes_of(*piece) for piece in self._pieces()]
+        spelled = SpelledTokenizer(tokens, ends, self.encode)
+        return LLTokenizer(TokenizerWrapper(spelled), n_vocab=vocabulary, eos_token=ends)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """The text each token adds; joined, they are the text of `ids`."""
@@ -220,3 +294,31 @@ class TextCodec:
         # An earlier token cannot reach past the end: it would have been found then.
         rest = text[len(self.decode(ids[:kept], after)) : end]
         return text[:end], ids[:kept], list(self.encode(rest))
+
+
+class SpelledTokenizer:
+    """What llguidance asks of a tokenizer that the `tokenizers` library did not make."""
+
+    def __init__(
+        self, tokens: list[bytes], eos: Sequence[int], encode: Callable[[str], Sequence[int]]
+    ) -> None:
+        """Say how every token is spelled; one that spells nothing is never drawn."""
+        self.tokens = tokens
+        self.eos_token_id = eos[0]
+        self.bos_token_id = None
+        self.special_token_ids = list(eos)
+        self._encode = encode
+
+    def __call__(self, text: str) -> list[int]:
+        """Ids of `text`."""
+        return list(self._encode(text))
+
+
+def _bytes_of(raw: str, piece: str) -> bytes:
+    """How a token is spelled, as far as its text tells."""
+    if byte := _BYTE.fullmatch(raw):
+        return bytes([int(byte[1], 16)])
+    if "\ufffd" in piece:
+        return b""
+    spaced = raw.startswith("\u2581") and not piece.startswith(" ")
+    return (" " * spaced + piece).encode()

@@ -1,8 +1,8 @@
 """A Hugging Face causal language model as a policy; see `local.py` for what it does.
 
-It does not stream, and it does not spread one model's rows over several copies
-of it. In 16 bits the batch a row sits in can change a token that was nearly a
-tie; replay finished steps from their recorded ids.
+It does not spread one model's rows over several copies of it. In 16 bits the
+batch a row sits in can change a token that was nearly a tie; replay finished
+steps from their recorded ids.
 """
 
 from __future__ import annotations

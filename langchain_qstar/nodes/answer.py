@@ -18,8 +18,9 @@ from typing import Any, cast
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
-from langchain_qstar.nodes.propose_step import checked, used
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
+from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
@@ -61,6 +62,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
                 update = {"nodes": fresh, "usage": spent}
                 if fresh and checks.names:
                     judged = yield aside(lambda: _judged(checks, request.state, fresh))
+                    tell_verdicts(write, fresh, judged)
                     update["stats"] = judged
                     stats = put_stats(dict(stats), [judged])
                 nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
@@ -72,6 +74,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             nodes,
             stats,
             usage,
+            method="qstar",
             chosen=chosen,
             collected=collected,
             votes=counted,
@@ -94,6 +97,7 @@ def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettin
         nodes,
         stats,
         values["usage"],
+        method="qstar",
         chosen=chosen,
         collected=collected,
         votes=votes(nodes, stats, collected, settings.selection, task.equivalent),

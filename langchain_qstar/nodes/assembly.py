@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from langchain_qstar.solution import (
     Check,
@@ -25,16 +25,27 @@ from langchain_qstar.tree import (
     path,
 )
 
+Shown = Callable[[NodeRecord], str]
+"""From a record to the text of its step as a person reads it."""
+
+
+def text_of(record: NodeRecord) -> str:
+    """The text of a step as it is."""
+    return record["text"]
+
 
 def solution_of(
     nodes: Nodes,
     stats: Stats,
     usage: Mapping[str, float],
     *,
+    method: str,
     chosen: str,
     collected: Sequence[str],
     votes: tuple[Vote, ...],
     stopped: Stopped,
+    agreed: bool | None = None,
+    shown: Shown = text_of,
 ) -> Solution:
     """Put the result together.
 
@@ -42,49 +53,72 @@ def solution_of(
         nodes: The tree; its root holds question, seed, settings and names.
         stats: What is known about its nodes.
         usage: What was spent.
+        method: The name of the method.
         chosen: The node whose path is the solution.
-        collected: The complete states that were popped.
+        collected: The complete states that were found.
         votes: Their answers.
         stopped: Why the search stopped.
+        agreed: Whether a second model agrees with the solution; None when it was not asked.
+        shown: The text of a step as a person reads it.
 
     Returns:
         The solution. Its `answer` is that of `chosen`, which may be None; it is
         None too when the run abstains and nothing verifies it.
     """
     run = nodes[ROOT]["run"]
-    steps = steps_to(nodes, stats, chosen)
-    verified, verified_by = verification(steps)
+    steps = steps_to(nodes, stats, chosen, shown)
+    verified, verified_by = _verification(steps, agreed=agreed)
     withheld = run["settings"]["abstain"] and not verified
     return Solution(
         question=run["question"],
         answer=None if withheld else nodes[chosen]["answer"],
-        method="qstar",
+        method=method,
         verified=verified,
         verified_by=verified_by,
         steps=steps,
-        tree=tuple(_node(record, stats) for record in nodes.values()),
+        tree=tuple(
+            _node(record, stats, shown)
+            for record in sorted(nodes.values(), key=lambda each: each["order"])
+        ),
         votes=votes,
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
-        usage=Usage(**{name: int(usage.get(name, 0)) for name in Usage.model_fields}),
+        usage=Usage.counted(usage),
         stopped=stopped,
         seconds=usage.get("seconds", 0.0),
         settings=run["settings"],
         policy=run["policy"],
         q_model=run["q_model"],
+        verifier=run.get("verifier"),
         task=run["task"],
         seed=run["seed"],
     )
 
 
-def steps_to(nodes: Nodes, stats: Stats, node_id: str) -> tuple[SolutionStep, ...]:
+def _verification(
+    steps: Sequence[SolutionStep], *, agreed: bool | None
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Whether a path is verified, by checks and by a second model's completions.
+
+    A failed check weighs more than agreement, and disagreement more than a passed check.
+    """
+    verified, by = verification(steps)
+    if agreed is None or verified is False:
+        return verified, by
+    return agreed, ("completion", *by) if agreed else ("completion",)
+
+
+def steps_to(
+    nodes: Nodes, stats: Stats, node_id: str, shown: Shown = text_of
+) -> tuple[SolutionStep, ...]:
     """The steps that lead to a node, with what is known about them."""
-    return tuple(_step(record, stats) for record in path(nodes, node_id))
+    return tuple(_step(record, stats, shown) for record in path(nodes, node_id))
 
 
-def _step(record: NodeRecord, stats: Stats) -> SolutionStep:
+def _step(record: NodeRecord, stats: Stats, shown: Shown) -> SolutionStep:
     learnt = stats.get(record["id"], StatRecord())
     return SolutionStep(
-        text=record["text"],
+        id=record["id"],
+        text=shown(record),
         action=record["action"],
         q=learnt.get("q"),
         visits=learnt.get("visits", 0),
@@ -96,12 +130,12 @@ def _checks(learnt: StatRecord) -> tuple[Check, ...]:
     return tuple(Check.model_validate(each) for each in learnt.get("checks", ()))
 
 
-def _node(record: NodeRecord, stats: Stats) -> TreeNode:
+def _node(record: NodeRecord, stats: Stats, shown: Shown) -> TreeNode:
     learnt = stats.get(record["id"], StatRecord())
     return TreeNode(
         id=record["id"],
         parent=record["parent"],
-        text=record["text"],
+        text=shown(record),
         action=record["action"],
         depth=depth(record["id"]),
         terminal=record["terminal"],
@@ -114,6 +148,10 @@ def _node(record: NodeRecord, stats: Stats) -> TreeNode:
         h=learnt.get("h"),
         f=learnt.get("f"),
         visits=learnt.get("visits", 0),
+        value=learnt.get("value"),
+        confidence=record.get("confidence"),
+        votes=record.get("votes", 0),
+        completed=learnt.get("completed"),
         popped=learnt.get("popped"),
         checks=_checks(learnt),
         closed=learnt.get("closed") if is_closed(learnt) else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.types import Overwrite
@@ -45,9 +45,9 @@ def make_root(
 
     def root(view: RootView, _: Writer) -> Update:
         length = check_question(view["question"], policy, task)
-        used = settings.replace(**check_budget(view.get("budget", {})))
+        used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
         run = run_facts(view["question"], view.get("seed", 0), used, names)
-        record = _record(run, length)
+        record = root_record(run, length)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
             "nodes": Overwrite({ROOT: {**record, **thread}}),
@@ -74,7 +74,8 @@ def run_facts(
     }
 
 
-def _record(run: dict[str, Any], length: int) -> NodeRecord:
+def root_record(run: dict[str, Any], length: int) -> NodeRecord:
+    """The record of the root, with the facts of the run."""
     return {
         "id": ROOT,
         "parent": None,
@@ -135,9 +136,9 @@ def _binary(text: str) -> int | None:
     return None
 
 
-def check_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `budget` that are given; `SettingsError` for an unknown name."""
+def check_budget(budget: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """The entries of `budget` that are given; `SettingsError` for a name that is not `known`."""
     for name in budget:
-        if name not in BUDGETS:
-            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
+        if name not in known:
+            raise SettingsError(f"unknown budget '{name}'; known: {', '.join(known)}")
     return {name: value for name, value in budget.items() if value is not None}

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from langgraph.types import Command
 
+from langchain_qstar.nodes.budgets import spent_budget
 from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild, written
 from langchain_qstar.nodes.intervention import unapproved, undecided
 from langchain_qstar.nodes.phase import Writer
@@ -145,19 +146,9 @@ def stop_reason(
     Source:
         Choices 8 and 9.
     """
-    if collected >= settings["num_trajectories"]:
-        return "complete"
-    limits: tuple[tuple[Stopped, str, str], ...] = (
-        ("pops", "pops", "max_pops"),
-        ("tokens", "completion_tokens", "max_tokens"),
-        ("completions", "completions", "max_completions"),
-        ("seconds", "seconds", "max_seconds"),
-        ("nodes", "nodes", "max_nodes"),
+    return (
+        "complete" if collected >= settings["num_trajectories"] else spent_budget(spent, settings)
     )
-    for reason, count, limit in limits:
-        if settings[limit] is not None and spent.get(count, 0) >= settings[limit]:
-            return reason
-    return None
 
 
 def _event(nodes: Nodes, stats: Stats, pops: _Pops, left: int) -> SelectedEvent:

@@ -12,19 +12,32 @@ from langgraph.types import Command, TracePolicy
 
 DERIVED: Final = frozenset({"work", "frontier"})
 TREE: Final = frozenset({"nodes", "stats"})
+TOKENS: Final = frozenset({"token_ids", "logprobs"})
+"""Of a node's record: nothing a person reads, and most of its bytes."""
 
 
 def traced_input(view: Mapping[str, Any]) -> dict[str, Any]:
     """What a node reads, with the ids of the states in work for the work, without the tree."""
     small = {key: value for key, value in view.items() if key not in DERIVED | TREE}
     work = view.get("work")
-    return small if work is None else small | {"popped": list(work.popped)}
+    if work is None:
+        return small
+    if isinstance(work, Mapping):  # rStar's
+        return small | {"expanding": [each["id"] for each in work["expansions"]]}
+    return small | {"popped": list(work.popped)}
 
 
 def traced_output(output: Mapping[str, Any] | Command[Any]) -> dict[str, Any]:
-    """What a node writes, without what is derived from the tree."""
+    """What a node writes, without what is derived from the tree, and steps without tokens."""
     update = output.update if isinstance(output, Command) else output
-    return {key: value for key, value in dict(update or {}).items() if key not in DERIVED}
+    small = {key: value for key, value in dict(update or {}).items() if key not in DERIVED}
+    if isinstance(small.get("nodes"), Mapping):
+        small["nodes"] = {each: _readable(record) for each, record in small["nodes"].items()}
+    return small
+
+
+def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in TOKENS}
 
 
 TRACE: Final = TracePolicy(process_inputs=traced_input, process_outputs=traced_output)

@@ -230,5 +230,6 @@ def record_of(
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
         "answer": task.answer(text) if terminal else None,
-        "key": state_key(task.canonical(text)),
+        # A rephrasing finds nothing out, but it is not the question as it was.
+        "key": state_key(text if action == "rephrase" else task.canonical(text)),
     }

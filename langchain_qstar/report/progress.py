@@ -14,10 +14,12 @@ from langchain_qstar.rendering import STOPPED, plain
 if TYPE_CHECKING:
     from langchain_qstar.state.events import (
         AnsweredEvent,
+        BackedUpEvent,
         ScoredEvent,
         ScoredNode,
         SearchEvent,
         SelectedEvent,
+        VotedEvent,
     )
 
 WIDTH: Final = 100
@@ -45,11 +47,18 @@ class SearchProgress:
                 pass  # the same steps come again with their scores
             case "scored":
                 self._scored(event)
+            case "voted":
+                self._voted(event)
+            case "backed_up":
+                self._backed_up(event)
             case "answered":
                 self._answered(event)
 
     def _selected(self, event: SelectedEvent) -> None:
         for node in event["nodes"]:
+            if "rollout" in node:
+                self._line(f"#{node['rollout']} rollout", None, node["text"] or "the question")
+                continue
             what = "collect" if node["terminal"] else "expand"
             self._line(f"#{self._pops} {what}", node["f"], node["text"] or "the question")
             self._pops += 1
@@ -67,6 +76,16 @@ class SearchProgress:
         pruned = f" ({closed} closed by checks)" if closed else ""
         best = max(left, key=_promise)
         self._line(f"   {count}{pruned}, best", best["f"], best["text"])
+
+    def _voted(self, event: VotedEvent) -> None:
+        for node in event["nodes"]:
+            answer = "no answer" if node["answer"] is None else node["answer"]
+            self._line("   vote", None, f"{answer}: {node['confidence']:.0%} of {node['votes']}")
+
+    def _backed_up(self, event: BackedUpEvent) -> None:
+        for each in event["rollouts"]:
+            answer = "no answer" if each["answer"] is None else each["answer"]
+            self._line(f"#{each['rollout']} ends", None, f"{answer}, reward {each['reward']:.2f}")
 
     def _answered(self, event: AnsweredEvent) -> None:
         answer = "no answer" if event["answer"] is None else event["answer"]

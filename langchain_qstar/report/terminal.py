@@ -14,7 +14,14 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from langchain_qstar.rendering import STOPPED, path_ids, plain, verdict_of, verdicts_on
+from langchain_qstar.rendering import (
+    STOPPED,
+    chosen_ids,
+    figures_of,
+    plain,
+    verdict_of,
+    verdicts_on,
+)
 from langchain_qstar.solution import Check, Solution, TreeNode, Vote
 
 CHOSEN: Final = "bold green"
@@ -39,12 +46,12 @@ def render_solution(solution: Solution) -> RenderableType:
 
 
 def search_tree(solution: Solution) -> Tree:
-    """The searched part of the tree: what was popped, closed or ended, and the chosen path.
+    """The searched part of the tree: what was popped or visited, closed or ended, and the path.
 
-    Candidates that were proposed and never popped are counted, not listed.
+    Candidates that were proposed and never popped (of rStar: that no rollout came by) are
+    counted, not listed.
     """
-    steps = [step.text for step in solution.steps]
-    path = set(path_ids(((n.id, n.parent, n.text) for n in solution.tree), steps))
+    path = set(chosen_ids(solution.model_dump(include={"steps", "tree"})))
     root, *others = solution.tree
     children: dict[str, list[TreeNode]] = defaultdict(list)
     for node in others:
@@ -58,27 +65,19 @@ def search_tree(solution: Solution) -> Tree:
             if node.closed is not None:
                 branch.add(_closed(node))
                 continue
-            if node.popped is None and node.id not in path:
+            if node.popped is None and not node.visits and node.id not in path:
                 waiting.append(node)
                 continue
             twig = branch.add(_node(node, chosen=node.id in path))
             stack.append((twig if level < MAX_LEVELS else branch, node.id, level + 1))
         if waiting:
-            branch.add(_waiting(waiting))
+            branch.add(_waiting(waiting, popping=root.popped is not None))
     return drawn
-
-
-def node_figures(node: TreeNode) -> str:
-    """What is known of a node: when it was popped, Q and f, as in `#3 q=0.81 f=0.74`."""
-    figures = [] if node.popped is None else [f"#{node.popped}"]
-    figures += [f"q={node.q:.2f}"] if node.q is not None else []
-    figures += [f"f={node.f:.2f}"] if node.f is not None else []
-    return " ".join(figures)
 
 
 def _node(node: TreeNode, *, chosen: bool) -> Text:
     label = Text()
-    if figures := node_figures(node):
+    if figures := " ".join(figures_of(node.model_dump())):
         label.append(figures + "  ", style="cyan")
     label.append(plain(node.text), style=CHOSEN if chosen else "")
     _append_verdicts(label, node.checks)
@@ -98,11 +97,12 @@ def _append_verdicts(label: Text, checks: Sequence[Check]) -> None:
         label.append(f"  {said}", style=REFUTED if failed else ASIDE)
 
 
-def _waiting(nodes: Sequence[TreeNode]) -> Text:
+def _waiting(nodes: Sequence[TreeNode], *, popping: bool) -> Text:
     best = max((node.f for node in nodes if node.f is not None), default=None)
     known = "" if best is None else f", best f={best:.2f}"
     noun = "candidate" if len(nodes) == 1 else "candidates"
-    return Text(f"{len(nodes)} {noun} not popped{known}", style=ASIDE)
+    what = "popped" if popping else "visited"
+    return Text(f"{len(nodes)} {noun} not {what}{known}", style=ASIDE)
 
 
 def _steps(solution: Solution) -> Text:
@@ -124,7 +124,8 @@ def _cost(solution: Solution) -> Text:
     return Text(
         f"cost    {usage.completion_tokens} tokens generated, {usage.prompt_tokens} read "
         f"({usage.reused_tokens} from cache), completions: {usage.completions}, "
-        f"model calls: {usage.calls}, {solution.seconds:.2f} s",
+        f"model calls: {usage.calls}, {solution.seconds:.2f} s"
+        + "".join(f"\n        {plain(each)}" for each in usage.shortfalls),
         style=ASIDE,
     )
 

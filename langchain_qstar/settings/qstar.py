@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.protocols import Action
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
 from langchain_qstar.solution import Interrupt
 from langchain_qstar.values import Aggregator
@@ -32,6 +33,12 @@ class QStarSettings(Settings):
 
     num_samples: Count = 6
     """K, samples drawn at each expanded state (in `lookahead` at each inserted one)."""
+    actions: tuple[Action, ...] = ("propose_step",)
+    """The actions by which an expansion samples; the paper's is the first alone. The K
+    samples are dealt to those that may follow, in turn: with two, K = 6 is three each.
+    `rephrase` follows the root only; a sub-question and its answer are one step and two
+    completions. A state is a concatenation, so there is no `re_answer`, which replaces
+    text, and the actions are those that the task has prefills for (`InlineForms`)."""
     root_samples: Count | None = None
     """Samples drawn at the root; None is K. More there spread the search over first
     steps, whose mistakes no later step mends. (Not in the paper.)"""
@@ -90,6 +97,17 @@ class QStarSettings(Settings):
             raise SettingsError(f"no profile {data_set!r}; known: {', '.join(_AGGREGATORS)}")
         paper = {"num_samples": 6, "num_trajectories": 6, "lam": 1.0}
         return cls(**{**paper, "aggregator": _AGGREGATORS[data_set], **changes})
+
+    @field_validator("actions")
+    @classmethod
+    def _concatenating(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        if "re_answer" in actions:
+            raise ValueError("re_answer replaces text, but a Q* state is a concatenation; omit it")
+        if len(set(actions)) != len(actions):
+            raise ValueError("name each action once")
+        if not set(actions) - {"rephrase"}:
+            raise ValueError("name an action that may follow every state, such as propose_step")
+        return actions
 
     def samples_at(self, *, root: bool) -> int:
         """How many samples an expansion draws."""

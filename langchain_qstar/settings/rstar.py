@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count, Settings
+from langchain_qstar.verification.agreement import Agreement
+from langchain_qstar.verification.masking import MaskUnit
+from langchain_qstar.verification.winning import Selection
 
 RSTAR_BUDGETS: Final = ("num_rollouts", *SHARED_BUDGETS)
 """The settings of an rStar search that may also be given with a call."""
 
 Schedule = Literal["const", "lin", "exp"]
-Agreement = Literal["loose", "mid", "strict", "majority"]
-Selection = Literal[
-    "reward_confidence",
-    "share_survival",
-    "survivor_vote",
-    "shrunk_survival",
-    "self_verification",
-    "majority",
-]
-
+Share = Annotated[float, Field(gt=0, lt=1)]
 ACTIONS: Final[tuple[Action, ...]] = (
     "propose_step",
     "finish",
@@ -86,22 +80,39 @@ class RStarSettings(Settings):
     # Mutual verification
     verify: Literal["during", "after", "never"] = "after"
     """When a second model completes masked candidates: after every rollout, so that the
-    search may stop when the outcome is decided; at the end; or not at all."""
-    mask_unit: Literal["words", "steps"] = "words"
-    masks: tuple[float, ...] = Field((0.2, 0.3, 0.4, 0.5), min_length=1)
+    search may stop when the outcome is decided; at the end; or not at all. At the end
+    candidates that all have one answer are not sent, unless the search may abstain."""
+    mask_unit: MaskUnit = "words"
+    masks: tuple[Share, ...] = Field((0.2, 0.3, 0.4, 0.5), min_length=1)
     """Shares of a candidate that the verifier is shown, each in (0, 1)."""
-    random_mask: tuple[float, float] | None = None
+    random_mask: tuple[Share, Share] | None = None
     """Instead of `masks` one mask at a random whole number of steps between these shares."""
     completions_per_mask: Count = 1
     agreement: Agreement = "mid"
-    """Which candidates survive: some completion agrees, half of them, all, or their majority."""
+    """Which candidates survive: one completion reaches their answer (`loose`), half of them
+    (`mid`), all (`strict`), or more than reach any other answer (`majority`)."""
     verifier_temperature: float = Field(1.0, ge=0)
     selection: Selection = "shrunk_survival"
-    """Which candidate wins."""
+    """Which candidate wins; see `verification.winning`. `reward_confidence` is the paper's,
+    `share_survival` the official code's, `majority` the generator's own votes.
+    `shrunk_survival`, votes times the odds that completions agree, is the one that loses
+    little with a verifier that knows nothing and gains with a strong one
+    (`benchmarks/selection.py`). `self_verification` asks the policy itself instead of a
+    verifier, and verifies nothing."""
+    abstain: bool = False
+    """No answer unless the verifier agrees with the winner and no check fails it."""
     failed_check: Literal["prune", "keep"] = "keep"
-    """Whether a candidate with a failed check can win."""
+    """Whether a candidate with a failed check can win; `prune` leaves it out of the votes
+    and does not send it to the verifier."""
     fallback: bool = True
     """Without any answer, complete the question once, greedily."""
+
+    @field_validator("random_mask")
+    @classmethod
+    def _in_order(cls, mask: tuple[float, float] | None) -> tuple[float, float] | None:
+        if mask and mask[0] > mask[1]:
+            raise ValueError("write the smaller share first")
+        return mask
 
     @classmethod
     def profile(cls, name: Literal["paper", "official"], **changes: Any) -> Self:

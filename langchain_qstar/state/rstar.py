@@ -62,7 +62,7 @@ class RStarState(SearchInput, SearchOutput, total=False):
     """Written by the five actions, each its own children (and by answer, for a fallback)."""
     stats: StatsChannel
     """Written by backup (expanded, checks, q, reward, visits, value) and
-    verify_by_completion (completed)."""
+    verify_by_completion (completed, belief)."""
     usage: UsageChannel
     """Every node adds what it spent."""
     work: Work

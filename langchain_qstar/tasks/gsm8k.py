@@ -11,6 +11,7 @@ from langchain_qstar.answers import final_number, same_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 GSM8K: Final = Task(
     name="gsm8k",
@@ -22,5 +23,6 @@ GSM8K: Final = Task(
     solution_tokens=512,
     equivalent=same_number,
     checks=(arithmetic,),
+    forms=PromptedForms("word_problems", step_tokens=128, solution_tokens=512),
 )
 """One user message with an instruction; a step is a line."""

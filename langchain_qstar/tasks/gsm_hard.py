@@ -12,6 +12,7 @@ from langchain_qstar.answers import final_number, near_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 GSM_HARD: Final = Task(
     name="gsm_hard",
@@ -23,5 +24,6 @@ GSM_HARD: Final = Task(
     solution_tokens=512,
     equivalent=near_number,
     checks=(arithmetic,),
+    forms=PromptedForms("word_problems", step_tokens=128, solution_tokens=512),
 )
 """One user message with an instruction; a step is a line."""

@@ -14,6 +14,7 @@ from langchain_qstar.checks.latex import same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MATH: Final = Task(
     name="math",
@@ -28,5 +29,6 @@ MATH: Final = Task(
         arithmetic,
         symbolic,
     ),
+    forms=PromptedForms("mathematics", step_tokens=256, solution_tokens=1024),
 )
 """One user message with an instruction; a step is a line. The answer is boxed."""

@@ -8,6 +8,7 @@ from langchain_qstar.answers import final_number, same_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MULTIARITH: Final = Task(
     name="multiarith",
@@ -19,5 +20,6 @@ MULTIARITH: Final = Task(
     solution_tokens=256,
     equivalent=same_number,
     checks=(arithmetic,),
+    forms=PromptedForms("word_problems", step_tokens=96, solution_tokens=256),
 )
 """One user message with an instruction; a step is a line."""

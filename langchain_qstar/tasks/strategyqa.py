@@ -10,6 +10,7 @@ from typing import Final
 from langchain_qstar.answers import final_yes_no, same_yes_no
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 STRATEGYQA: Final = Task(
     name="strategyqa",
@@ -20,5 +21,6 @@ STRATEGYQA: Final = Task(
     step_tokens=96,
     solution_tokens=384,
     equivalent=same_yes_no,
+    forms=PromptedForms("yes_no", step_tokens=96, solution_tokens=384),
 )
 """One user message with an instruction; a step is a line."""

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -102,6 +102,7 @@ def test_a_question_may_come_in_any_usual_form(value: Any):
         ([AIMessage("hm")], "no human message"),
         ([object()], "not a list of messages"),
         ([], "no human message"),
+        (HumanMessage([{"type": "image", "url": "https://a.b/c.png"}]), "image content"),
     ],
 )
 def test_what_is_not_a_question_is_a_question_error(value: Any, says: str):
@@ -208,60 +209,7 @@ def test_a_solution_tells_what_made_it():
     assert solution.seconds > 0
 
 
-# --- the recursion limit, in every way a Runnable is called
-
-
-def _tool_call(qstar: QStarChain) -> Any:
-    return qstar.as_tool(name="solve", description="solves").invoke({"question": "q"})
-
-
-CALLS = {
-    "invoke": lambda qstar: qstar.invoke("q"),
-    "invoke_with_a_small_limit": lambda qstar: qstar.invoke("q", {"recursion_limit": 3}),
-    "batch": lambda qstar: qstar.batch(["q", "q"])[1],
-    "batch_as_completed": lambda qstar: next(iter(qstar.batch_as_completed(["q"])))[1],
-    "pipe": lambda qstar: (RunnableLambda(lambda text: text) | qstar).invoke("q"),
-    "pipe_on": lambda qstar: (qstar | RunnableLambda(lambda solution: solution)).invoke("q"),
-    "with_retry": lambda qstar: qstar.with_retry().invoke("q"),
-    "with_fallbacks": lambda qstar: qstar.with_fallbacks([qstar]).invoke("q"),
-    "as_a_fallback": lambda qstar: RunnableLambda(_fail).with_fallbacks([qstar]).invoke("q"),
-    "lambda": lambda qstar: RunnableLambda(_inside(qstar)).invoke("q"),
-    "lambda_config": lambda qstar: RunnableLambda(_inside_with_config(qstar)).invoke("q"),
-    "with_config": lambda qstar: qstar.with_config(tags=["t"]).invoke("q"),
-    "stream": lambda qstar: list(qstar.stream("q"))[-1],
-    "ainvoke": lambda qstar: asyncio.run(qstar.ainvoke("q")),
-    "abatch": lambda qstar: asyncio.run(qstar.abatch(["q"]))[0],
-}
-
-
-def _inside(qstar: QStarChain) -> Callable[[str], Any]:
-    def call(question: str) -> Any:
-        return qstar.invoke(question)
-
-    return call
-
-
-def _inside_with_config(qstar: QStarChain) -> Callable[[str, RunnableConfig], Any]:
-    def call(question: str, config: RunnableConfig) -> Any:
-        return qstar.invoke(question, config)
-
-    return call
-
-
-def _fail(_: Any) -> Any:
-    raise ValueError
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_no_call_form_runs_into_a_recursion_limit(name: str):
-    solution = CALLS[name](deep_chain())
-    assert solution.answer == "x1"
-    assert max(node.popped or 0 for node in solution.tree) >= 15
-
-
-@pytest.mark.filterwarnings("ignore:This API is in beta")
-def test_as_a_tool_it_does_not_run_into_a_recursion_limit():
-    assert _tool_call(deep_chain()).answer == "x1"
+# --- async
 
 
 async def test_async_gives_the_same_as_sync():

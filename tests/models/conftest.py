@@ -12,6 +12,51 @@ from langchain_qstar.models.translation import Limits
 from langchain_qstar.protocols import SampleRequest, State
 
 
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory, llama, make_tokenizer):
+    """The tiny Llama and its tokenizer, in a folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    llama.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_folder):
+    """The same as a GGUF file, in float32."""
+    pytest.importorskip("gguf", reason="needs the extra llamacpp")
+    from langchain_qstar.models.gguf_export import export_gguf
+
+    return export_gguf(tiny_folder, tiny_folder.parent / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def nano_gguf(tmp_path_factory):
+    """The bundled model as a GGUF file, in float32."""
+    pytest.importorskip("gguf", reason="needs the extra llamacpp")
+    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.resolve import NANO_FOLDER
+
+    return export_gguf(NANO_FOLDER, tmp_path_factory.mktemp("models") / "nano.gguf")
+
+
+@pytest.fixture
+def llamacpp(tiny_gguf):
+    """Makes policies that run the tiny model on llama.cpp."""
+    pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
+    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+
+    made = []
+
+    def make(file=tiny_gguf, **options):
+        made.append(LlamaCppPolicy(file, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
 def policy(llama, make_tokenizer):
     made = TransformersPolicy(llama, make_tokenizer(), name="tiny")
@@ -36,6 +81,7 @@ class SayingBackend:
         self.reads: list[list[tuple[int, ...]]] = []
         self.steps: list[int] = []
         self.capacity = 10**6
+        self.crowded = False
         self.before_forward = lambda: None
 
     def prepare(self):
@@ -78,7 +124,7 @@ class SayingBackend:
             assert all(node.state is not None for node in start.leaf.path())
             self.said += [0] * len(start.samplings)
 
-    def draw(self):
+    def draw(self, allowed):
         drawn = [self.tokens[said % len(self.tokens)] for said in self.said]
         return drawn, [-0.5] * len(drawn)
 

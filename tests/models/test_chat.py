@@ -9,7 +9,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_qstar.errors import ModelError, SettingsError
 from langchain_qstar.models.chat import ChatModelPolicy
-from langchain_qstar.protocols import Policy, Step
+from langchain_qstar.protocols import BLANK_LINES, Policy, Step
 
 
 class Chat(BaseChatModel):
@@ -88,8 +88,31 @@ def test_without_stop_strings_the_whole_solution_is_kept(chat, ask):
 def test_a_prefill_begins_the_text_once(chat, ask):
     policy, model = chat("Q: what?", " what?")
     texts = [c.text for c in policy.sample([ask(n=2, prefill="Q:")])[0]]
-    assert texts == ["Q: what?\n", "Q:what?\n"]
-    assert "Begin your reply with: Q:" in model.asked[0][0].content
+    assert texts == ["Q: what?\n", "Q: what?\n"]
+    assert model.asked[0][0].content.endswith("Begin the line with: Q:")
+
+
+def test_a_whole_text_may_be_opened_too(chat, ask):
+    policy, model = chat("A: 7\nThe answer is 7.")
+    (completion,) = policy.sample([ask(stop=(), prefill="A:")])[0]
+    assert completion.text == "A: 7\nThe answer is 7."
+    assert "remaining steps" in model.asked[0][0].content
+    assert model.asked[0][0].content.endswith("Begin your reply with: A:")
+
+
+def test_blank_lines_end_a_whole_text_and_are_not_put_back(chat, ask):
+    policy, model = chat("one\ntwo", "one\n\n\n\nProblem: another")
+    texts = [c.text for c in policy.sample([ask(n=2, stop=(BLANK_LINES,))])[0]]
+    assert texts == ["one\ntwo", "one\n\n\n"]
+    assert "remaining steps" in model.asked[0][0].content
+    assert model.options[0]["stop"] == [BLANK_LINES]
+
+
+def test_a_text_that_breaks_off_within_a_line_is_continued_there(chat, ask):
+    policy, model = chat("fish.")
+    policy.sample([ask(stop=(), steps=[Step("Two cats eat ten")])])
+    (message,) = model.asked[0]
+    assert "Two cats eat ten\n\nContinue it exactly where it breaks off" in message.content
 
 
 def test_usage_is_what_the_model_reports(chat, ask):
@@ -148,3 +171,48 @@ def test_no_requests_are_no_calls(chat):
     policy, model = chat("x")
     assert policy.sample([]) == []
     assert model.asked == []
+
+
+class Stubborn(Chat):
+    """Takes no stop strings."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        if stop is not None:
+            raise ValueError("`stop` is not supported")
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+async def test_a_model_that_refuses_stop_strings_is_asked_without_them(ask):
+    model = Stubborn(replies=["one\ntwo"], asked=[], options=[])
+    policy = ChatModelPolicy(model, max_concurrency=1)
+    assert [c.text for c in policy.sample([ask(n=2)])[0]] == ["one\n", "one\n"]
+    assert [c.text for c in (await policy.asample([ask()]))[0]] == ["one\n"]
+    assert any(line.startswith("stop: refused by the model") for line in policy.shortfalls)
+
+
+def test_a_model_that_ignores_stop_strings_is_told_of(chat, ask):
+    policy, _ = chat("one\n")
+    policy.sample([ask()])
+    assert not any(line.startswith("stop:") for line in policy.shortfalls)
+    policy, _ = chat("one\ntwo and more of it")
+    (completion,) = policy.sample([ask()])[0]
+    assert any(line.startswith("stop: ignored") for line in policy.shortfalls)
+    assert completion.generated == 6  # what was generated, not what is kept
+
+
+def test_what_no_chat_model_can_is_told_from_the_start(chat):
+    policy, _ = chat("x")
+    assert [line.partition(":")[0] for line in policy.shortfalls] == ["n", "seed"]
+
+
+def test_a_call_that_fails_for_another_reason_is_not_about_stop_strings(chat, ask):
+    policy, model = chat(RuntimeError("503"))
+    with pytest.raises(ModelError):
+        policy.sample([ask()])
+    assert len(model.asked) == 1
+
+
+def test_a_refusal_that_is_not_about_stop_strings_is_reported(chat, ask):
+    policy, _ = chat(ValueError("bad key"))
+    with pytest.raises(ModelError, match="bad key"):
+        policy.sample([ask()])

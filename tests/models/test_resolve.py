@@ -66,8 +66,10 @@ def test_a_pair_is_wrapped_once(llama, make_tokenizer):
         ("no-such-folder", "no such folder or name"),
         ("hf:", "write hf:ORG/NAME"),
         ("hf:a/b/c", "write hf:ORG/NAME"),
-        ("gguf:model.gguf", "not supported yet"),
-        ("openai:name@url", "not supported yet"),
+        ("gguf:model.gguf", "there is no such file; write gguf:FILE, or gguf:ORG/NAME:FILE"),
+        ("openai:", "write openai:NAME@http://HOST:PORT/v1"),
+        ("openai:name@url", "write openai:NAME@http://HOST:PORT/v1"),
+        ("openai:name@http:/url", "is no URL"),
         (7, "not understood"),
         (None, "not understood"),
     ],
@@ -76,6 +78,22 @@ def test_what_is_not_a_model_is_one_line(spec, says):
     with pytest.raises(ModelSpecError, match=says) as caught:
         resolve_policy(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_a_gguf_file_is_loaded_once_and_shared(tiny_gguf):
+    pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
+    spec = f"gguf:{tiny_gguf}"
+    policy = resolve_policy(spec)
+    assert resolve_policy(spec) is policy
+    assert policy.name == "tiny"
+    unload_policies()
+
+
+def test_without_llama_cpp_the_command_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(resolve, "find_spec", lambda _: None)
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(MissingExtraError, match=r"pip install 'langchain-qstar\[llamacpp\]'"):
+        resolve_policy(f"gguf:{tmp_path / 'model.gguf'}")
 
 
 def test_a_folder_without_a_config_is_no_model(tmp_path):
@@ -90,8 +108,8 @@ def test_a_hub_model_that_is_not_there_is_one_line():
 
 
 def test_a_missing_bundled_model_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(resolve, "NANO_FOLDER", tmp_path)
-    with pytest.raises(ModelSpecError, match="bundled model is missing"):
+    monkeypatch.setitem(resolve.BUNDLED, "nano", tmp_path)
+    with pytest.raises(ModelSpecError, match="bundled model nano is missing"):
         resolve_policy("nano")
 
 

@@ -120,6 +120,24 @@ def test_rows_are_capped_by_the_tokens_they_may_hold_but_one_always_runs(make):
     assert backend.steps == [2, 2, 1, 1, 1, 1, 1]
 
 
+def test_contexts_do_not_count_where_rows_share_those_of_the_tree(make):
+    scheduler, backend = make(row_tokens=4, shared_contexts=True)
+    submit(scheduler, rows((1,) * 30, 2, 2, 2))
+    finish(scheduler)
+    assert backend.steps == [2, 2, 1, 1]
+
+
+def test_a_crowded_backend_lets_everything_go_that_nobody_needs(make):
+    scheduler, backend = make()
+    backend.crowded = True
+    submit(scheduler, rows((1, 2), 3))
+    scheduler.step()
+    assert len(scheduler.tree) == 1  # its row is running
+    finish(scheduler)
+    assert len(scheduler.tree) == 0
+    assert scheduler.counters.evicted == 2
+
+
 def test_rows_of_one_context_start_together_whoever_asked(make):
     scheduler, backend = make()
     starts = []

@@ -23,7 +23,7 @@ class Thought:
 
     `step` is what the action wrote: a one-step thought (propose_step), all
     remaining steps (finish), or the answer to `subquestion` (subquestion; a
-    re-answer is the same thought with another answer).
+    re-answer is the same thought with another answer, a step by `re_answer`).
     """
 
     action: Action
@@ -87,11 +87,18 @@ class ActionForms(Protocol):
         ...
 
     def reads(self, action: Action, text: str) -> bool:
-        """Whether a completion is a step of that action at all; if not, it is no child."""
+        """Whether a completion is a step of that action at all; if not, it is no child.
+
+        Of `subquestion` it is the question; every answer to one, new or again, is
+        read as `re_answer`.
+        """
         ...
 
     def statement(self, thought: Thought) -> str:
-        """The text whose answer votes are counted by: of a whole solution or a sub-answer."""
+        """The text whose answer votes are counted by: of a whole solution or a sub-answer.
+
+        It is for `Task.answer` to read.
+        """
         ...
 
     def segments(self, trace: Trace) -> tuple[str, ...]:

@@ -1,0 +1,118 @@
+"""Whether a search on llama.cpp answers as the same search on transformers.
+
+    python benchmarks/llamacpp.py --quick
+    python benchmarks/llamacpp.py --full --record
+
+The bundled model as transformers loads it, in float32, and as `qstar convert` writes
+it, in float32: Q* with the bundled Q head, the same seed and settings, on problems of
+the test split. The two libraries round differently (log-probabilities by about 1e-5),
+so a draw that falls between two tokens can fall on the other side, and the trees part
+from there.
+
+same_answers   share of problems with the same answer, or with none from both
+same_trees     share with the same steps all over the tree
+problems       how many
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from langchain_qstar import LlamaCppPolicy, QStarChain, Solution
+from langchain_qstar.models.gguf_export import export_gguf
+from langchain_qstar.models.resolve import NANO_FOLDER
+from langchain_qstar.problems.generator import make_problems
+
+RESULTS: Final = Path(__file__).parent / "results"
+QUICK, FULL = 6, 100
+SETTINGS: Final = {"max_pops": 12}
+
+
+def measure(problems: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """The figures, and a row for every problem."""
+    questions = [problem.question for problem in make_problems("test", problems)]
+    with tempfile.TemporaryDirectory() as folder:
+        file = export_gguf(NANO_FOLDER, Path(folder) / "nano.gguf")
+        theirs = QStarChain(settings=SETTINGS).batch(questions)
+        ours = QStarChain(LlamaCppPolicy(file), settings=SETTINGS).batch(questions)
+    rows = [_row(*pair) for pair in zip(questions, theirs, ours, strict=True)]
+    figures = {
+        "same_answers": sum(row["transformers"] == row["llamacpp"] for row in rows) / problems,
+        "same_trees": sum(row["parts_at"] is None for row in rows) / problems,
+        "problems": problems,
+    }
+    return figures, rows
+
+
+def _row(question: str, theirs: Solution, ours: Solution) -> dict[str, Any]:
+    return {
+        "question": question,
+        "transformers": theirs.answer,
+        "llamacpp": ours.answer,
+        "parts_at": _parting(_steps(theirs), _steps(ours)),
+    }
+
+
+def _steps(solution: Solution) -> list[tuple[str, str]]:
+    return [(node.id, node.text) for node in solution.tree]
+
+
+def _parting(theirs: Sequence[tuple[str, str]], ours: Sequence[tuple[str, str]]) -> str | None:
+    """The id of the first step that is not the same, None if all are."""
+    for mine, other in zip(theirs, ours, strict=False):
+        if mine != other:
+            return mine[0]
+    return None if len(theirs) == len(ours) else "end"
+
+
+def record(figures: dict[str, float], rows: list[dict[str, Any]]) -> None:
+    """Write the figures down with all that is needed to repeat them."""
+    git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
+    RESULTS.mkdir(exist_ok=True)
+    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    written = {
+        "command": "python benchmarks/llamacpp.py --full --record",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "versions": {each: version(each) for each in ("torch", "transformers", "llama-cpp-python")},
+        "figures": figures,
+        "differences": [row for row in rows if row["parts_at"] is not None],
+    }
+    (RESULTS / "llamacpp.json").write_text(json.dumps(written, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure, record if asked, and print."""
+    parser = argparse.ArgumentParser(description="one search on two libraries")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help=f"{QUICK} problems (the default)")
+    size.add_argument("--full", action="store_true", help=f"{FULL} problems")
+    parser.add_argument("--record", action="store_true", help="write them to results/")
+    options = parser.parse_args()
+    if options.record and not options.full:
+        parser.error("--record needs --full")
+    torch.set_num_threads(1)
+    figures, rows = measure(FULL if options.full else QUICK)
+    if options.record:
+        record(figures, rows)
+    for row in rows:
+        if row["parts_at"] is not None:
+            print(f"parted at {row['parts_at']}: {row['transformers']} and {row['llamacpp']}")
+    for name, value in figures.items():
+        print(f"{name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""rStar as a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_qstar.chains.machine import MachineChain
+from langchain_qstar.chains.solver import Output
+from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
+from langchain_qstar.nodes.rstar.recording import shown
+from langchain_qstar.protocols import Policy, StepCheck, Task
+from langchain_qstar.rstar import (
+    create_rstar_graph,
+    rstar_part_names,
+    rstar_superstep_limit,
+)
+from langchain_qstar.scoring.resolve import scorer_of
+from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
+from langchain_qstar.solution import Solution
+
+if TYPE_CHECKING:
+    from langgraph.types import Checkpointer
+
+
+class RStarChain(MachineChain):
+    """rStar: Monte Carlo tree search over five reasoning actions, and mutual verification.
+
+    Without arguments it is the bundled model, on CPU and offline. A call may give
+    `seed` and the budgets `num_rollouts`, `max_tokens`, `max_completions`,
+    `max_seconds` and `max_nodes`.
+
+    With a checkpointer it is resumed as `QStarChain` is: by the same call again in
+    the same thread, and it ends in the same tree.
+
+    Args:
+        policy: Writes the steps; see `SolverChain`.
+        verifier: Completes candidates, in the same forms; None is the policy itself.
+        task: See `SolverChain`.
+        settings: `RStarSettings`, such as `RStarSettings.profile("paper")`, or a dict of
+            them.
+        q_model: For the settings `prior` and `reward`: a scorer in the forms that
+            `QStarChain` takes; None is none.
+        checks: See `SolverChain`; `failed_check` of the settings says whether a candidate
+            with a failed step can win.
+        abstain: Give no answer that nothing verifies; also a setting.
+        checkpointer: Where LangGraph stores the search, if anywhere.
+        output: See `SolverChain`.
+        seed: See `SolverChain`.
+    """
+
+    overrides = ("seed", *RSTAR_BUDGETS)
+
+    def __init__(
+        self,
+        policy: Any = "nano",
+        verifier: Any = None,
+        *,
+        task: str | Task | None = None,
+        settings: RStarSettings | Mapping[str, Any] | None = None,
+        q_model: Any = None,
+        checks: Sequence[str | StepCheck] | None = None,
+        abstain: bool = False,
+        checkpointer: Checkpointer = None,
+        output: Output = "solution",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+        )
+        self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
+        self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
+        self.q_model = scorer_of(q_model, self.policy)
+        self.checkpointer = checkpointer
+        self._names = rstar_part_names(
+            self.policy, self.verifier, self.q_model, self.task, self.checks
+        )
+        itself = self.settings.selection == "self_verification"
+        graph = create_rstar_graph(
+            self.policy,
+            self.verifier,
+            self.q_model,
+            task=self.task,
+            settings=self.settings,
+            checks=checks,
+            judge=scorer_of("self-evaluation", self.policy) if itself else None,
+        )
+        self._graph = graph.compile(checkpointer=checkpointer, name="rstar")
+
+    @property
+    def samples(self) -> int:
+        """How many completions one question asks for at a time."""
+        return self.settings.num_last_votes
+
+    def _so_far(self, values: Mapping[str, Any]) -> Solution:
+        nodes, stats = values["nodes"], values["stats"]
+        return solution_of(
+            nodes,
+            stats,
+            values.get("usage", {}),
+            method="rstar",
+            chosen=most_visited(nodes, stats),
+            collected=values["ended"],
+            votes=(),
+            stopped="interrupted",
+            shown=shown,
+        )
+
+    def _stored(self, values: Mapping[str, Any]) -> Solution:
+        return stored_solution(values, self.task, self.settings)
+
+    def _policies(self) -> tuple[Policy, ...]:
+        return self.policy, self.verifier
+
+    def _superstep_limit(self, settings: RStarSettings) -> int:
+        return rstar_superstep_limit(settings)

@@ -1,0 +1,65 @@
+"""Figures written down with all that is needed to repeat them, and printed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def provenance(script: Path, packages: Sequence[str], read: Sequence[Path] = ()) -> dict[str, Any]:
+    """Where figures come from: command, date, commit, versions, and what was read.
+
+    Args:
+        script: The benchmark that measures; the commit is that of its repository,
+            or empty outside one.
+        packages: Installed distributions whose versions matter.
+        read: Files whose SHA-256 matters, such as weights and data.
+    """
+    git = ["git", "-C", str(script.resolve().parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    return {
+        "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "sha256": digests(read),
+    }
+
+
+def digests(files: Sequence[Path]) -> dict[str, str]:
+    """The SHA-256 of each file, by its name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_record(path: Path, document: Mapping[str, Any]) -> None:
+    """Write JSON that diffs well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` wrote."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """`figure: value` on standard output, a line each, at most four digits."""
+    for name, value in figures.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        sys.stdout.write(f"{name}: {shown}\n")
+
+
+def tell(text: str) -> None:
+    """Progress, on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,57 @@
+"""What LangChain reports about an answer: usage, how it ended, log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+
+from langchain_qstar.models.text import TextCodec
+from langchain_qstar.protocols import Completion
+
+_FINISH: Final = {"length": "length", "error": "error", "cancelled": "cancelled"}
+"""How a completion ended, in OpenAI's words; anything else is `stop`."""
+
+
+def usage_of(completion: Completion) -> UsageMetadata:
+    """What a completion cost; each sample of a prompt counts the prompt."""
+    return UsageMetadata(
+        input_tokens=completion.prompt_tokens,
+        output_tokens=completion.generated,
+        total_tokens=completion.prompt_tokens + completion.generated,
+        input_token_details=InputTokenDetails(cache_read=completion.reused_tokens),
+        output_token_details=OutputTokenDetails(reasoning=completion.thought_tokens),
+    )
+
+
+def ending_of(completion: Completion, model_name: str, *, calls: bool = False) -> dict[str, Any]:
+    """Metadata of a completion that has ended; `calls` says that it calls tools."""
+    finish = _FINISH.get(completion.finish, "tool_calls" if calls else "stop")
+    return {"model_name": model_name, "finish_reason": finish}
+
+
+def logprobs_of(
+    codec: TextCodec, ids: Sequence[int], logprobs: Sequence[float], text: str | None = None
+) -> dict[str, Any]:
+    """Natural-log probabilities of the tokens of `text`, in the shape of OpenAI's chat API.
+
+    They are those of the model itself, at temperature 1 and without a grammar.
+    Tokens after `text`, if it is given, are left out: those of a stop string.
+    Other likely tokens are not known.
+    """
+    content = []
+    length = 0
+    for token, logprob in zip(codec.token_texts(ids), logprobs, strict=True):
+        if text is not None and length >= len(text):
+            break
+        length += len(token)
+        content.append(
+            {
+                "token": token,
+                "bytes": list(token.encode()),
+                "logprob": logprob,
+                "top_logprobs": [],
+            }
+        )
+    return {"content": content}

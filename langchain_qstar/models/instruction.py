@@ -1,0 +1,108 @@
+"""Asking for the next step in words: for models that answer, and do not continue a text.
+
+The steps so far are shown as part of the last message, and the reply is cut to
+what was asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from langchain_qstar.prompting import Prompt, load_prompt
+from langchain_qstar.protocols import BLANK_LINES, Finish, SampleRequest
+
+_NO_STEPS: Final = "(none yet)"
+
+Messages = list[tuple[str, str]]
+
+
+_HOLES: Final = {
+    "next_step": {"problem", "steps"},
+    "next_line": {"problem", "lines", "prefill"},
+    "remaining_steps": {"problem", "steps"},
+    "continuation": {"problem", "text"},
+    "opening": {"request", "prefill"},
+}
+
+
+@cache
+def _prompt(name: str) -> Prompt:
+    return load_prompt(name, _HOLES[name])
+
+
+def instruction(request: SampleRequest) -> Messages:
+    """The request's chat as (role, content), its last message asking for what comes next."""
+    state = request.state
+    *before, (role, problem) = state.messages or (("user", state.question),)
+    return [*before, (role, _asked(request, problem, state.text.strip() or _NO_STEPS))]
+
+
+def _asked(request: SampleRequest, problem: str, written: str) -> str:
+    """What asks for the rest of a text, or for its next line, which may be begun."""
+    if _is_whole(request):
+        content = _rest(problem, request.state.text, written)
+        if not request.prefill:
+            return content
+        return _prompt("opening").fill(request=content, prefill=request.prefill)
+    if request.prefill:
+        return _prompt("next_line").fill(problem=problem, lines=written, prefill=request.prefill)
+    return _prompt("next_step").fill(problem=problem, steps=written)
+
+
+def _rest(problem: str, text: str, written: str) -> str:
+    """What asks for the rest of a text; one that breaks off within a line is continued there."""
+    if text.strip() and not text.endswith("\n"):
+        return _prompt("continuation").fill(problem=problem, text=written)
+    return _prompt("remaining_steps").fill(problem=problem, steps=written)
+
+
+def _is_whole(request: SampleRequest) -> bool:
+    """Whether all of a text is asked for, not a step."""
+    return set(request.stop) <= {BLANK_LINES}
+
+
+def kept(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
+    """The part of a reply that is the completion, and how it ended.
+
+    Providers remove the stop string that ended a reply; it is put back, so that
+    the texts of steps join to a trajectory.
+
+    Args:
+        text: The reply.
+        request: What was asked for.
+        cut: Whether the reply ended because it was as long as allowed.
+    """
+    text = text.lstrip()
+    if request.prefill:
+        text = _opened(request.prefill, text)
+    if not text.strip():
+        return "", "length" if cut else "eos"
+    if not request.stop:
+        return text, "length" if cut else "eos"
+    if end := first_end(text, request):
+        return text[:end], "stop"
+    if cut:
+        return text, "length"
+    if _is_whole(request):
+        return text, "eos"
+    return text.rstrip() + request.stop[0], "stop"
+
+
+def _opened(prefill: str, reply: str) -> str:
+    """A reply with its opening, whether it repeats that or goes on from there."""
+    rest = reply.removeprefix(prefill)
+    apart = "" if prefill[-1:].isspace() or rest[:1].isspace() else " "
+    return prefill + apart + rest
+
+
+def first_end(text: str, request: SampleRequest) -> int:
+    """Where the first stop string after the prefill ends in `text`, 0 when there is none."""
+    after = len(request.prefill)
+    ends = (at + len(mark) for mark in request.stop if (at := text.find(mark, after)) >= 0)
+    return min(ends, default=0)
+
+
+def estimated_tokens(text: str) -> int:
+    """A token per four characters, as English has on average."""
+    return -(-len(text) // 4)

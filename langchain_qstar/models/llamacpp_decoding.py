@@ -1,0 +1,243 @@
+"""The backend for llama.cpp: nodes are stretches of cells, branches are sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from langchain_qstar.models.backend import Bools, Floats, Start
+from langchain_qstar.models.host_draws import HostDraws, logprobs_of
+from langchain_qstar.models.kv_tree import Node
+from langchain_qstar.models.llamacpp_cells import Cells
+from langchain_qstar.models.llamacpp_context import Context
+from langchain_qstar.models.llamacpp_reading import Reading, note_logprobs, read_together
+from langchain_qstar.models.llamacpp_sequences import Stretch
+
+READERS: Final = 16
+"""Chains that are read together; each needs a sequence of its own meanwhile."""
+
+_SLACK: Final = 4
+"""One in so many cells is kept free for what is read next."""
+
+
+@dataclass(slots=True)
+class State:
+    """What the tree keeps of a segment: where its cells are, and what its last token gave.
+
+    A segment that was parted from a longer one has no `logits`. `hidden` are
+    those of `layers`.
+    """
+
+    stretch: Stretch
+    logits: Floats | None = None
+    hidden: Floats | None = None
+    layers: tuple[int, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Branch:
+    """Sequence `number` holds `length` tokens, those from `start` on its own.
+
+    It is not likely to grow longer than `limit`. `number` is None once its
+    tokens are a stretch.
+    """
+
+    number: int | None
+    start: int
+    length: int
+    limit: int
+
+
+class LlamaCppBackend:
+    """Runs one model in one context; see `Backend`."""
+
+    def __init__(self, context: Context, cell_bytes: float, max_rows: int) -> None:
+        """Run branches in `context`, which nobody else uses.
+
+        Args:
+            context: Takes `max_rows` tokens a call.
+            cell_bytes: Memory of the keys and values of one token.
+            max_rows: Most branches at once.
+        """
+        self.vocabulary = context.model.tokens
+        self._context = context
+        self._cells = Cells(context)
+        self._cell_bytes = cell_bytes
+        self._max_rows = max_rows
+        self._branches: list[_Branch] = []
+        self._draws = HostDraws()
+        self._logits: Floats = np.zeros((0, self.vocabulary), dtype=np.float32)
+        self._hidden: Floats | None = None
+        self._layers: tuple[int, ...] = ()
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Hidden layers recorded for the ends of nodes."""
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: tuple[int, ...]) -> None:
+        if layers != self._layers:
+            self._context.record(layers)
+            self._layers, self._hidden = layers, None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether running branches may not find room to grow, or the next text to be read."""
+        growth = sum(branch.limit - branch.length for branch in self._branches)
+        numbers = self._max_rows - len(self._branches) + READERS
+        return (
+            self._cells.free < growth + self._context.cells // _SLACK
+            or self._cells.free_numbers < numbers
+        )
+
+    def prepare(self) -> None:
+        """See `Backend`."""
+
+    def split(self, state: State, count: int) -> tuple[State, State]:
+        """See `Backend`."""
+        first, rest = self._cells.part(state.stretch, count)
+        return State(first), replace(state, stretch=rest)
+
+    def can_start(self, state: State | None) -> bool:
+        """See `Backend`."""
+        return state is not None and state.logits is not None
+
+    def next_logprobs(self, state: State, tokens: Sequence[int]) -> list[float]:
+        """See `Backend`."""
+        assert state.logits is not None
+        logits = np.broadcast_to(state.logits, (len(tokens), self.vocabulary))
+        values: list[float] = logprobs_of(logits, tokens).tolist()
+        return values
+
+    def hidden(self, state: State | None, layers: tuple[int, ...]) -> Floats | None:
+        """See `Backend`."""
+        return state.hidden if state is not None and state.layers == layers else None
+
+    def read(
+        self, chains: Sequence[Sequence[Node]], *, scored: bool
+    ) -> list[list[tuple[State, int]]]:
+        """See `Backend`."""
+        if not self._logits.flags.owndata:
+            self._logits = self._logits.copy()  # the context is about to overwrite them
+        made: list[list[tuple[State, int]]] = []
+        for at in range(0, len(chains), READERS):
+            made += self._read_some(chains[at : at + READERS], scored=scored)
+        return made
+
+    def _read_some(
+        self, chains: Sequence[Sequence[Node]], *, scored: bool
+    ) -> list[list[tuple[State, int]]]:
+        readings: list[Reading] = []
+        made: list[list[tuple[State, int]]] = []
+        try:
+            for nodes in chains:
+                parent = nodes[0].parent
+                assert parent is not None
+                readings.append(Reading(self._cells.fork(_stretches(parent)), nodes))
+            read_together(self._cells, readings, self._layers, scored=scored)
+            while readings:
+                made.append(self._stored(readings.pop(0), scored=scored))
+        finally:
+            for reading in readings:
+                self._cells.drop(reading.branch)
+        return made
+
+    def _stored(self, reading: Reading, *, scored: bool) -> list[tuple[State, int]]:
+        """The states of a chain that was read."""
+        if scored:
+            state = reading.parent.state
+            note_logprobs(reading, None if state is None else state.logits)
+        bounds = [(node.length - len(node.tokens), node.length) for node in reading.nodes]
+        stretches = self._cells.store(reading.branch, bounds)
+        return [
+            self._sized(State(stretch, logits, hidden, self._layers))
+            for stretch, logits, hidden in zip(
+                stretches, reading.logits, reading.hidden, strict=True
+            )
+        ]
+
+    def join(self, starts: Sequence[Start]) -> None:
+        """See `Backend`."""
+        for start in starts:
+            length = start.leaf.length
+            limit = length + start.limit
+            first = self._cells.fork(_stretches(start.leaf))
+            self._branches.append(_Branch(first, length, length, limit))
+            for _ in start.samplings[1:]:
+                self._branches.append(_Branch(self._cells.twin(first), length, length, limit))
+        counts = [len(start.samplings) for start in starts]
+        logits = np.repeat(np.stack([start.leaf.state.logits for start in starts]), counts, axis=0)
+        self._logits = np.concatenate([self._logits, logits])
+        if self._hidden is not None:  # those of new branches come with their first token
+            unknown = np.zeros((len(logits), self._hidden.shape[1]), dtype=np.float32)
+            self._hidden = np.concatenate([self._hidden, unknown])
+        self._draws.join(starts)
+
+    def draw(self, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
+        """See `Backend`."""
+        return self._draws.draw(self._logits, allowed)
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """See `Backend`."""
+        positions = [branch.length for branch in self._branches]
+        numbers = [branch.number for branch in self._branches if branch.number is not None]
+        self._cells.decode(tokens, positions, numbers, [True] * len(tokens))
+        for branch in self._branches:
+            branch.length += 1
+        self._logits = self._context.logits()
+        self._hidden = (
+            self._context.hidden(self._layers, range(len(tokens))) if self._layers else None
+        )
+        self._draws.advance(tokens)
+
+    def take(self, number: int) -> tuple[State, int]:
+        """See `Backend`. The branch cannot go on after it."""
+        branch = self._branches[number]
+        assert branch.number is not None
+        (stretch,) = self._cells.store(branch.number, [(branch.start, branch.length)])
+        branch.number = None
+        hidden = self._hidden
+        return self._sized(
+            State(
+                stretch,
+                self._logits[number].copy(),
+                None if hidden is None else hidden[number].copy(),
+                () if hidden is None else self._layers,
+            )
+        )
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """See `Backend`."""
+        kept = set(numbers)
+        for number, branch in enumerate(self._branches):
+            if number not in kept:
+                self._end(branch)
+        rows = list(numbers)
+        self._branches = [self._branches[number] for number in rows]
+        self._logits = self._logits[rows]
+        if self._hidden is not None:
+            self._hidden = self._hidden[rows]
+        self._draws.keep(rows)
+
+    def reset(self) -> None:
+        """See `Backend`."""
+        self.keep([])
+        self._hidden = None
+
+    def _end(self, branch: _Branch) -> None:
+        if branch.number is not None:
+            self._cells.drop(branch.number)
+
+    def _sized(self, state: State) -> tuple[State, int]:
+        size = int(len(state.stretch) * self._cell_bytes)
+        size += 0 if state.logits is None else state.logits.nbytes
+        return state, size + (0 if state.hidden is None else state.hidden.nbytes)
+
+
+def _stretches(leaf: Node) -> list[Stretch]:
+    """Where the tokens down to `leaf` are."""
+    return [node.state.stretch for node in leaf.path()]

@@ -1,0 +1,138 @@
+"""The vocabulary of a GGUF file with the methods that `TextCodec` uses of transformers.
+
+The tokens are llama.cpp's own reading of the vocabulary; the chat template is
+rendered as transformers renders it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+from langchain_qstar.models.llamacpp_loading import GGUFModel, library
+
+_LONGEST_PIECE: Final = 512
+_PARSE_CONTROL: Final = True
+"""A chat template writes control tokens as text."""
+
+_CONTINUE: Final = "CONTINUE-HERE "
+"""Stands at the end of a message to be continued, until the chat is rendered."""
+
+
+class GGUFTokenizer:
+    """Encodes and decodes by the vocabulary of a model."""
+
+    def __init__(self, model: GGUFModel) -> None:
+        """Read the vocabulary of `model`."""
+        self._model = model
+        self._vocabulary = model.vocabulary
+        self.chat_template = model.chat_template
+
+    def __len__(self) -> int:
+        return self._model.tokens
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a text, if there is one."""
+        token = int(library.llama_vocab_eos(self._vocabulary))
+        return None if token < 0 else token
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """Every token that ends a generation: of the text, of the turn, of the message."""
+        is_end = library.llama_vocab_is_eog
+        return [token for token in range(len(self)) if is_end(self._vocabulary, token)]
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Ids of `text`, with the start token if the model wants one and it is asked for."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8  # a token has at least a byte
+        ids = (library.llama_token * room)()
+        count = library.llama_tokenize(
+            self._vocabulary, data, len(data), ids, room, add_special_tokens, _PARSE_CONTROL
+        )
+        return list(ids[: max(0, count)])
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False, **_: Any) -> str:
+        """Text of `ids`, with the names of control tokens unless they are skipped."""
+        pieces = self.spelling if skip_special_tokens else self._spelling_and_names
+        return b"".join([pieces[token] for token in ids]).decode("utf-8", "replace")
+
+    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
+        """The names of tokens, as the vocabulary spells them."""
+        return self._names[ids] if isinstance(ids, int) else [self._names[token] for token in ids]
+
+    def convert_tokens_to_ids(self, name: str) -> int | None:
+        """The token of this name, if there is one."""
+        return self._numbers.get(name)
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        tools: Any = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = False,
+        **switches: Any,
+    ) -> str:
+        """The text of a chat; see `PreTrainedTokenizerBase.apply_chat_template`."""
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        assert not tokenize
+        formatter = Jinja2ChatFormatter(
+            chat_template or self.chat_template or "",
+            eos_token=self._name_of(library.llama_vocab_eos(self._vocabulary)),
+            bos_token=self._name_of(library.llama_vocab_bos(self._vocabulary)),
+            add_generation_prompt=add_generation_prompt,
+        )
+        chat: Any = [dict(message) for message in messages]
+        if continue_final_message:
+            chat[-1]["content"] += _CONTINUE
+        text: str = formatter(messages=chat, tools=tools, **switches).prompt
+        return _continued(text) if continue_final_message else text
+
+    def _name_of(self, token: int) -> str:
+        return "" if token < 0 else self._names[token]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        text = library.llama_vocab_get_text
+        return [
+            text(self._vocabulary, token).decode("utf-8", "replace") for token in range(len(self))
+        ]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self._names)}
+
+    @cached_property
+    def spelling(self) -> list[bytes]:
+        """The bytes of every token; control tokens have none."""
+        return self._spelled(control=False)
+
+    @cached_property
+    def _spelling_and_names(self) -> list[bytes]:
+        return self._spelled(control=True)
+
+    def _spelled(self, *, control: bool) -> list[bytes]:
+        """The bytes of every token; control tokens have none unless `control`."""
+        room = ctypes.create_string_buffer(_LONGEST_PIECE)
+        pieces = []
+        for token in range(len(self)):
+            size = library.llama_token_to_piece(
+                self._vocabulary, token, room, len(room), 0, control
+            )
+            pieces.append(room.raw[: max(0, size)])
+        return pieces
+
+
+def _continued(text: str) -> str:
+    """A rendered chat up to where its last message is to be continued."""
+    at = text.rindex(_CONTINUE.strip())
+    kept = text[at:].startswith(_CONTINUE)
+    # A template that trims messages has trimmed the space before the mark too.
+    return text[:at] if kept else text[:at].rstrip()

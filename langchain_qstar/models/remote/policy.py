@@ -1,0 +1,352 @@
+"""A model behind OpenAI-compatible servers as a policy.
+
+Prompts and steps go over the wire as text, so the server tokenises a trajectory
+anew at every step and its own prefix cache does the rest. There are no token
+ids; seeds are sent, and whether the same seed gives the same text again is up to
+the server.
+
+A sample that fails, after the attempts of `Patience`, is an empty completion
+with finish `error`: the search goes on without it. Only when all of a batch fail
+is `ModelError` raised. A trajectory that has filled the window ends with finish
+`length`; a question that fills it by itself raises `QuestionError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_qstar.errors import ModelError, ModelSpecError, QuestionError, SettingsError
+from langchain_qstar.models.instruction import estimated_tokens
+from langchain_qstar.models.remote.abilities import Abilities, find_abilities
+from langchain_qstar.models.remote.asking import body_of, completions_of, ignores_stop, unheeded
+from langchain_qstar.models.remote.loop_thread import LoopThread
+from langchain_qstar.models.remote.template import ChatTemplate
+from langchain_qstar.models.remote.transport import (
+    Patience,
+    RefusedError,
+    ServerError,
+    SlowError,
+    Transport,
+    UnreachableError,
+)
+from langchain_qstar.models.remote.wire import Reply
+from langchain_qstar.protocols import Completion, SampleRequest
+
+_FEWER: Final = "n: the server returned fewer samples than asked; the others were asked for singly"
+_STOP_IGNORED: Final = "stop: ignored by the server; more is generated than kept"
+_NO_USAGE: Final = "usage: not told by the server; tokens are estimated"
+_TOO_LONG: Final = re.compile(r"context[ _](?:length|window|size)|too long|exceed", re.IGNORECASE)
+_REFUSALS: Final = frozenset({400, 413, 422})
+"""Statuses of a request that is understood and cannot be met."""
+
+_URL: Final = re.compile(r"https?://[^\s/,]+[^\s,]*")
+_FAILED: Final = Completion(text="", finish="error")
+
+
+class RemotePolicy:
+    """A model behind one or several equal servers as a `Policy`.
+
+    Make one by `connect`. It talks on a thread of its own, which ends with
+    `close`, or with the object.
+    """
+
+    def __init__(self, name: str, transport: Transport, loop: LoopThread) -> None:
+        """Used by `connect`."""
+        self._model = name
+        self._transport = transport
+        self._loop = loop
+        self._abilities = Abilities("instruct", frozenset())
+        self._shortfalls: dict[str, str] = {}
+        self._failures = 0
+        self._close = weakref.finalize(self, loop.close)
+
+    @classmethod
+    def connect(
+        cls,
+        name: str,
+        urls: str | Sequence[str],
+        *,
+        api_key: str | None = None,
+        chat_template: str | Path | None = None,
+        logprobs: bool = True,
+        window: int | None = None,
+        timeout: float = 600.0,
+        retries: int = 4,
+        backoff: float = 0.5,
+        max_concurrency: int = 64,
+    ) -> RemotePolicy:
+        """Ask the servers what they are and can.
+
+        Args:
+            name: Of the model, as the servers list it.
+            urls: Where they are, such as `http://127.0.0.1:8000/v1`; several of
+                them serve the same model. A question goes to the same server
+                every time, and to another one while that does not answer.
+            api_key: Sent as bearer token.
+            chat_template: Jinja text, a file of it, a model's folder, or
+                `"plain"`: then prompts are rendered here and sent as raw text,
+                which every server can continue. Without it the chat endpoint is
+                used, and steps are asked for by instruction where it does not
+                continue an answer that is begun. For the bundled model its own
+                is used.
+            logprobs: Whether to ask for log-probabilities.
+            window: Context length in tokens; default what the server says.
+            timeout: Seconds to wait for one reply.
+            retries: Attempts after the first, and one more for every further server.
+            backoff: Seconds before the second attempt, doubled for each after it.
+            max_concurrency: Most requests at a time to each server; more wait here.
+
+        Raises:
+            SettingsError: A value is out of range.
+            ModelSpecError: The URL or template is none, or the model another one.
+            ModelError: No server answers, or it refuses the plainest request.
+            MissingExtraError: The extra `remote` is not installed.
+        """
+        _check(timeout, retries, backoff, max_concurrency)
+        bases = [_base(url) for url in ([urls] if isinstance(urls, str) else urls)]
+        template = _template(name, chat_template)
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        patience = Patience(timeout, retries, backoff, max_concurrency)
+        transport = Transport(bases, patience, headers)
+        loop = LoopThread(f"remote {name}", transport.close)
+        policy = cls(name, transport, loop)
+        try:
+            _wait(loop.submit(policy._ask(template, logprobs=logprobs, window=window)))
+        except BaseException:
+            policy.close()
+            raise
+        return policy
+
+    @property
+    def name(self) -> str:
+        """`openai:` and the name of the model."""
+        return f"openai:{self._model}"
+
+    @property
+    def window(self) -> int | None:
+        """Context length in tokens, or None when the server does not say."""
+        return self._abilities.window
+
+    @property
+    def abilities(self) -> Abilities:
+        """What was found out about the server."""
+        return self._abilities
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What the servers could not do as asked so far, a line each."""
+        return tuple(self._shortfalls.values())
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return not self._close.alive
+
+    def close(self) -> None:
+        """Close the connections; waiting calls are cancelled."""
+        self._close()
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate: a token per four characters, as English has on average."""
+        return estimated_tokens(text)
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """Sample all requests at the same time; see `Policy.sample`.
+
+        Raises:
+            QuestionError: A question does not fit the window.
+            ModelError: Every sample failed, or the policy was closed.
+        """
+        try:
+            groups: list[list[Completion]] = _wait(self._submit(requests))
+        except CancelledError:
+            raise self._was_closed() from None
+        return groups
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        """As `sample`; cancelling the task closes the connections of its requests."""
+        try:
+            return await asyncio.wrap_future(self._submit(requests))
+        except asyncio.CancelledError:
+            if self.closed:
+                raise self._was_closed() from None
+            raise
+
+    def _was_closed(self) -> ModelError:
+        return ModelError(f"{self.name} was closed; connect it again")
+
+    def _submit(self, requests: Sequence[SampleRequest]) -> Future[list[list[Completion]]]:
+        if self.closed:
+            raise self._was_closed()
+        return self._loop.submit(self._sample(requests))
+
+    async def _ask(
+        self, template: ChatTemplate | None, *, logprobs: bool, window: int | None
+    ) -> None:
+        try:
+            listed = await self._listed()
+            self._abilities = await find_abilities(
+                self._transport,
+                self._model,
+                template,
+                logprobs=logprobs,
+                window=window or listed,
+            )
+        except ServerError as error:
+            raise ModelError(_remedy(error)) from error
+        self._shortfalls |= self._abilities.shortfalls
+
+    async def _listed(self) -> int | None:
+        """The window in the servers' lists of models, which must hold ours.
+
+        A server that lists nothing is believed.
+        """
+        urls = self._transport.replicas.urls
+        lists = await asyncio.gather(
+            *(self._transport.get(url, "/models") for url in urls), return_exceptions=True
+        )
+        windows = []
+        for url, data in zip(urls, lists, strict=True):
+            if isinstance(data, ServerError):
+                continue
+            if isinstance(data, BaseException):
+                raise data
+            windows.append(_window(url, self._model, data))
+        known = [window for window in windows if window]
+        return min(known, default=None)
+
+    async def _sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        reasons: list[ServerError] = []
+        groups = await asyncio.gather(*(self._group(each, reasons) for each in requests))
+        flat = [completion for group in groups for completion in group]
+        if reasons and all(completion.finish == "error" for completion in flat):
+            raise ModelError(_remedy(reasons[0])) from reasons[0]
+        if reasons:
+            self._failures += sum(completion.finish == "error" for completion in flat)
+            self._shortfalls["error"] = f"error: {self._failures} samples failed: {reasons[0]}"
+        return groups
+
+    async def _group(self, request: SampleRequest, reasons: list[ServerError]) -> list[Completion]:
+        """The completions of one request, in the order of its seeds."""
+        self._shortfalls |= unheeded(request, self._abilities)
+        # Greedy samples are all the same, and some servers refuse to draw several.
+        together = "n" in self._abilities.options and request.temperature > 0
+        if together and len(request.seeds) > 1:
+            found = await self._ask_for(request, request.seeds, reasons)
+            return found + await self._singly(request, request.seeds[len(found) :], reasons)
+        return await self._singly(request, request.seeds, reasons)
+
+    async def _singly(
+        self, request: SampleRequest, seeds: Sequence[int], reasons: list[ServerError]
+    ) -> list[Completion]:
+        groups = await asyncio.gather(*(self._ask_for(request, (s,), reasons) for s in seeds))
+        return [group[0] for group in groups]
+
+    async def _ask_for(
+        self, request: SampleRequest, seeds: Sequence[int], reasons: list[ServerError]
+    ) -> list[Completion]:
+        """One request: up to `len(seeds)` completions, at least one."""
+        abilities = self._abilities
+        body = body_of(request, seeds, self._model, abilities)
+        try:
+            reply = await self._transport.post(abilities.path, body, request.state.question)
+        except RefusedError as error:
+            if error.status in _REFUSALS and _TOO_LONG.search(error.message):
+                return [_full(request, error)] * len(seeds)
+            reasons.append(error)
+            return [_FAILED] * len(seeds)
+        except ServerError as error:
+            reasons.append(error)
+            return [_FAILED] * len(seeds)
+        self._note(request, reply, asked=len(seeds))
+        return completions_of(request, reply, abilities)[: len(seeds)]
+
+    def _note(self, request: SampleRequest, reply: Reply, *, asked: int) -> None:
+        if len(reply.choices) < asked:
+            self._shortfalls["n"] = _FEWER
+            self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
+        if ignores_stop(request, reply):
+            self._shortfalls.setdefault("stop", _STOP_IGNORED)
+        if reply.completion_tokens is None or reply.prompt_tokens is None:
+            self._shortfalls["usage"] = _NO_USAGE
+
+
+def _wait(future: Future[Any]) -> Any:
+    """The future's result; an interrupted wait drops the work."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _check(timeout: float, retries: int, backoff: float, max_concurrency: int) -> None:
+    if not timeout > 0:
+        raise SettingsError(f"timeout is {timeout}; allow more than 0 seconds")
+    if retries < 0 or backoff < 0:
+        raise SettingsError("retries and backoff must not be negative")
+    if max_concurrency < 1:
+        raise SettingsError(f"max_concurrency is {max_concurrency}; allow at least 1 request")
+
+
+def _base(url: str) -> str:
+    """The base of the endpoints; servers have them under `/v1` unless a path is given."""
+    url = url.strip().rstrip("/")
+    if not _URL.fullmatch(url):
+        raise ModelSpecError(f"{url[:80]!r} is no URL; write http://HOST:PORT/v1")
+    return url if url.count("/") > 2 else f"{url}/v1"
+
+
+def _template(name: str, given: str | Path | None) -> ChatTemplate | None:
+    if given is None and name == "nano":
+        given = Path(__file__).parents[2] / "nano"
+    return None if given is None else ChatTemplate(given)
+
+
+def _window(url: str, name: str, data: Any) -> int | None:
+    """The context length that a list of models tells of ours.
+
+    Raises:
+        ModelSpecError: The list holds others only.
+    """
+    listed = data.get("data")
+    entries = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    )
+    if not entries:
+        return None
+    for entry in entries:
+        if entry.get("id") == name:
+            length = entry.get("max_model_len")
+            return length if isinstance(length, int) else None
+    others = ", ".join(str(entry.get("id")) for entry in entries[:3])
+    raise ModelSpecError(
+        f"{url} does not serve {name!r} but {others}; write openai:{entries[0].get('id')}@{url}"
+    )
+
+
+def _full(request: SampleRequest, error: RefusedError) -> Completion:
+    """What a trajectory that fills the window gets."""
+    if not request.state.steps:
+        raise QuestionError(f"the question does not fit the server's window: {error.message}")
+    return Completion(text="", finish="length")
+
+
+def _remedy(error: ServerError) -> str:
+    """The error in one line, with what to do."""
+    if isinstance(error, UnreachableError):
+        return f"{error}; start the server there, or correct the URL"
+    if isinstance(error, SlowError):
+        return f"{error}; give it a longer timeout, or fewer requests at a time (max_concurrency)"
+    if isinstance(error, RefusedError) and error.status in {401, 403}:
+        return f"{error}; pass its api_key"
+    if isinstance(error, RefusedError):
+        return f"{error}; check the URL and the name of the model"
+    return f"{error}; look at the server's own log, and whether the URL is one of its API"

@@ -1,0 +1,219 @@
+"""Sending requests: where to, how many at a time, how often again, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langchain_qstar.errors import MissingExtraError
+from langchain_qstar.models.remote.replicas import Replicas
+from langchain_qstar.models.remote.wire import MalformedReplyError, Reply, read_reply
+
+try:
+    import httpx
+    from tenacity import (
+        AsyncRetrying,
+        RetryCallState,
+        retry_if_exception,
+        stop_after_attempt,
+        wait_exponential,
+        wait_random,
+    )
+except ImportError as missing:
+    raise MissingExtraError(missing.name or "httpx", "remote") from missing
+
+_BUSY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+"""Statuses that may be otherwise next time."""
+
+CONNECT_SECONDS: Final = 10.0
+LONGEST_WAIT: Final = 20.0
+"""Seconds between two attempts, at most, whatever the server proposes."""
+
+
+class ServerError(Exception):
+    """A request that failed at one server."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url} {reason}")
+        self.url: Final = url
+
+
+class UnreachableError(ServerError):
+    """No connection, or one that broke."""
+
+
+class SlowError(ServerError):
+    """No reply within the time allowed."""
+
+
+class BusyError(ServerError):
+    """A fault of the server that may pass; it may say after how many seconds."""
+
+    def __init__(self, url: str, reason: str, after: float) -> None:
+        super().__init__(url, reason)
+        self.after: Final = after
+
+
+class NonsenseError(ServerError):
+    """A reply that is no JSON object, or holds no choices."""
+
+
+class RefusedError(ServerError):
+    """The server will not do this, however often it is asked."""
+
+    def __init__(self, url: str, status: int, message: str) -> None:
+        super().__init__(url, f"refuses (status {status}): {message}")
+        self.status: Final = status
+        self.message: Final = message
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much is asked of a server.
+
+    Attributes:
+        timeout: Seconds to wait for a reply.
+        retries: Attempts after the first; one more for every further replica.
+        backoff: Seconds before the second attempt; doubled, with jitter, for each after it.
+        max_concurrency: Most requests at a time, at each replica.
+    """
+
+    timeout: float = 600.0
+    retries: int = 4
+    backoff: float = 0.5
+    max_concurrency: int = 64
+
+
+class Transport:
+    """A client of all replicas; used from one event loop only."""
+
+    def __init__(
+        self, urls: Sequence[str], patience: Patience, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            urls: The base of each replica, such as `http://127.0.0.1:8000/v1`.
+            patience: See there.
+            headers: Sent with every request.
+        """
+        self.replicas = Replicas(urls)
+        self._patience = patience
+        self._room = {url: asyncio.Semaphore(patience.max_concurrency) for url in urls}
+        self._exponential = wait_exponential(
+            multiplier=patience.backoff, max=LONGEST_WAIT
+        ) + wait_random(0, patience.backoff)
+        self._client = httpx.AsyncClient(
+            headers=dict(headers or {}),
+            timeout=httpx.Timeout(
+                patience.timeout, connect=min(CONNECT_SECONDS, patience.timeout), pool=None
+            ),
+            # The semaphores are the limit; a second one would let requests wait unseen.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def post(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
+        """Send `body` to the replica for `key`, or to the next one when that fails.
+
+        Raises:
+            ServerError: Every attempt failed; the last one's error.
+        """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(1 + self._patience.retries + len(self.replicas.urls) - 1),
+            wait=self._wait,
+            retry=retry_if_exception(self._worth_another),
+            reraise=True,
+        )
+        reply: Reply = await retrying(self._post_once, path, body, key)
+        return reply
+
+    async def get(self, url: str, path: str) -> dict[str, Any]:
+        """Ask one replica for something, once."""
+        return await self._send(url, "GET", path, None)
+
+    async def _post_once(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
+        url = self.replicas.best(key)
+        async with self._room[url]:
+            data = await self._send(url, "POST", path, body)
+        try:
+            return read_reply(data)
+        except MalformedReplyError as error:
+            raise NonsenseError(url, f"answers oddly: {error}") from error
+
+    async def _send(
+        self, url: str, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        try:
+            response = await self._client.request(method, url + path, json=body)
+        except httpx.ConnectTimeout as error:
+            self.replicas.failed(url)
+            raise UnreachableError(url, "does not accept connections") from error
+        except httpx.TimeoutException as error:
+            self.replicas.failed(url)
+            limit = f"{self._patience.timeout:g} s"
+            raise SlowError(url, f"gives no answer within {limit}") from error
+        except httpx.TransportError as error:
+            self.replicas.failed(url)
+            reason = str(error) or type(error).__name__
+            raise UnreachableError(url, f"cannot be reached: {reason}") from error
+        data = self._read(url, response)
+        self.replicas.answered(url)
+        return data
+
+    def _read(self, url: str, response: httpx.Response) -> dict[str, Any]:
+        try:
+            data = response.json()
+        except ValueError:
+            data = None
+        status = response.status_code
+        if status in _BUSY:
+            if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+                self.replicas.failed(url)
+            reason = f"is busy or broken (status {status}): {_message(data, response.text)}"
+            raise BusyError(url, reason, _seconds(response.headers.get("retry-after")))
+        if not response.is_success:
+            raise RefusedError(url, status, _message(data, response.text))
+        if not isinstance(data, dict):
+            raise NonsenseError(url, f"answers with what is no JSON object: {response.text[:60]!r}")
+        return data
+
+    def _worth_another(self, error: BaseException) -> bool:
+        """Whether another attempt may end otherwise.
+
+        A server that was too slow for one request is as slow for the next, and
+        may still be at work on the first.
+        """
+        if isinstance(error, SlowError):
+            return bool(self.replicas.well())
+        return isinstance(error, (UnreachableError, BusyError, NonsenseError))
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Seconds before the next attempt: none when there is another replica to go to."""
+        error = state.outcome.exception() if state.outcome else None
+        well = self.replicas.well()
+        if isinstance(error, ServerError) and error.url not in well and well:
+            return 0.0
+        after = error.after if isinstance(error, BusyError) else 0.0
+        return max(min(after, LONGEST_WAIT), self._exponential(state))
+
+
+def _seconds(header: str | None) -> float:
+    """What `Retry-After` says in seconds; its other form, a date, is not read."""
+    try:
+        return max(0.0, float(header or 0))
+    except ValueError:
+        return 0.0
+
+
+def _message(data: Any, text: str) -> str:
+    """What an error reply says, on one line."""
+    error = data.get("error", data) if isinstance(data, dict) else data
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("detail") or error
+    return " ".join(str(error or text or "no reason given").split())[:300]

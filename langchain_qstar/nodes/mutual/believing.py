@@ -1,0 +1,52 @@
+"""Self-verification: a judge is asked how likely each candidate is right.
+
+It is what mutual verification is compared with (rStar, table 5): the judge is the policy
+itself, and verifies nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from langchain_qstar.errors import ModelError
+from langchain_qstar.nodes.mutual.asking import FAILURES
+from langchain_qstar.nodes.phase import Call, attempted, score
+from langchain_qstar.nodes.score_with_q import checked, used
+from langchain_qstar.protocols import ScoreRequest, State, Step, StepScorer, Task
+from langchain_qstar.tree import StatRecord
+from langchain_qstar.verification.candidates import Candidate
+
+
+def beliefs_of(
+    judge: StepScorer, candidates: Sequence[Candidate], task: Task, question: str
+) -> Generator[Call, Any, tuple[dict[str, StatRecord], dict[str, float]]]:
+    """How likely the judge finds each candidate right, as one batch; nothing if it fails.
+
+    Args:
+        judge: Values the last step of a solution after the steps before it.
+        candidates: What to judge.
+        task: How the question is prompted.
+        question: The question.
+
+    Returns:
+        `belief` of each candidate, and what it cost.
+    """
+    messages = task.messages(question)
+    requests = [
+        ScoreRequest(
+            State(question, messages, tuple(Step(text) for text in each.segments[:-1])),
+            tuple(Step(text) for text in each.segments[-1:]),
+        )
+        for each in candidates
+    ]
+    given = yield attempted(score(judge, requests), FAILURES)
+    try:
+        scores = [] if isinstance(given, Exception) else checked(given, requests, judge.name)
+    except ModelError:
+        scores = []
+    learnt: dict[str, StatRecord] = {
+        candidate.id: {"belief": each.values[0]}
+        for candidate, each in zip(candidates, scores, strict=bool(scores))
+    }
+    return learnt, used(scores) if scores else {}

@@ -1,0 +1,86 @@
+"""The candidates of a tree: every solution in it, and where every rollout ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from langchain_qstar.actions import ActionForms, trace_of
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, lineage, path
+from langchain_qstar.verification.candidates import Candidate, is_candidate, merged
+
+
+def candidates_of(
+    nodes: Nodes, stats: Stats, ended: Sequence[str], forms: ActionForms, *, pruned: bool
+) -> list[Candidate]:
+    """The distinct solutions of a search, in the order of their nodes.
+
+    A solution in the tree weighs 1, and 1 more for every rollout that ended in it; what lies
+    below a solution is none of the tree's. What states no answer, or an overlong one, is
+    left out.
+
+    Args:
+        nodes: The tree.
+        stats: What is known about it.
+        ended: The last node of each rollout.
+        forms: How the solutions read as running text.
+        pruned: Whether to leave out solutions of which a check failed a step.
+
+    Returns:
+        The candidates, those of identical text merged.
+
+    Source:
+        algorithms.md 2.8, 2.10, 1.
+    """
+    weights = Counter(_solutions(nodes))
+    weights.update(ended)
+    found = sorted(weights, key=lambda each: nodes[each]["order"])
+    return merged(
+        _candidate(nodes, stats, each, weights[each], forms)
+        for each in found
+        if is_candidate(nodes[each]["answer"]) and not (pruned and has_failed(nodes, stats, each))
+    )
+
+
+def _solutions(nodes: Nodes) -> Iterator[str]:
+    """The first node of each branch that states an answer."""
+    for node_id, record in nodes.items():
+        above = lineage(node_id)[:-1]
+        if record["answer"] is not None and all(nodes[each]["answer"] is None for each in above):
+            yield node_id
+
+
+def _candidate(
+    nodes: Nodes, stats: Stats, node_id: str, weight: int, forms: ActionForms
+) -> Candidate:
+    record, learnt = nodes[node_id], stats.get(node_id, {})
+    trace = trace_of(nodes[ROOT]["run"]["question"], path(nodes, node_id))
+    completed = learnt.get("completed")
+    return Candidate(
+        ids=(node_id,),
+        segments=forms.segments(trace),
+        answer=str(record["answer"]),
+        weight=weight,
+        reward=learnt.get("value", 0.0),
+        confidence=record.get("confidence", learnt.get("reward") or 0.0),
+        completed=None if completed is None else tuple(completed),
+        belief=learnt.get("belief"),
+    )
+
+
+def has_failed(nodes: Nodes, stats: Stats, node_id: str) -> bool:
+    """Whether a check failed a step of a trajectory that no re-answer replaced."""
+    steps = path(nodes, node_id)
+    return any(
+        check["verdict"] == "failed"
+        for step in _standing(steps)
+        for check in stats.get(step["id"], {}).get("checks", ())
+    )
+
+
+def _standing(steps: Sequence[NodeRecord]) -> Iterator[NodeRecord]:
+    """The steps that no re-answer took the place of."""
+    following = [step["action"] for step in steps[1:]]
+    for step, after in zip(steps, [*following, ""], strict=True):
+        if after != "re_answer":
+            yield step

@@ -1,0 +1,111 @@
+"""What the candidates of a search come to: the winner, the votes, and whether it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_qstar.actions import forms_of
+from langchain_qstar.nodes.mutual.candidates import candidates_of
+from langchain_qstar.protocols import Task
+from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.solution import Vote
+from langchain_qstar.tree import Nodes, Stats
+from langchain_qstar.verification.candidates import Answer, answers_of
+from langchain_qstar.verification.deciding import decided
+from langchain_qstar.verification.winning import Selection, agreed, scores, winner
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the candidates come to.
+
+    Attributes:
+        chosen: The node whose path is the solution; None when no trajectory has an answer.
+        votes: The answers, heaviest first: how often each was found, and its share of the
+            scores by which the winner was chosen.
+        agreed: Whether the verifier agrees with the winner; None when it was not asked
+            about it.
+    """
+
+    chosen: str | None = None
+    votes: tuple[Vote, ...] = ()
+    agreed: bool | None = None
+
+
+def outcome(
+    nodes: Nodes, stats: Stats, ended: Sequence[str], task: Task, settings: RStarSettings
+) -> Outcome:
+    """Choose the winner; a pure function of the tree, which holds no gold answer.
+
+    Args:
+        nodes: The tree.
+        stats: What is known about it, with what the verifier's completions reached.
+        ended: The last node of each rollout.
+        task: How candidates read and when two answers are the same.
+        settings: The rules.
+    """
+    answers = _answers(nodes, stats, ended, task, settings)
+    if not answers:
+        return Outcome()
+    rule = _rule(settings)
+    found = scores(rule, answers)
+    answer, chosen = winner(answers, found, rule)
+    return Outcome(
+        chosen=chosen.candidate.id,
+        votes=_votes(answers, found),
+        agreed=agreed(answer, chosen) if chosen.completions else None,
+    )
+
+
+def is_decided(
+    nodes: Nodes,
+    stats: Stats,
+    ended: Sequence[str],
+    task: Task,
+    settings: RStarSettings,
+    *,
+    left: int,
+) -> bool:
+    """Whether the rollouts that are left can no longer change the winner.
+
+    Each of them is taken to add as much weight as those before it did on the mean. Early
+    ones add more, for they expand more, so that is rather too much. See
+    `verification.deciding.decided` for the rest of the bound.
+
+    Args:
+        nodes: The tree.
+        stats: What is known about it; a candidate that is not verified leaves it open.
+        ended: The last node of each rollout so far.
+        task: As for `outcome`.
+        settings: As for `outcome`.
+        left: Rollouts that have not ended.
+    """
+    answers = _answers(nodes, stats, ended, task, settings)
+    verified = all(judged.completions for each in answers for judged in each.members)
+    if not ended or not verified:
+        return False
+    weight = sum(each.weight for each in answers)
+    return decided(_rule(settings), answers, left * weight / len(ended))
+
+
+def _answers(
+    nodes: Nodes, stats: Stats, ended: Sequence[str], task: Task, settings: RStarSettings
+) -> list[Answer]:
+    pruned = settings.failed_check == "prune"
+    found = candidates_of(nodes, stats, ended, forms_of(task), pruned=pruned)
+    return answers_of(found, settings.agreement, task.equivalent)
+
+
+def _rule(settings: RStarSettings) -> Selection:
+    """How the winner is chosen; without a verification by the votes."""
+    return "majority" if settings.verify == "never" else settings.selection
+
+
+def _votes(answers: Sequence[Answer], found: Sequence[float]) -> tuple[Vote, ...]:
+    total = sum(found)
+    ordered = sorted(zip(answers, found, strict=True), key=lambda pair: -pair[1])
+    return tuple(
+        Vote(answer=answer.text, count=answer.weight, weight=score / total)
+        for answer, score in ordered
+    )

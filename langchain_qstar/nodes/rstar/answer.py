@@ -1,0 +1,163 @@
+"""answer: the winner among the candidates; without any, the question completed once.
+
+A search never raises for want of an answer: when no trajectory states one, the
+policy completes the question greedily, and when that says nothing either, the
+solution is the trajectory with the most visits, without an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, cast
+
+from langchain_qstar.actions import Thought, Trace
+from langchain_qstar.checks.running import StepChecks
+from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
+from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
+from langchain_qstar.protocols import Completion, SampleRequest, Task
+from langchain_qstar.seeds import sample_seed
+from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.solution import Solution, Stopped
+from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
+from langchain_qstar.state.events import AnsweredEvent
+from langchain_qstar.state.rstar import EndedView
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, depth
+
+
+def make_answer(parts: Parts, checks: StepChecks) -> Beat:
+    """The node that ends a search.
+
+    Args:
+        parts: Of the machine; its settings say whether to complete at all.
+        checks: What judges the completion of a fallback.
+
+    Returns:
+        The function of the node.
+    """
+
+    def answer(view: EndedView, write: Writer) -> Generator[Call, Any, Update]:
+        nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
+        ended = view["ended"]
+        found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
+        chosen: str | None = found.chosen
+        update: Update = {}
+        if chosen is None and parts.settings.fallback:
+            update = yield from _completed(parts, checks, nodes)
+            nodes = put_nodes(dict(nodes), [update.get("nodes", {})])
+            stats = put_stats(dict(stats), [update.get("stats", {})])
+            usage = add_usage(dict(usage), update.get("usage", {}))
+            chosen = next(iter(update.get("nodes", {})), None)
+        solution = _solution(
+            {"nodes": nodes, "stats": stats, "usage": usage, "ended": ended},
+            found,
+            chosen,
+            cast("Stopped", view["stopped"]),
+        )
+        event: AnsweredEvent = {
+            "type": "answered",
+            "id": chosen or ROOT,
+            "answer": solution.answer,
+            "stopped": solution.stopped,
+        }
+        write(event)
+        return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
+
+    return answer
+
+
+def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettings) -> Solution:
+    """The solution of a search that has ended, from what is stored of it, without a model."""
+    nodes = values["nodes"]
+    found = outcome(nodes, values["stats"], values["ended"], task, settings)
+    completed = next((each for each in nodes if _is_fallback(nodes[each])), None)
+    return _solution(values, found, found.chosen or completed, values["stopped"])
+
+
+def _is_fallback(record: NodeRecord) -> bool:
+    """Whether it is a completion of the question that nobody voted on."""
+    return record["action"] == "finish" and record["parent"] == ROOT and "votes" not in record
+
+
+def _solution(
+    values: Mapping[str, Any], found: Outcome, chosen: str | None, stopped: Stopped
+) -> Solution:
+    nodes, stats = values["nodes"], values["stats"]
+    return solution_of(
+        nodes,
+        stats,
+        values["usage"],
+        method="rstar",
+        chosen=chosen or most_visited(nodes, stats),
+        collected=list(dict.fromkeys(values["ended"])),
+        votes=found.votes,
+        stopped=stopped,
+        agreed=found.agreed,
+        shown=shown,
+    )
+
+
+def most_visited(nodes: Nodes, stats: Stats) -> str:
+    """The node most rollouts went through, the deeper of equals; the root when there is none."""
+    visited = [each for each in stats if stats[each].get("visits") and each != ROOT]
+    return max(
+        visited,
+        key=lambda each: (stats[each]["visits"], depth(each), -nodes[each]["order"]),
+        default=ROOT,
+    )
+
+
+def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call, Any, Update]:
+    """One greedy completion of the question, as one more child of the root, if it says anything."""
+    start = perf_counter()
+    request = _completion(parts, nodes)
+    if request is None:
+        return {}
+    groups = checked((yield sample(parts.policy, [request])), 1, parts.policy.name)
+    update: Update = {"usage": used(groups) | {"seconds": perf_counter() - start}}
+    if groups[0] and parts.is_step("finish", groups[0][0]):
+        record = _attached(parts, nodes, groups[0][0])
+        update["nodes"] = {record["id"]: record}
+        if checks.names:
+            judged = yield aside(lambda: _judged(parts, checks, nodes, record))
+            update["stats"] = {record["id"]: judged}
+    return update
+
+
+def _completion(parts: Parts, nodes: Nodes) -> SampleRequest | None:
+    run = nodes[ROOT]["run"]
+    opening = parts.forms.opening("finish", Trace(run["question"]))
+    request = parts.request(opening, (sample_seed(run["seed"], _fallback_id(parts), 0),))
+    return None if request is None else replace(request, temperature=0.0)
+
+
+def _fallback_id(parts: Parts) -> str:
+    """A place after the slots of the root's children."""
+    return child_id(ROOT, sum(slots.count for slots in parts.rules.slots_after("root")))
+
+
+def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:
+    order = 1 + max(record["order"] for record in nodes.values())
+    node_id = _fallback_id(parts)
+    slot = int(node_id.rpartition(".")[2])
+    text = parts.forms.statement(Thought("finish", step_by(completion, "finish")))
+    return record_of(
+        parts,
+        {"id": ROOT, "path": [], "order": order - slot},
+        node_id,
+        completion,
+        action="finish",
+        terminal=True,
+        answer=parts.task.answer(text) if parts.task.is_terminal(text) else None,
+    )
+
+
+def _judged(parts: Parts, checks: StepChecks, nodes: Nodes, record: NodeRecord) -> StatRecord:
+    request = to_score(parts, put_nodes(dict(nodes), [{record["id"]: record}]), record["id"])
+    found = checks.judge(request.state, request.steps[0].text)
+    return {"checks": [check.model_dump() for check in found]}

@@ -1,0 +1,144 @@
+"""Drawing votes: several votes held at once, round by round, until all are decided.
+
+A round is one batch of the policy. The samples of a vote are numbered, and the
+seed of each is a function of the node and its number; so a vote that is decided
+early has drawn the first samples of the one that would have gone on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from langchain_qstar.actions import Opening, Thought
+from langchain_qstar.nodes.phase import Call, aside, sample
+from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.nodes.rstar.voting import SHARES, SHARES_BESIDE, Tally
+from langchain_qstar.protocols import Action, Completion, SampleRequest
+from langchain_qstar.seeds import sample_seed
+from langchain_qstar.state.channels import add_usage
+from langchain_qstar.state.events import VotedEvent
+from langchain_qstar.state.rstar import Work
+from langchain_qstar.tree import NodeRecord
+
+
+@dataclass(slots=True)
+class Poll:
+    """A vote on what one node says.
+
+    Attributes:
+        node_id: The id of the node.
+        action: How its text is read.
+        opening: What is asked.
+        thought: From a sample, the thought it would be.
+        tally: The votes so far.
+        skipped: Samples with lower numbers that the node was drawn from before.
+        completions: The samples drawn.
+    """
+
+    node_id: str
+    action: Action
+    opening: Opening
+    thought: Callable[[Completion], Thought]
+    tally: Tally
+    skipped: int = 0
+    completions: list[Completion] = field(default_factory=list)
+
+    def chosen(self, parts: Parts) -> Completion | None:
+        """The first sample of the winning answer; without any, the first that is a step."""
+        if self.tally.winner is not None:
+            return self.completions[self.tally.first]
+        return next((each for each in self.completions if parts.is_step(self.action, each)), None)
+
+    def result(self, record: NodeRecord) -> NodeRecord:
+        """The record with what the vote found."""
+        return {
+            **record,
+            "confidence": self.tally.confidence,
+            "votes": self.tally.drawn,
+            "tally": dict(self.tally.counts),
+        }
+
+
+def shares_for(parts: Parts, work: Work) -> Sequence[float]:
+    """The rounds of a vote that is held beside the other actions of these expansions.
+
+    A sub-question takes two rounds at least, so beside one a vote may go in smaller pieces.
+    """
+    return SHARES_BESIDE if any(parts.places(work, "subquestion")) else SHARES
+
+
+def hold(
+    parts: Parts, seed: int, polls: Sequence[Poll], shares: Sequence[float]
+) -> Generator[Call, Any, dict[str, float]]:
+    """Draw until every vote is decided.
+
+    Args:
+        parts: Of the action.
+        seed: Of the run.
+        polls: The votes; they are filled in.
+        shares: See `Tally.due`; only what is due in the first round without adaptive votes.
+
+    Returns:
+        What it cost.
+    """
+    usage: dict[str, float] = {}
+    shares = shares if parts.settings.adaptive_votes else (1.0,)
+    while due := [
+        (poll, request) for poll in polls if (request := _next(parts, seed, poll, shares))
+    ]:
+        groups = checked(
+            (yield sample(parts.policy, [request for _, request in due])),
+            len(due),
+            parts.policy.name,
+        )
+        usage = add_usage(usage, used(groups))
+        drawn = [(poll, group) for (poll, _), group in zip(due, groups, strict=True)]
+        yield aside(partial(_count, parts, drawn))
+    return usage
+
+
+def _next(parts: Parts, seed: int, poll: Poll, shares: Sequence[float]) -> SampleRequest | None:
+    due = poll.tally.due(shares)
+    first = poll.skipped + poll.tally.drawn
+    seeds = [sample_seed(seed, poll.node_id, first + number) for number in range(due)]
+    return parts.request(poll.opening, seeds) if due else None
+
+
+def _count(parts: Parts, drawn: Sequence[tuple[Poll, list[Completion]]]) -> None:
+    for poll, completions in drawn:
+        poll.completions += completions
+        answers = [_answer_of(parts, poll, each) for each in completions]
+        poll.tally.add(answers, parts.task.equivalent)
+
+
+def _answer_of(parts: Parts, poll: Poll, completion: Completion) -> str | None:
+    """The answer that a sample states, or None.
+
+    A text that was cut short says only what it has said in full.
+    """
+    if not parts.is_step(poll.action, completion):
+        return None
+    text = parts.forms.statement(poll.thought(completion))
+    if completion.finish == "length" and not parts.task.is_terminal(text):
+        return None
+    return parts.task.answer(text)
+
+
+def voted(records: Sequence[NodeRecord]) -> VotedEvent:
+    """The event that tells the outcome of votes."""
+    return {
+        "type": "voted",
+        "nodes": [
+            {
+                "id": each["id"],
+                "answer": max(each["tally"], key=lambda a: each["tally"][a], default=None),
+                "confidence": each["confidence"],
+                "votes": each["votes"],
+            }
+            for each in records
+        ],
+    }

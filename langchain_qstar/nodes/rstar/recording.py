@@ -1,0 +1,92 @@
+"""From what the policy wrote to the records of a tree, and back to what people and scorers read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_qstar.actions import trace_of
+from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.protocols import Action, Completion, ScoreRequest, State, Step
+from langchain_qstar.state.rstar import Expansion
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, WrittenText, depth, path, state_key
+
+
+def step_by(completion: Completion, action: Action) -> Step:
+    """A completion as a step."""
+    return Step(completion.text, action, completion.token_ids, completion.logprobs)
+
+
+def written(completion: Completion) -> WrittenText:
+    """A completion as it is stored."""
+    ids = completion.token_ids
+    return {
+        "text": completion.text,
+        "token_ids": None if ids is None else list(ids),
+        "logprobs": list(completion.logprobs),
+    }
+
+
+def record_of(
+    parts: Parts,
+    expansion: Expansion,
+    node_id: str,
+    completion: Completion,
+    *,
+    action: Action,
+    terminal: bool = False,
+    answer: str | None = None,
+) -> NodeRecord:
+    """The record of a new step.
+
+    A state that is not terminal is truncated when it is at the greatest depth.
+
+    Args:
+        parts: Of the action; its settings say how deep a path may go.
+        expansion: The node it is a child of.
+        node_id: Its id, whose last number is its slot.
+        completion: What the policy wrote.
+        action: How it was asked for.
+        terminal: Whether it ends a solution.
+        answer: The final answer that it states.
+    """
+    slot = int(node_id.rpartition(".")[2])
+    texts: Sequence[str] = [*(each["text"] for each in expansion["path"]), completion.text]
+    return {
+        "id": node_id,
+        "parent": expansion["id"],
+        "order": expansion["order"] + slot,
+        "action": action,
+        "text": completion.text,
+        "token_ids": None if completion.token_ids is None else list(completion.token_ids),
+        "logprobs": list(completion.logprobs),
+        "samples": 1,
+        "length": completion.prompt_tokens + completion.generated,
+        "terminal": terminal,
+        "truncated": not terminal and depth(node_id) >= parts.settings.max_depth,
+        "answer": answer,
+        "key": state_key("".join(texts)),
+    }
+
+
+def shown(record: NodeRecord) -> str:
+    """A step as a person reads it, in whole lines; a sub-question before its answer."""
+    asked = record.get("subquestion")
+    pieces = [record["text"]] if asked is None else [asked["text"], record["text"]]
+    return "".join(each if each.endswith("\n") or not each else f"{each}\n" for each in pieces)
+
+
+def to_score(parts: Parts, nodes: Nodes, node_id: str) -> ScoreRequest:
+    """A step and the state before it, for scorers and checks.
+
+    They read the reasoning as one running text: of a sub-question the answer is the
+    step, and of a re-answer the state holds the sub-question without its first answer.
+    """
+    question = nodes[ROOT]["run"]["question"]
+    trace = trace_of(question, path(nodes, node_id))
+    steps = [] if trace.rephrased is None else [trace.rephrased]
+    for thought in trace.thoughts:
+        steps += (
+            [thought.step] if thought.subquestion is None else [thought.subquestion, thought.step]
+        )
+    state = State(question, parts.task.messages(question), tuple(steps[:-1]))
+    return ScoreRequest(state, (steps[-1],))

@@ -1,0 +1,71 @@
+"""root: check the question and write the first value of every channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from langgraph.types import Overwrite
+
+from langchain_qstar.actions import Trace
+from langchain_qstar.errors import QuestionError
+from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.nodes.root import check_budget, check_question, root_record, run_facts
+from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.settings.rstar import RSTAR_BUDGETS
+from langchain_qstar.state.channels import SearchInput
+from langchain_qstar.state.rstar import Work
+from langchain_qstar.tree import ROOT
+
+
+def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
+    """The node that starts a run.
+
+    It overwrites whatever an earlier run left in the same thread.
+
+    Args:
+        parts: Of the machine; the input's budget replaces its settings' own.
+        names: The names of policy, verifier, q_model, task and checks.
+
+    Returns:
+        The function of the node. It raises `QuestionError` for a question that
+        cannot be asked and `SettingsError` for a budget that cannot be kept.
+    """
+
+    def root(view: SearchInput, _: Writer) -> Update:
+        question, seed = view["question"], view.get("seed", 0)
+        length = check_question(question, parts.policy, parts.task)
+        _check_prompts(parts, question)
+        used = parts.settings.replace(**check_budget(view.get("budget", {}), RSTAR_BUDGETS))
+        record = root_record(run_facts(question, seed, used, names), length)
+        work: Work = {
+            "question": question,
+            "seed": seed,
+            "rollouts": [],
+            "expansions": [],
+            "begun": 0,
+            "slots": 1,
+            "verified": 0,
+        }
+        return {
+            "nodes": Overwrite({ROOT: record}),
+            "stats": Overwrite({}),
+            "usage": Overwrite({}),
+            "work": work,
+            "in_flight": [],
+            "ended": [],
+            "stopped": "",
+            "answer": None,
+        }
+
+    return root
+
+
+def _check_prompts(parts: Parts, question: str) -> None:
+    """Whether at least one action that may come first can be asked for; examples take room too."""
+    first = [slots.action for slots in parts.rules.slots_after("root")]
+    openings = [parts.forms.opening(action, Trace(question)) for action in first]
+    if openings and not any(parts.request(opening, (0,)) for opening in openings):
+        raise QuestionError(
+            f"the question with the examples for it is longer than the {parts.policy.window} "
+            f"tokens that {parts.policy.name} reads; shorten it"
+        )

@@ -1,0 +1,141 @@
+"""rStar as a state machine: root -> select -> five actions -> backup -> select ... -> answer.
+
+Monte Carlo tree search over five actions (arXiv 2408.06195): a rollout descends
+by UCT to a node that has no children, all legal actions give it theirs at once,
+and the rollout goes on at random until a solution ends. What that earns is added
+to the nodes it came by. A second model then completes candidates from which the
+end is hidden; `verify_by_completion` may also run during the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from langchain_qstar.actions import forms_of
+from langchain_qstar.checks.running import StepChecks, resolve_checks
+from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.mutual.verify_by_completion import make_verify_by_completion
+from langchain_qstar.nodes.phase import Beat, Phase
+from langchain_qstar.nodes.rstar.answer import make_answer
+from langchain_qstar.nodes.rstar.backup import make_backup
+from langchain_qstar.nodes.rstar.descent import Choose, seeded_choice
+from langchain_qstar.nodes.rstar.finish import make_finish
+from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.nodes.rstar.propose_step import make_propose_step
+from langchain_qstar.nodes.rstar.re_answer import make_re_answer
+from langchain_qstar.nodes.rstar.rephrase import make_rephrase
+from langchain_qstar.nodes.rstar.root import make_root
+from langchain_qstar.nodes.rstar.select import make_select
+from langchain_qstar.nodes.rstar.subquestion import make_subquestion
+from langchain_qstar.nodes.tracing import TRACE
+from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
+from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
+from langchain_qstar.state.channels import SearchInput, SearchOutput
+from langchain_qstar.state.rstar import ActionView, BackupView, EndedView, RStarState, SelectView
+
+
+def create_rstar_graph(
+    policy: Policy,
+    verifier: Policy | None = None,
+    q_model: StepScorer | None = None,
+    *,
+    task: Task,
+    settings: RStarSettings | None = None,
+    checks: Sequence[str | StepCheck] | None = None,
+    judge: StepScorer | None = None,
+    choose: Choose = seeded_choice,
+) -> StateGraph[RStarState, None, SearchInput, SearchOutput]:
+    """The machine, not compiled, for sub-graphs, servers and Studio.
+
+    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
+    `recursion_limit` (see `rstar_superstep_limit`); `RStarChain` does.
+
+    Args:
+        policy: Writes the steps.
+        verifier: Completes candidates; None is the policy itself.
+        q_model: Q(state, step) in [0, 1], for the settings `prior` and `reward`.
+        task: How the question is prompted, asked about, answered and compared.
+        settings: Settings of the search; defaults are those of `RStarSettings`.
+        checks: What judges the steps, names or functions; None is the task's own.
+        judge: Values candidates, for the selection `self_verification`.
+        choose: Makes the random choices; the default is a function of the seed.
+
+    Returns:
+        A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
+
+    Raises:
+        SettingsError: A setting needs a Q-value model or a judge and there is none.
+    """
+    settings = settings or RStarSettings()
+    if q_model is None and "q_model" in {settings.prior, settings.reward}:
+        raise SettingsError("prior or reward is 'q_model', but there is none; pass q_model=")
+    if judge is None and settings.selection == "self_verification":
+        raise SettingsError("selection is 'self_verification', but there is no judge; pass judge=")
+    verifier = verifier or policy
+    parts = Parts(policy, task, forms_of(task), settings)
+    judges = resolve_checks(checks, task)
+    names = rstar_part_names(policy, verifier, q_model, task, judges)
+    graph = StateGraph(RStarState, input_schema=SearchInput, output_schema=SearchOutput)
+
+    def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
+        graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
+
+    add("root", make_root(parts, names), SearchInput)
+    add(
+        "select",
+        make_select(parts.forms.actions, choose),
+        SelectView,
+        destinations=(*ACTIONS, "backup", "verify_by_completion", "answer"),
+    )
+    add("propose_step", make_propose_step(parts), ActionView)
+    add("finish", make_finish(parts), ActionView)
+    add("subquestion", make_subquestion(parts), ActionView)
+    add("re_answer", make_re_answer(parts), ActionView)
+    add("rephrase", make_rephrase(parts), ActionView)
+    add("backup", make_backup(parts, q_model, judges, choose), BackupView)
+    verify = make_verify_by_completion(verifier, task, settings, judge)
+    add("verify_by_completion", verify, EndedView)
+    add("answer", make_answer(parts, judges), EndedView)
+    graph.add_edge(START, "root")
+    graph.add_edge("root", "select")
+    for action in ACTIONS:
+        graph.add_edge(action, "backup")
+    graph.add_edge("backup", "select")
+    graph.add_conditional_edges("verify_by_completion", after_verification, ["select", "answer"])
+    graph.add_edge("answer", END)
+    return graph
+
+
+def after_verification(view: EndedView) -> str:
+    """Where a verification leads: to the answer once the search has stopped."""
+    return "answer" if view["stopped"] else "select"
+
+
+def rstar_part_names(
+    policy: Policy,
+    verifier: Policy,
+    q_model: StepScorer | None,
+    task: Task,
+    checks: StepChecks,
+) -> dict[str, str | None]:
+    """The names of the parts of a machine, as they are stored with a run."""
+    return {
+        "policy": policy.name,
+        "verifier": verifier.name,
+        "q_model": None if q_model is None else q_model.name,
+        "task": task.name,
+        "checks": ", ".join(checks.names),
+    }
+
+
+def rstar_superstep_limit(settings: RStarSettings) -> int:
+    """The `recursion_limit` under which a search with these settings never fails.
+
+    A rollout costs at most three supersteps a level and three more to end and be verified;
+    the rest is root, the last select, the verification at the end, and answer.
+    """
+    return settings.num_rollouts * (3 * settings.max_depth + 6) + 8

@@ -1,0 +1,44 @@
+"""Figures with where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from langchain_qstar.evaluation.recording import (
+    print_figures,
+    provenance,
+    read_record,
+    tell,
+    write_record,
+)
+
+
+def test_a_record_says_what_was_run_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"abc")
+    monkeypatch.setattr("sys.argv", ["speed.py", "--full"])
+    found = provenance(tmp_path / "speed.py", ["pydantic"], [weights])
+    assert found["command"] == "python benchmarks/speed.py --full"
+    assert found["sha256"] == {"weights.bin": hashlib.sha256(b"abc").hexdigest()}
+    assert set(found["versions"]) == {"pydantic"}
+
+
+def test_outside_a_repository_the_commit_is_empty(tmp_path: Path):
+    assert provenance(tmp_path / "speed.py", [])["commit"] == ""
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path: Path):
+    path = tmp_path / "results" / "speed.json"
+    write_record(path, {"figures": {"speed": 0.25}, "n": 3})
+    assert read_record(path) == {"figures": {"speed": 0.25}, "n": 3}
+
+
+def test_figures_are_a_line_each_and_progress_goes_elsewhere(capsys: pytest.CaptureFixture[str]):
+    print_figures({"speed": 1 / 3, "n": 12, "commit": "abc"})
+    tell("measuring")
+    printed = capsys.readouterr()
+    assert printed.out == "speed: 0.3333\nn: 12\ncommit: abc\n"
+    assert printed.err == "measuring\n"

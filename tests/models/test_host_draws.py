@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_qstar.models.backend import Sampling, Start
+from langchain_qstar.models.drawing import seed_tensor
+from langchain_qstar.models.drawing import uniforms as torch_uniforms
+from langchain_qstar.models.draws import Draws
+from langchain_qstar.models.host_draws import HostDraws, logprobs_of, uniforms
+from langchain_qstar.models.kv_tree import KVTree
+
+SEEDS = [0, 1, 2**63, 2**64 - 1, -5, 2**70 + 3]
+
+
+def started(draws, *samplings, ids=(3, 4)):
+    leaf = KVTree(0, lambda *_: None).extend(ids)
+    draws.join([Start(leaf, samplings, 10)])
+    return draws
+
+
+def test_uniforms_are_those_of_the_other_backend():
+    for position in (0, 1, 77, 5000):
+        ours = uniforms(
+            np.array([seed % 2**64 for seed in SEEDS], dtype=np.uint64),
+            np.full(len(SEEDS), position, dtype=np.uint64),
+        )
+        seeds = seed_tensor(SEEDS, torch.device("cpu"))
+        theirs = torch_uniforms(seeds, torch.full_like(seeds, position))
+        np.testing.assert_array_equal(ours, theirs.numpy())
+
+
+samplings = st.builds(
+    Sampling,
+    seed=st.integers(-(2**70), 2**70),
+    temperature=st.sampled_from([0.0, 0.3, 0.8, 1.0, 3.0]),
+    top_p=st.sampled_from([1.0, 0.9, 0.2]),
+    top_k=st.sampled_from([0, 1, 5]),
+    min_p=st.sampled_from([0.0, 0.1]),
+    repetition_penalty=st.sampled_from([1.0, 1.3]),
+)
+
+
+@settings(max_examples=60)
+@given(
+    settings=st.lists(samplings, min_size=1, max_size=5),
+    scale=st.sampled_from([0.1, 3.0, 40.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_tokens_are_those_of_the_other_backend(settings, scale, seed):
+    logits = np.random.default_rng(seed).normal(size=(len(settings), 50), scale=scale)
+    logits = logits.astype(np.float32)
+    ours = started(HostDraws(), *settings)
+    theirs = started(Draws(torch.device("cpu")), *settings)
+    for _ in range(3):
+        tokens, logprobs = ours.draw(logits, {})
+        expected, expected_logprobs = theirs.draw(torch.from_numpy(logits), {})
+        assert tokens == expected.tolist()
+        np.testing.assert_allclose(logprobs, expected_logprobs.numpy(), rtol=1e-5, atol=1e-5)
+        ours.advance(tokens)
+        theirs.advance(tokens)
+
+
+def test_branches_that_leave_do_not_change_those_that_stay():
+    logits = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    all_of_them = [Sampling(seed) for seed in (5, 6, 7)]
+    draws = started(HostDraws(), *all_of_them)
+    draws.advance(draws.draw(logits, {})[0])
+    expected = draws.draw(logits, {})[0]
+    draws.keep([2, 0])
+    assert draws.draw(logits[[2, 0]], {})[0] == [expected[2], expected[0]]
+
+
+def test_tokens_far_below_the_best_one_are_not_looked_at_and_make_no_difference():
+    logits = np.full((1, 100_000), -40.0, dtype=np.float32)
+    logits[0, [7, 9]] = 0.0
+    assert np.exp(logprobs_of(logits, [7])) == pytest.approx(0.5)
+    drawn = {started(HostDraws(), Sampling(seed)).draw(logits, {})[0][0] for seed in range(30)}
+    assert drawn == {7, 9}
+
+
+def test_a_grammar_leaves_the_log_probability_of_the_model():
+    logits = np.log(np.array([[0.7, 0.2, 0.1]], dtype=np.float32))
+    draws = started(HostDraws(), Sampling(0))
+    tokens, logprobs = draws.draw(logits, {0: np.array([False, False, True])})
+    assert tokens == [2]
+    assert logprobs == pytest.approx([np.log(0.1)])

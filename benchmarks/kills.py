@@ -181,11 +181,12 @@ def in_process(shape: str, folder: Path, killed_after: float | None = None) -> s
 
 def measured(shape: str, kills: int, rng: random.Random) -> dict[str, int]:
     """The figures of one shape."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         start = time.perf_counter()
-        whole = in_process(shape, Path(folder))
+        whole = in_process(shape, folder)
         seconds = time.perf_counter() - start
-        expansions = len(lines(Path(folder)))
+        expansions = len(lines(folder))
     counts = {"kills": kills, "begun": 0, "trees_differ": 0, "repeated": 0, "repeated_finished": 0}
     for _ in range(kills):
         with tempfile.TemporaryDirectory() as name:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +21,10 @@ from langchain_qstar.settings import QStarSettings
 from langchain_qstar.stopping import wait
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
+
+
+class Outer(TypedDict):
+    answer: str | None
 
 
 class Stuck(ScriptedPolicy):
@@ -89,12 +93,12 @@ async def test_a_drain_stops_an_async_search_too(make, stuck, drained_once_it_wo
 
 def test_a_drain_of_the_graph_around_it_reaches_it(make, stuck, drained_once_it_works):
     inner = make(stuck)
-    builder = StateGraph(dict)
+    builder = StateGraph(Outer)
     builder.add_node("solve", lambda _: {"answer": inner.invoke("q").answer})
     builder.add_edge(START, "solve")
     outer = builder.compile(checkpointer=InMemorySaver())
     with pytest.raises(GraphDrained):
-        outer.invoke({}, THREAD, control=drained_once_it_works)
+        outer.invoke({"answer": None}, THREAD, control=drained_once_it_works)
     assert stuck.job.cancelled()
 
 
@@ -150,7 +154,7 @@ def test_the_bundled_model_stops_between_two_tokens_when_its_stream_is_closed():
     settings = QStarSettings(num_samples=4, max_pops=20)
     qstar = QStarChain(settings=settings, checkpointer=InMemorySaver())
     question = "Tom has 4 bags. Each bag has 6 apples. How many apples does Tom have?"
-    stream = qstar.stream(question, THREAD)
+    stream: Any = qstar.stream(question, THREAD)
     next(stream)
     stream.close()
     scheduler = qstar.policy._scheduler  # type: ignore[attr-defined]

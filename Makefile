@@ -19,7 +19,7 @@ export QUESTION ?= Tom has 4 bags. Each bag has 6 apples. Ann has 5 more apples 
 PROGRESS := awk '/^Collecting/ { sub(/[^A-Za-z0-9._-].*/, "", $$2); print "  " $$2; fflush() } /^(Building|Installing)/ { print "  " $$1 " ..."; fflush() }'
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
 
-.PHONY: help demo test lint format types floors unit bench train-nano clean
+.PHONY: help demo test test-minimum lint format types floors unit bench train-nano clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,15 @@ floors: $(DEV_STAMP)  ## imports run from higher floors to lower ones
 
 unit: $(DEV_STAMP)  ## the tests, without lint and types
 	@$(BIN)/python -m pytest
+
+# The oldest versions that pyproject.toml allows, in an environment of their own, without torch.
+MINIMUM := langchain-core==1.7.0 langgraph==1.2.16 langgraph-checkpoint-sqlite==3.1.2 pydantic==2.11.0
+test-minimum: | $(BIN)/python  ## the tests of search and threads with the oldest langchain-core and langgraph
+	@test -x build/minimum/bin/python || $(PYTHON) -m venv build/minimum
+	@build/minimum/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off $(MINIMUM) \
+	  'pytest>=8.4' 'pytest-asyncio>=1.2' 'pytest-socket>=0.7' 'hypothesis>=6.130'
+	@PYTHONPATH=. build/minimum/bin/python -m pytest -q -p no:cacheprovider -m 'not nano' \
+	  tests/test_qstar.py tests/nodes tests/chains tests/state
 
 format: $(DEV_STAMP)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

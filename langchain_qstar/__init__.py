@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         RStarChain,
         SelfConsistencyChain,
     )
+    from langchain_qstar.chains.checkpoints import open_checkpoints
     from langchain_qstar.errors import (
         CheckError,
+        CheckpointError,
+        DecisionError,
         GrammarError,
         InputError,
         LabelError,
@@ -31,11 +34,13 @@ if TYPE_CHECKING:
         QStarError,
         QuestionError,
         SettingsError,
+        ThreadError,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.faces.chat import ChatLocal
     from langchain_qstar.models.faces.llm import LocalLLM
     from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.scripted_chat import ScriptedChatModel
@@ -89,8 +94,11 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "RStarChain",
         "SelfConsistencyChain",
     ),
+    "chains.checkpoints": ("open_checkpoints",),
     "errors": (
         "CheckError",
+        "CheckpointError",
+        "DecisionError",
         "GrammarError",
         "InputError",
         "LabelError",
@@ -102,11 +110,13 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "QStarError",
         "QuestionError",
         "SettingsError",
+        "ThreadError",
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp": ("LlamaCppPolicy",),
     "models.faces.chat": ("ChatLocal",),
     "models.faces.llm": ("LocalLLM",),
+    "models.remote.policy": ("RemotePolicy",),
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.scripted_chat": ("ScriptedChatModel",),
@@ -151,7 +161,9 @@ __all__ = [
     "ChatQStar",
     "Check",
     "CheckError",
+    "CheckpointError",
     "Completion",
+    "DecisionError",
     "GrammarError",
     "GreedyChain",
     "InputError",
@@ -180,6 +192,7 @@ __all__ = [
     "RecalibratedScorer",
     "RederivationScorer",
     "RememberingScorer",
+    "RemotePolicy",
     "RolloutScorer",
     "RuleScorer",
     "SampleRequest",
@@ -197,6 +210,7 @@ __all__ = [
     "Step",
     "StepScorer",
     "Task",
+    "ThreadError",
     "TransformersPolicy",
     "TreeNode",
     "Usage",
@@ -209,6 +223,7 @@ __all__ = [
     "create_qstar_tool",
     "create_rstar_graph",
     "get_task",
+    "open_checkpoints",
     "resolve_policy",
     "resolve_scorer",
     "train_value_model",

@@ -1,4 +1,4 @@
-"""The command line: `qstar solve`, `qstar label`, `qstar train` and `qstar convert`.
+"""The command line: `qstar solve`, `label`, `train`, `convert` and `doctor`.
 
 Standard output carries the result and nothing else; progress and errors go to
 standard error. Exit codes: 0 answered, 1 a fault of ours, 2 bad usage or input
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from langchain_qstar.doctor.command import add_command
 from langchain_qstar.errors import (
     InputError,
     MissingExtraError,
@@ -117,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_solve_arguments(solve)
     solve.set_defaults(run=_solve)
     add_commands(commands)
+    add_command(commands)
     convert = commands.add_parser(
         "convert",
         help="write a model as a GGUF file, for llama.cpp",
@@ -152,7 +154,8 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument(
         "--policy",
         default="nano",
-        help="nano (default), hf:ORG/NAME, a folder with a model, gguf:FILE, or gguf:ORG/NAME:FILE",
+        help="nano (default), hf:ORG/NAME, a folder with a model, gguf:FILE, gguf:ORG/NAME:FILE, "
+        "or openai:NAME@URL (its key: OPENAI_API_KEY)",
     )
     solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
     solve.add_argument(
@@ -272,7 +275,7 @@ def _chain(
     from langchain_qstar import chains
 
     shared = {
-        "policy": args.policy,
+        "policy": _policy(args.policy),
         "task": args.task,
         "checks": args.checks,
         "abstain": args.abstain,
@@ -291,6 +294,15 @@ def _chain(
         "best-of-n": chains.BestOfNChain,
     }
     return methods[args.method](**shared, **options)
+
+
+def _policy(spec: str) -> Any:
+    """What the chain is told; a server gets the key that is in the environment."""
+    if not spec.startswith("openai:"):
+        return spec
+    from langchain_qstar.models.resolve import served
+
+    return served(spec, api_key=os.environ.get("OPENAI_API_KEY"))
 
 
 @contextmanager

@@ -162,6 +162,28 @@ class FallsShort(Protocol):
         ...
 
 
+Tell = Callable[[int, int, str], None]
+"""Hears (number of the request, number of the sample, next piece of its text), in any thread."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A policy that tells what it writes while it writes it. Optional.
+
+    What is sampled is what `sample` returns. Joined, the pieces of a sample are its text.
+    """
+
+    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
+        """As `Policy.sample`; `tell` is called in another thread, and must return at once."""
+        ...
+
+    async def asample_aloud(
+        self, requests: Sequence[SampleRequest], tell: Tell
+    ) -> list[list[Completion]]:
+        """As `sample_aloud`, without blocking the event loop."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""

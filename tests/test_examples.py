@@ -16,13 +16,14 @@ SAYS = {
     "own_check": "steps pruned:",
     "own_scorer": "->",
     "own_task": "double",
+    "person_in_the_loop": "answer: 19",
     "quickstart": "answer:",
     "resume": "second run: 19\nasked again about the question itself: False",
     "streaming": "popped: the question",
     "subgraph": "It is ",
     "train_scorer": "AUC within a problem",
 }
-WITHOUT_NANO = {"own_task", "resume"}
+WITHOUT_NANO = {"own_task", "person_in_the_loop", "resume"}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ b (.5, terminal). Every random choice is the first element.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -778,3 +780,40 @@ def test_a_solution_without_an_answer_earns_nothing_whatever_its_q_value():
     sure = ScriptedScorer(lambda _: 1.0)
     run = search(Speaker(lambda *_: "Hm.\n"), actions=("finish",), q_model=sure, reward="q_model")
     assert (run.node("0.0").q, run.node("0.0").reward, run.node("0").value) == (1.0, 0.0, 0.0)
+
+
+@dataclass
+class Together(Speaker):
+    """Waits until all four actions that may come first have asked."""
+
+    met: threading.Barrier = field(default_factory=lambda: threading.Barrier(4, timeout=30))
+    ameeting: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(4))
+
+    def starts(self, requests: Sequence[SampleRequest]) -> bool:
+        return not requests[0].state.steps and not requests[0].prefill.startswith("answer")
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        if self.starts(requests):
+            self.met.wait()
+        return super().sample(requests)
+
+    async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+        if self.starts(requests):
+            await asyncio.wait_for(self.ameeting.wait(), 30)
+        return super().sample(requests)
+
+
+async def test_all_actions_of_an_expansion_reach_the_model_together():
+    used = RStarSettings(num_rollouts=1, verify="never", adaptive_votes=False)
+    config: Any = {"recursion_limit": rstar_superstep_limit(used)}
+    starting: Any = {"question": "How many?"}
+
+    def say(action: str, number: int, chance: random.Random) -> str:
+        return f"{LAST}\n" if action == "subquestion" else agreeing(1.0)(action, number, chance)
+
+    def graph() -> Any:
+        return create_rstar_graph(Together(say), task=task(), settings=used).compile()
+
+    waited = (await graph().ainvoke(starting, config))["solution"]
+    blocked = await asyncio.to_thread(graph().invoke, starting, config)
+    assert {**waited, "seconds": 0} == {**blocked["solution"], "seconds": 0}

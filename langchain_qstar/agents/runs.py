@@ -18,6 +18,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_callback_manager_for_config
 from langchain_core.utils.uuid import uuid7
 
+from langchain_qstar.nodes.model_runs import COUNTED_ABOVE
+
 Item = TypeVar("Item")
 
 _STREAMING: ContextVar[RunnableConfig | None] = ContextVar("_STREAMING", default=None)
@@ -59,7 +61,7 @@ def _children_of(manager: Any, run_id: Any) -> CallbackManager:
     children = CallbackManager([], parent_run_id=run_id)
     children.set_handlers(manager.inheritable_handlers)
     children.add_tags(manager.inheritable_tags)
-    children.add_metadata(manager.inheritable_metadata)
+    children.add_metadata({**manager.inheritable_metadata, COUNTED_ABOVE: True})
     return children
 
 

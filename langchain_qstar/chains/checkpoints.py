@@ -7,8 +7,9 @@ works too; the extra `postgres` brings one.
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,22 +67,41 @@ def _unusable(path: str | Path, error: sqlite3.Error) -> CheckpointError:
 @contextmanager
 def storing(checkpointer: Any) -> Iterator[None]:
     """Turn what `checkpointer` raises in the body into a `CheckpointError`."""
+    file = _file(checkpointer)
     try:
         yield
+        if file is not None and not file.exists():
+            warnings.warn(
+                f"{file} has gone while a search was stored there: the search is not harmed, but "
+                "its thread cannot be resumed",
+                stacklevel=3,
+            )
     except Exception as error:
         if not checkpointer or not _was_in(checkpointer, error):
             raise
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise CheckpointError(
-            f"the checkpoints cannot be stored or read: {type(error).__name__}: {error}; "
+            f"the checkpoints cannot be stored or read: {type(error).__name__}: {reason}; "
             "what was stored is kept: bring the store back, then repeat the call"
         ) from error
 
 
+def _file(checkpointer: Any) -> Path | None:
+    """The file of a sqlite checkpointer. When it is deleted, sqlite goes on without a word."""
+    connection = getattr(checkpointer, "conn", None)
+    if not isinstance(connection, sqlite3.Connection):
+        return None
+    with suppress(sqlite3.Error):
+        name: str = connection.execute("PRAGMA database_list").fetchone()[2]
+        return Path(name) if name else None
+    return None
+
+
 def _was_in(checkpointer: Any, error: BaseException) -> bool:
-    """Whether the error went through a method of `checkpointer`."""
+    """Whether the error went through a method of `checkpointer`, or of the copy LangGraph made."""
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_locals.get("self") is checkpointer:
+        if trace.tb_frame.f_locals.get("self").__class__ is checkpointer.__class__:
             return True
         trace = trace.tb_next
     return False
@@ -115,7 +135,7 @@ async def aforget(checkpointer: Any, thread_id: str) -> None:
         if type(connection).__module__.startswith("aiosqlite"):
             async with checkpointer.lock:
                 for statement in VACUUM:
-                    await connection.execute(statement)
+                    await (await connection.execute(statement)).close()
 
 
 VACUUM: Final = ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")

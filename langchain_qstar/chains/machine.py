@@ -81,6 +81,10 @@ class MachineChain(SolverChain):
     def _so_far(self, values: Mapping[str, Any]) -> Solution:
         """What an unfinished search has found, from the state of the graph."""
 
+    @abstractmethod
+    def _stored(self, values: Mapping[str, Any]) -> Solution:
+        """The result of a finished search, from the state of the graph, without a model."""
+
     def _intervention(
         self,
         values: Mapping[str, Any],  # noqa: ARG002  # for methods that take decisions
@@ -163,6 +167,8 @@ class MachineChain(SolverChain):
 
     def _searched(self, ask: Ask, config: RunnableConfig) -> Generator[Call, Any, Solution]:
         run = yield from self._begin(ask, config)
+        if isinstance(run, Solution):
+            return run
         last = yield Call(
             lambda: self._graph.invoke(run.start, run.config, **run.how),
             lambda: self._graph.ainvoke(run.start, run.config, **run.how),
@@ -173,6 +179,9 @@ class MachineChain(SolverChain):
         control = Closing(ask.control)
         with storing(self.checkpointer):
             run = drive(self._begin(replace(ask, control=control), config), Call.wait)
+            if isinstance(run, Solution):
+                yield run
+                return
             last: Any = None
             stream = self._graph.stream(run.start, run.config, stream_mode=MODES, **run.how)
             with closing(stream), control.left_early():  # type: ignore[type-var]  # a generator
@@ -187,6 +196,9 @@ class MachineChain(SolverChain):
         control = Closing(ask.control)
         with storing(self.checkpointer):
             run = await adrive(self._begin(replace(ask, control=control), config), Call.awaited)
+            if isinstance(run, Solution):
+                yield run
+                return
             last: Any = None
             stream = self._graph.astream(run.start, run.config, stream_mode=MODES, **run.how)
             async with aclosing(stream):  # type: ignore[type-var]  # a generator
@@ -198,8 +210,8 @@ class MachineChain(SolverChain):
                             last = item
             yield await adrive(self._end(last, config), Call.awaited)
 
-    def _begin(self, ask: Ask, config: RunnableConfig) -> Generator[Call, Any, _Run]:
-        """How the graph must be called, after what its thread holds."""
+    def _begin(self, ask: Ask, config: RunnableConfig) -> Generator[Call, Any, _Run | Solution]:
+        """How the graph must be called, after what its thread holds; or what that holds."""
         how: dict[str, Any] = {} if ask.control is None else {"control": ask.control}
         if not self.checkpointer or is_nested(config):
             return self._begin_without_thread(ask, config, how)
@@ -215,10 +227,8 @@ class MachineChain(SolverChain):
             return (yield from self._decided(ask, snapshot, _Run(None, config, how)))
         if state is Standing.UNFINISHED:
             return _Run(None, config, how)
-        if state is Standing.FINISHED and snapshot.parent_config:
-            before = yield self._state(snapshot.parent_config)
-            if before.next == ("answer",):
-                return _Run(None, merged(config, before.config), how)
+        if state is Standing.FINISHED:
+            return self._stored(snapshot.values)
         return _Run(_input(ask), config, how)
 
     def _begin_without_thread(self, ask: Ask, config: RunnableConfig, how: dict[str, Any]) -> _Run:
@@ -254,7 +264,10 @@ class MachineChain(SolverChain):
         """The solution; of a search that waits for a person, what there is and what it asks."""
         if "solution" in last:
             return Solution.model_validate(last["solution"])
-        snapshot = yield self._state(named_thread(thread_of(config)))
+        now = config if is_nested(config) else named_thread(thread_of(config))
+        snapshot = yield self._state(now)
+        if not snapshot.interrupts:  # it was killed once the last node's writes were stored
+            return self._stored(snapshot.values)
         pending = Pending.model_validate(snapshot.interrupts[0].value)
         return self._so_far(snapshot.values).model_copy(update={"pending": pending})
 

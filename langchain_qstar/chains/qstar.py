@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.decisions import Decision
+from langchain_qstar.nodes.answer import stored_solution
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import intervene
 from langchain_qstar.nodes.selection import best_popped
@@ -31,8 +32,8 @@ class QStarChain(MachineChain):
     With a checkpointer every call names a thread,
     `config={"configurable": {"thread_id": ...}}`. A call that was killed is
     resumed by the same call again: no finished expansion is repeated, and the
-    tree is the one it would have been. Another question, seed or setting in the
-    same thread starts anew.
+    tree is the one it would have been. Another call is refused until then; see
+    `threads.py`. `resume` goes on without the question, and with what a person says.
 
     It sets the graph's `recursion_limit` from `max_pops` itself; what a caller
     or LangChain's default says about it is meant for other graphs.
@@ -106,6 +107,9 @@ class QStarChain(MachineChain):
             votes=(),
             stopped="interrupted",
         )
+
+    def _stored(self, values: Mapping[str, Any]) -> Solution:
+        return stored_solution(values, self.task, self.settings)
 
     def _intervention(
         self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]

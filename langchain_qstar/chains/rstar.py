@@ -9,7 +9,7 @@ from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.assembly import solution_of
-from langchain_qstar.nodes.rstar.answer import most_visited
+from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.rstar import (
@@ -107,6 +107,9 @@ class RStarChain(MachineChain):
             stopped="interrupted",
             shown=shown,
         )
+
+    def _stored(self, values: Mapping[str, Any]) -> Solution:
+        return stored_solution(values, self.task, self.settings)
 
     def _policies(self) -> tuple[Policy, ...]:
         return self.policy, self.verifier

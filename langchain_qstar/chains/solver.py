@@ -226,8 +226,10 @@ class SolverChain(Runnable[Any, Any]):
         self, values: AsyncIterator[Any], config: RunnableConfig, **overrides: Any
     ) -> AsyncIterator[Any]:
         async for value in values:
-            async for item in self._aevents(self._ask(value, overrides), config):
-                yield self._shaped(item)
+            events = self._aevents(self._ask(value, overrides), config)
+            async with aclosing(events):  # type: ignore[type-var]  # a generator
+                async for item in events:
+                    yield self._shaped(item)
 
     def _policies(self) -> tuple[Policy, ...]:
         """The models that generate."""

@@ -80,6 +80,15 @@ def recalled(
     return replace(ask, question=run["question"], seed=run["seed"], budget=budget)
 
 
+def ahead(snapshot: StateSnapshot) -> set[str]:
+    """The nodes of the next superstep; none of a finished search.
+
+    `snapshot.next` leaves out those whose writes are stored already, and of a search that
+    was killed before the checkpoint after them these may be all.
+    """
+    return {task.name for task in snapshot.tasks}
+
+
 def standing(snapshot: StateSnapshot, facts: Mapping[str, Any], thread: str) -> Standing:
     """How the call with these facts stands to the thread.
 
@@ -94,16 +103,17 @@ def standing(snapshot: StateSnapshot, facts: Mapping[str, Any], thread: str) -> 
             settings, or about something else.
     """
     root = snapshot.values.get("nodes", {}).get(ROOT)
-    if root is None and snapshot.metadata is not None and not BEGINNING & {*snapshot.next}:
+    rest = ahead(snapshot)
+    if root is None and snapshot.metadata is not None and not BEGINNING & rest:
         raise ThreadError(
             f"thread {thread!r} holds the state of another graph; name another thread"
         )
-    if root is None or BEGINNING & {*snapshot.next}:
+    if root is None or BEGINNING & rest:
         return Standing.NEW
     stored = root["run"]
     if stored == facts:
-        return Standing.UNFINISHED if snapshot.next else Standing.FINISHED
-    if not snapshot.next:
+        return Standing.UNFINISHED if rest else Standing.FINISHED
+    if not rest:
         return Standing.NEW
     if _keys(stored) != _keys(facts) or stored["layout"] != facts["layout"]:
         raise ThreadError(
@@ -131,6 +141,6 @@ def _differing(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[
 
 def asked_steps(snapshot: StateSnapshot) -> list[str]:
     """The ids of the steps that the search in the thread asks about; none when it does not."""
-    if not snapshot.interrupts or "human_gate" not in snapshot.next:
+    if not snapshot.interrupts or "human_gate" not in ahead(snapshot):
         return []
     return [step["id"] for step in snapshot.interrupts[0].value["steps"]]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -82,6 +82,9 @@ class ChatModelPolicy:
         self._config = RunnableConfig(max_concurrency=max_concurrency)
         self._shortfalls = dict(_ALWAYS)
         self._takes_stop = True
+
+    traced: ClassVar = True
+    """Every call of the model is a run of its own in traces."""
 
     @property
     def name(self) -> str:

@@ -30,10 +30,10 @@ from langchain_qstar.models.grammars import Grammars
 from langchain_qstar.models.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
 from langchain_qstar.models.rows import Endings
 from langchain_qstar.models.scheduler import Scheduler
-from langchain_qstar.models.streaming import Piece, Pieces
+from langchain_qstar.models.streaming import Overheard, Piece, Pieces
 from langchain_qstar.models.text import Message, TextCodec
 from langchain_qstar.models.translation import Limits, Translator
-from langchain_qstar.protocols import Completion, SampleRequest, State, Step
+from langchain_qstar.protocols import Completion, SampleRequest, State, Step, Tell
 from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -190,6 +190,26 @@ class LocalPolicy:
             async with asyncio.timeout(timeout):
                 reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return self._translator.completions(requests, groups, reads)
+
+    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
+        """As `sample`, telling every piece of text as it is written.
+
+        `tell` is called on the engine's thread, which all searches share: it, and making
+        text of the tokens, holds up every one of them.
+        """
+        groups = [self._translator.rows(request) for request in requests]
+        overheard = Overheard(self._codec, requests, groups, tell)
+        reads = wait(self._engine.submit(SampleJob(groups)))
+        return overheard.end(self._translator.completions(requests, groups, reads))
+
+    async def asample_aloud(
+        self, requests: Sequence[SampleRequest], tell: Tell
+    ) -> list[list[Completion]]:
+        """As `sample_aloud`, without blocking the event loop."""
+        groups = [self._translator.rows(request) for request in requests]
+        overheard = Overheard(self._codec, requests, groups, tell)
+        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        return overheard.end(self._translator.completions(requests, groups, reads))
 
     @contextmanager
     def _in_time(self, timeout: float | None) -> Iterator[None]:

@@ -13,11 +13,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from langchain_qstar.models.rows import Drawn
+from langchain_qstar.models.rows import Drawn, Row
 from langchain_qstar.models.text import TextCodec
-from langchain_qstar.protocols import Completion
+from langchain_qstar.protocols import Completion, SampleRequest, Tell
 
 _BROKEN: Final = "\ufffd"
 """What a part of a character decodes to."""
@@ -96,6 +97,37 @@ class Pieces:
         told, self._told = self._told, len(ids)
         self._text += text
         return Piece(text, tuple(ids[told:]), tuple(logprobs[told:]))
+
+
+class Overheard:
+    """Tells the pieces of many rows while they run."""
+
+    def __init__(
+        self,
+        codec: TextCodec,
+        requests: Sequence[SampleRequest],
+        groups: Sequence[Sequence[Row]],
+        tell: Tell,
+    ) -> None:
+        """Listen to `groups`, the rows of `requests`, which nobody runs yet."""
+        self._tell = tell
+        self._pieces: dict[tuple[int, int], Pieces] = {}
+        for number, (request, rows) in enumerate(zip(requests, groups, strict=True)):
+            for sample, row in enumerate(rows):
+                place = number, sample
+                self._pieces[place] = Pieces(codec, row.context, request.stop, request.prefill)
+                row.listener = partial(self._hear, place)
+
+    def _hear(self, place: tuple[int, int], drawn: Drawn) -> None:
+        if piece := self._pieces[place].add(drawn):
+            self._tell(*place, piece.text)
+
+    def end(self, groups: list[list[Completion]]) -> list[list[Completion]]:
+        """Tell what is left of every completion, and return them all."""
+        for (number, sample), pieces in self._pieces.items():
+            if rest := pieces.end(groups[number][sample]).text:
+                self._tell(number, sample, rest)
+        return groups
 
 
 def begun(text: str, stop: Sequence[str]) -> int:

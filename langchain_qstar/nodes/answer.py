@@ -11,7 +11,7 @@ algebra for it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from time import perf_counter
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from langchain_qstar.nodes.assembly import solution_of, steps_to
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
+from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
@@ -61,6 +62,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
                 update = {"nodes": fresh, "usage": spent}
                 if fresh and checks.names:
                     judged = yield aside(lambda: _judged(checks, request.state, fresh))
+                    tell_verdicts(write, fresh, judged)
                     update["stats"] = judged
                     stats = put_stats(dict(stats), [judged])
                 nodes, usage = put_nodes(nodes, [fresh]), add_usage(usage, spent)
@@ -82,6 +84,25 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
         return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
 
     return answer
+
+
+def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettings) -> Solution:
+    """The solution of a search that has ended, from what is stored of it, without a model."""
+    nodes, stats, collected = values["nodes"], values["stats"], values["collected"]
+    chosen = find(nodes, stats, collected, task, settings)
+    if chosen is None:
+        completed = {each: nodes[each] for each in nodes if nodes[each]["action"] == "finish"}
+        chosen = _last_resort(nodes, stats, collected, best_popped(nodes, stats), completed)
+    return solution_of(
+        nodes,
+        stats,
+        values["usage"],
+        method="qstar",
+        chosen=chosen,
+        collected=collected,
+        votes=votes(nodes, stats, collected, settings.selection, task.equivalent),
+        stopped=values["stopped"],
+    )
 
 
 def find(

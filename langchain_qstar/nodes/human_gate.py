@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from langgraph.config import get_stream_writer
 from langgraph.types import Command, interrupt
 
 from langchain_qstar.decisions import read_decision
 from langchain_qstar.nodes.answer import find
 from langchain_qstar.nodes.intervention import intervene, unapproved, undecided
+from langchain_qstar.nodes.verdicts import tell_pruned
 from langchain_qstar.nodes.work import unfinished
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
@@ -55,6 +57,7 @@ def make_human_gate(policy: Policy, task: Task, settings: QStarSettings) -> Huma
             pending = Pending(about=about, steps=tuple(_step(nodes, stats, each) for each in asked))
             decision = read_decision(interrupt(pending.model_dump(mode="json")), asked)
             update = intervene(nodes, decision, asked, policy, task)
+            tell_pruned(get_stream_writer(), nodes, update["stats"])
             if about == "answer" and (decision.forbid or decision.edit):
                 return Command(update=update | {"stopped": ""}, goto="select")
         return Command(update=update, goto="answer" if about == "answer" else "select")

@@ -25,6 +25,8 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl, get_runtime
 from langgraph.types import Command
 
+from langchain_qstar.nodes.model_runs import SampleBatch, ScoreBatch, atraced, traced
+from langchain_qstar.nodes.writing import asampled, sampled
 from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
 from langchain_qstar.stopping import LOOK_SECONDS, stopped_when
 
@@ -50,12 +52,20 @@ class Call(NamedTuple):
 
 def sample(policy: Policy, requests: Sequence[SampleRequest]) -> Call:
     """Ask `policy` for continuations."""
-    return Call(lambda: policy.sample(requests), lambda: policy.asample(requests))
+    batch = SampleBatch(policy, requests)
+    return Call(
+        lambda: traced(batch, lambda: sampled(policy, requests)),
+        lambda: atraced(batch, lambda: asampled(policy, requests)),
+    )
 
 
 def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
     """Ask `scorer` for the values of steps."""
-    return Call(lambda: scorer.score(requests), lambda: scorer.ascore(requests))
+    batch = ScoreBatch(scorer, requests)
+    return Call(
+        lambda: traced(batch, lambda: scorer.score(requests)),
+        lambda: atraced(batch, lambda: scorer.ascore(requests)),
+    )
 
 
 def attempted(call: Call, failures: tuple[type[Exception], ...]) -> Call:

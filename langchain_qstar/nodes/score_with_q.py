@@ -18,6 +18,7 @@ from typing import Any
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import ModelError
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, beside, score
+from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_score
 from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
@@ -84,6 +85,7 @@ def make_score_with_q(
             verdicts = yield aside(judge)
         for stat, found in zip(learnt.values() if verdicts else (), verdicts, strict=True):
             _judge(stat, found, settings)
+        tell_verdicts(write, work.nodes, learnt)
         work = work.with_stats(learnt)
         inserted = {each: _utilities(work, each, settings) for each in to_insert(work)}
         stats = put_stats({}, [learnt, inserted])

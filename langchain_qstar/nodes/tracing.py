@@ -12,6 +12,8 @@ from langgraph.types import Command, TracePolicy
 
 DERIVED: Final = frozenset({"work", "frontier"})
 TREE: Final = frozenset({"nodes", "stats"})
+TOKENS: Final = frozenset({"token_ids", "logprobs"})
+"""Of a node's record: nothing a person reads, and most of its bytes."""
 
 
 def traced_input(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,9 +28,16 @@ def traced_input(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def traced_output(output: Mapping[str, Any] | Command[Any]) -> dict[str, Any]:
-    """What a node writes, without what is derived from the tree."""
+    """What a node writes, without what is derived from the tree, and steps without tokens."""
     update = output.update if isinstance(output, Command) else output
-    return {key: value for key, value in dict(update or {}).items() if key not in DERIVED}
+    small = {key: value for key, value in dict(update or {}).items() if key not in DERIVED}
+    if isinstance(small.get("nodes"), Mapping):
+        small["nodes"] = {each: _readable(record) for each, record in small["nodes"].items()}
+    return small
+
+
+def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in TOKENS}
 
 
 TRACE: Final = TracePolicy(process_inputs=traced_input, process_outputs=traced_output)

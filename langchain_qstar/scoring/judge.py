@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -34,6 +34,9 @@ class JudgeScorer:
     A reply without a grade counts as 0.5, and in `unparsed`. When every call of a batch
     fails, `ModelError` is raised; a single one that fails is a reply without a grade.
     """
+
+    traced: ClassVar = True
+    """Every call of the model is a run of its own in traces."""
 
     def __init__(self, model: BaseChatModel, *, max_concurrency: int = 16) -> None:
         """Ask `model`, at most `max_concurrency` questions at a time."""

@@ -58,6 +58,36 @@ class VotedEvent(TypedDict):
     nodes: list[VotedNode]
 
 
+class CheckedNode(TypedDict):
+    """A step and the verdicts on it, each a `Check` as a dict."""
+
+    id: str
+    text: str
+    checks: list[dict[str, str]]
+
+
+class CheckedEvent(TypedDict):
+    """Checks judged new steps; there is none where a search has no checks."""
+
+    type: Literal["checked"]
+    nodes: list[CheckedNode]
+
+
+class PrunedNode(TypedDict):
+    """A step from which the search does not go on, and why."""
+
+    id: str
+    text: str
+    reason: str
+
+
+class PrunedEvent(TypedDict):
+    """Steps were closed: by a failed check, or by a person."""
+
+    type: Literal["pruned"]
+    nodes: list[PrunedNode]
+
+
 class ScoredNode(TypedDict):
     """A step that was scored; f is None while it is not in the frontier.
 
@@ -120,10 +150,29 @@ class AnsweredEvent(TypedDict):
     stopped: str
 
 
+class WritingEvent(TypedDict):
+    """The next piece of a text that the model is writing, where the run asks for it.
+
+    `node` is the node of the graph that waits for it. `request` counts the requests of its
+    batch from 0, `sample` the samples of one request; of Q*'s propose_step, request n
+    continues `parents[n]` of the `proposed` event that follows. A sample that says what
+    another says is written, and not proposed again.
+    """
+
+    type: Literal["writing"]
+    node: str
+    request: int
+    sample: int
+    text: str
+
+
 SearchEvent = (
     SelectedEvent
+    | WritingEvent
     | ProposedEvent
     | VotedEvent
+    | CheckedEvent
+    | PrunedEvent
     | ScoredEvent
     | BackedUpEvent
     | VerifiedEvent

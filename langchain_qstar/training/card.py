@@ -1,4 +1,4 @@
-"""Measure the bundled model and write its card.
+"""Measure a bundled model and write its card.
 
 `python -m langchain_qstar.training.card --model FOLDER`
 The figures are those a search has to live with: greedy, votes, whether a right
@@ -25,6 +25,29 @@ from langchain_qstar.tasks import NANO
 SAMPLES: Final = 16
 FIGURES_FILE: Final = "figures.json"
 _HASHED: Final = ("model.safetensors", "tokenizer.json", "q_head.safetensors")
+_ROLES: Final = {
+    "nano": """\
+The model that `langchain_qstar` ships: a small Llama-architecture language model
+trained from scratch, by this package's code, on word problems this package
+generates, and on nothing else. It is a bench for search, not a product: an honest,
+imperfect reasoner that knows one kind of English word problem. Other languages and
+other subjects are accepted and answered with nonsense.""",
+    "nano-verifier": """\
+The second model that `langchain_qstar` ships: it completes solutions of `nano` whose
+end is hidden (`RStarChain(verifier="nano-verifier")`). It was trained from scratch as
+`nano` was, with another size and another seed, so it saw other problems and makes
+other mistakes. It is a bench for search, not a product.""",
+}
+"""What each bundled model is for."""
+_HISTORY: Final = {
+    "nano": """\
+These weights are older than two changes of the documents: training now draws fewer of
+the easy kinds of problem, and lines name the thing before its numbers.""",
+    "nano-verifier": """\
+Its first 17 million tokens are older than two changes of the documents: training now
+draws fewer of the easy kinds of problem, and lines name the thing before its numbers.""",
+}
+"""How the weights differ from what the recipe would give today."""
 
 
 def measure(
@@ -72,32 +95,33 @@ def _by_steps(problems: Sequence[Problem], right: Sequence[bool]) -> dict[str, f
     return {str(steps): _share(sum(oks), len(oks)) for steps, oks in sorted(groups.items())}
 
 
-def write_card(folder: Path, figures: dict[str, Any]) -> None:
-    """Write `README.md` of the model from its recipe, its head and `figures`."""
+def write_card(folder: Path, figures: dict[str, Any], name: str = "nano") -> None:
+    """Write `README.md` of the model `name` from its recipe, its head if any, and `figures`."""
     recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
-    head = json.loads((folder / "q_head.json").read_text("utf-8"))
+    head_file = folder / "q_head.json"
+    head = _head(json.loads(head_file.read_text("utf-8"))) if head_file.exists() else ""
     hashes = {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
         for name in _HASHED
         if (folder / name).exists()
     }
     (folder / FIGURES_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_card(recipe, head, figures, hashes), encoding="utf-8")
+    card = _card(name, recipe, head, figures, hashes)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _card(
-    recipe: dict[str, Any], head: dict[str, Any], figures: dict[str, Any], hashes: dict[str, str]
+    name: str, recipe: dict[str, Any], head: str, figures: dict[str, Any], hashes: dict[str, str]
 ) -> str:
     trained = recipe["trained"]
     sampled = [
-        f"| {name.removeprefix('temperature_')} | {row['one_sample']:.1%} | "
+        f"| {key.removeprefix('temperature_')} | {row['one_sample']:.1%} | "
         f"{row['majority_of_16']:.1%} | {row['pass_at_16']:.1%} |"
-        for name, row in figures.items()
-        if name.startswith("temperature_")
+        for key, row in figures.items()
+        if key.startswith("temperature_")
     ]
     steps = ", ".join(f"{n} steps {share:.0%}" for n, share in figures["greedy_by_steps"].items())
     settings = ", ".join(f"{k} {v}" for k, v in recipe.items() if k != "trained")
-    auc = head["figures"]
     return f"""---
 license: mit
 language: en
@@ -106,13 +130,9 @@ pipeline_tag: text-generation
 tags: [arithmetic, word-problems, test-model]
 ---
 
-# nano
+# {name}
 
-The model that `langchain_qstar` ships: a small Llama-architecture language model
-trained from scratch, by this package's code, on word problems this package
-generates, and on nothing else. It is a bench for search, not a product: an honest,
-imperfect reasoner that knows one kind of English word problem. Other languages and
-other subjects are accepted and answered with nonsense.
+{_ROLES[name]}
 
 ## Data
 Word problems from random computation graphs (`langchain_qstar.problems`), 1 to 10
@@ -123,9 +143,10 @@ plain lines (70 %), `Q:`/`A:` lines (14 %) or a mixture (16 %), one in ten after
 hash of the computation graph decides which split may use it.
 
 ## Recipe
-`make train-nano`: {settings}. Trained on {trained["tokens"] / 1e6:.1f} million tokens in
-{trained["steps"]} steps ({trained["seconds"] / 60:.0f} minutes on two CPU cores that had
-other work too). AdamW for embeddings and norms, Muon for matrices.
+`python -m langchain_qstar.training.nano`: {settings}.
+Trained on {trained["tokens"] / 1e6:.1f} million tokens in {trained["steps"]} steps
+({trained["seconds"] / 60:.0f} minutes on two CPU cores that had other work too).
+AdamW for embeddings and norms, Muon for matrices. {_HISTORY[name]}
 
 ## Figures
 {figures["problems"]} problems of the test split, 2 to 10 steps in equal shares.
@@ -137,18 +158,24 @@ of reasoning. Mean length of a solution: {figures["tokens_per_solution"]} tokens
 |---|---|---|---|
 {chr(10).join(sampled)}
 
-## Q-value head
-`q_head.safetensors`: a small network on hidden layers {head["layers"]} and
-{len(head["numeric"])} features of the policy's log-probabilities, trained on
-{auc["prefixes"]:.0f} prefixes of its own rollouts ({head["recipe"]["problems"]} problems of
-the train split that the model was not trained on, {head["recipe"]["samples"]} rollouts each;
-label: {head["recipe"]["label"]} return of the rollouts through a prefix). On held-out
-problems its AUC within a problem is {auc["within_problem_auc_last"]:.3f} (last step),
-{auc["within_problem_auc_min"]:.3f} (least step); mean log-probability alone has
-{auc["within_problem_auc_logprob"]:.3f}. Expected calibration error: {auc["ece"]:.3f}.
-
-## Hashes (sha256)
+{head}## Hashes (sha256)
 {chr(10).join(f"- `{name}` {digest}" for name, digest in hashes.items())}
+"""
+
+
+def _head(config: dict[str, Any]) -> str:
+    """The section about the model's Q-value head."""
+    figures = config["figures"]
+    return f"""## Q-value head
+`q_head.safetensors`: a small network on hidden layers {config["layers"]} and
+{len(config["numeric"])} features of the policy's log-probabilities, trained on
+{figures["prefixes"]:.0f} prefixes of its own rollouts ({config["recipe"]["problems"]} problems of
+the train split that the model was not trained on, {config["recipe"]["samples"]} rollouts each;
+label: {config["recipe"]["label"]} return of the rollouts through a prefix). On held-out
+problems its AUC within a problem is {figures["within_problem_auc_last"]:.3f} (last step),
+{figures["within_problem_auc_min"]:.3f} (least step); mean log-probability alone has
+{figures["within_problem_auc_logprob"]:.3f}. Expected calibration error: {figures["ece"]:.3f}.
+
 """
 
 
@@ -156,13 +183,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--name", choices=tuple(_ROLES), default="nano", help="which model it is")
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6, 0.8])
     options = parser.parse_args(arguments)
     policy = TransformersPolicy.from_pretrained(options.model)
     problems = make_problems("test", options.problems)
     figures = measure(policy, problems, options.temperatures)
-    write_card(options.model, figures)
+    write_card(options.model, figures, options.name)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
 
 

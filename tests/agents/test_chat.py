@@ -287,6 +287,15 @@ async def test_in_a_graph_they_are_on_its_streams_too(chain, calling):
     assert split(items) == (KINDS, ["", "a1\n", ""])
 
 
+def test_the_chunks_of_a_message_have_its_id_in_a_graph(chain):
+    agent = create_agent(ChatQStar(chain({"": ["a\n"], "a\n": ["b1\n"]})), [])
+    asked: Any = {"messages": [HumanMessage("q")]}
+    items: Any = list(agent.stream(asked, stream_mode=["messages", "updates"]))
+    chunks = {item[0].id for mode, item in items if mode == "messages"}
+    (message,) = items[-1][1]["model"]["messages"]
+    assert chunks == {message.id}
+
+
 def test_a_stream_can_be_left_early(chain):
     stream = ChatQStar(chain({"": ["a\n"], "a\n": ["b1\n"]})).stream("q")
     assert next(stream).content == "a\n"

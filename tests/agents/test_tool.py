@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
@@ -20,6 +20,12 @@ from langchain_qstar.solution import Solution
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 ASKED: Any = {"messages": [HumanMessage("hi")]}
+
+
+class Context(TypedDict):
+    """What an agent may be told with a call."""
+
+    user: str
 
 
 def called(tool: Any, **arguments: Any) -> Any:
@@ -207,10 +213,10 @@ def test_calls_of_one_turn_share_the_steps_of_the_engine(calling):
 
 def test_the_search_is_on_the_stream_of_the_agent(chain, calling):
     agent = create_agent(ScriptedChatModel([calling("q"), "done"]), [create_qstar_tool(chain())])
-    events = list(agent.stream(ASKED, stream_mode="custom"))
+    events: list[Any] = list(agent.stream(ASKED, stream_mode="custom"))
     kinds = ["selected", "proposed", "scored", "selected", "answered"]
     assert [event["type"] for event in events] == kinds
-    with_parts = agent.stream(ASKED, stream_mode="custom", subgraphs=True)
+    with_parts: Any = agent.stream(ASKED, stream_mode="custom", subgraphs=True)
     assert [event["type"] for _, event in with_parts] == kinds
 
 
@@ -258,14 +264,16 @@ def test_of_two_searches_in_a_turn_each_goes_on_where_it_was(mortal, calling, sa
 def test_a_chain_as_a_tool_needs_no_context(deep_chain, calling):
     tool = deep_chain.as_tool(name="solve", description="solves")
     assert tool.invoke({"question": "q"}).answer == "x1"
-    agent = create_agent(ScriptedChatModel([calling("q"), "done"]), [tool], context_schema=dict)
+    agent = create_agent(ScriptedChatModel([calling("q"), "done"]), [tool], context_schema=Context)
     (message,) = tool_messages(agent.invoke(ASKED, {"recursion_limit": 25}))
     assert str(message.content).endswith("-> x1 (complete)")
 
 
 def test_the_tool_needs_no_context_of_the_agent(chain, calling):
     agent = create_agent(
-        ScriptedChatModel([calling("q"), "done"]), [create_qstar_tool(chain())], context_schema=dict
+        ScriptedChatModel([calling("q"), "done"]),
+        [create_qstar_tool(chain())],
+        context_schema=Context,
     )
     assert tool_messages(agent.invoke(ASKED))[0].artifact.answer == "a1"
     (message,) = tool_messages(agent.invoke(ASKED, context={"user": "Ann"}))

@@ -18,7 +18,7 @@ from langchain_qstar.solution import Solution
 
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
 SMALL: Any = {"num_rollouts": 6, "num_votes": 3, "num_last_votes": 5, "verify": "never"}
-EVENTS = ("selected", "proposed", "voted", "backed_up", "answered")
+EVENTS = ("selected", "proposed", "voted", "checked", "backed_up", "answered")
 
 
 def says(text: str) -> list[str]:

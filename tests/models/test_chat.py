@@ -171,3 +171,48 @@ def test_no_requests_are_no_calls(chat):
     policy, model = chat("x")
     assert policy.sample([]) == []
     assert model.asked == []
+
+
+class Stubborn(Chat):
+    """Takes no stop strings."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        if stop is not None:
+            raise ValueError("`stop` is not supported")
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+async def test_a_model_that_refuses_stop_strings_is_asked_without_them(ask):
+    model = Stubborn(replies=["one\ntwo"], asked=[], options=[])
+    policy = ChatModelPolicy(model, max_concurrency=1)
+    assert [c.text for c in policy.sample([ask(n=2)])[0]] == ["one\n", "one\n"]
+    assert [c.text for c in (await policy.asample([ask()]))[0]] == ["one\n"]
+    assert any(line.startswith("stop: refused by the model") for line in policy.shortfalls)
+
+
+def test_a_model_that_ignores_stop_strings_is_told_of(chat, ask):
+    policy, _ = chat("one\n")
+    policy.sample([ask()])
+    assert not any(line.startswith("stop:") for line in policy.shortfalls)
+    policy, _ = chat("one\ntwo and more of it")
+    (completion,) = policy.sample([ask()])[0]
+    assert any(line.startswith("stop: ignored") for line in policy.shortfalls)
+    assert completion.generated == 6  # what was generated, not what is kept
+
+
+def test_what_no_chat_model_can_is_told_from_the_start(chat):
+    policy, _ = chat("x")
+    assert [line.partition(":")[0] for line in policy.shortfalls] == ["n", "seed"]
+
+
+def test_a_call_that_fails_for_another_reason_is_not_about_stop_strings(chat, ask):
+    policy, model = chat(RuntimeError("503"))
+    with pytest.raises(ModelError):
+        policy.sample([ask()])
+    assert len(model.asked) == 1
+
+
+def test_a_refusal_that_is_not_about_stop_strings_is_reported(chat, ask):
+    policy, _ = chat(ValueError("bad key"))
+    with pytest.raises(ModelError, match="bad key"):
+        policy.sample([ask()])

@@ -108,8 +108,8 @@ def test_a_hub_model_that_is_not_there_is_one_line():
 
 
 def test_a_missing_bundled_model_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(resolve, "NANO_FOLDER", tmp_path)
-    with pytest.raises(ModelSpecError, match="bundled model is missing"):
+    monkeypatch.setitem(resolve.BUNDLED, "nano", tmp_path)
+    with pytest.raises(ModelSpecError, match="bundled model nano is missing"):
         resolve_policy("nano")
 
 

@@ -29,7 +29,11 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
-from langchain_core.runnables.config import ContextThreadPoolExecutor, get_config_list
+from langchain_core.runnables.config import (
+    ContextThreadPoolExecutor,
+    get_config_list,
+    patch_config,
+)
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -217,7 +221,7 @@ class ChatLocal(CallSettings, BaseChatModel):
     ) -> list[AIMessage]:
         """As for any Runnable, with as many inputs at once as keep the engine full."""
         configs = [
-            RunnableConfig(**{"max_concurrency": self._together(), **each})
+            patch_config(each, max_concurrency=each.get("max_concurrency") or self._together())
             for each in get_config_list(config, len(inputs))
         ]
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)

@@ -7,7 +7,7 @@ solution is the trajectory with the most visits, without an answer.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, cast
@@ -15,14 +15,15 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
-from langchain_qstar.nodes.mutual.outcome import outcome
+from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
-from langchain_qstar.protocols import Completion, SampleRequest
+from langchain_qstar.protocols import Completion, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
-from langchain_qstar.solution import Stopped
+from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.rstar import EndedView
@@ -52,17 +53,11 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
             stats = put_stats(dict(stats), [update.get("stats", {})])
             usage = add_usage(dict(usage), update.get("usage", {}))
             chosen = next(iter(update.get("nodes", {})), None)
-        solution = solution_of(
-            nodes,
-            stats,
-            usage,
-            method="rstar",
-            chosen=chosen or most_visited(nodes, stats),
-            collected=list(dict.fromkeys(ended)),
-            votes=found.votes,
-            stopped=cast("Stopped", view["stopped"]),
-            agreed=found.agreed,
-            shown=shown,
+        solution = _solution(
+            {"nodes": nodes, "stats": stats, "usage": usage, "ended": ended},
+            found,
+            chosen,
+            cast("Stopped", view["stopped"]),
         )
         event: AnsweredEvent = {
             "type": "answered",
@@ -74,6 +69,37 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
         return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
 
     return answer
+
+
+def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettings) -> Solution:
+    """The solution of a search that has ended, from what is stored of it, without a model."""
+    nodes = values["nodes"]
+    found = outcome(nodes, values["stats"], values["ended"], task, settings)
+    completed = next((each for each in nodes if _is_fallback(nodes[each])), None)
+    return _solution(values, found, found.chosen or completed, values["stopped"])
+
+
+def _is_fallback(record: NodeRecord) -> bool:
+    """Whether it is a completion of the question that nobody voted on."""
+    return record["action"] == "finish" and record["parent"] == ROOT and "votes" not in record
+
+
+def _solution(
+    values: Mapping[str, Any], found: Outcome, chosen: str | None, stopped: Stopped
+) -> Solution:
+    nodes, stats = values["nodes"], values["stats"]
+    return solution_of(
+        nodes,
+        stats,
+        values["usage"],
+        method="rstar",
+        chosen=chosen or most_visited(nodes, stats),
+        collected=list(dict.fromkeys(values["ended"])),
+        votes=found.votes,
+        stopped=stopped,
+        agreed=found.agreed,
+        shown=shown,
+    )
 
 
 def most_visited(nodes: Nodes, stats: Stats) -> str:

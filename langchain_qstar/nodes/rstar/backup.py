@@ -19,6 +19,7 @@ from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import shown, to_score
 from langchain_qstar.nodes.rstar.rewards import reward_of
 from langchain_qstar.nodes.score_with_q import checked, used
+from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.protocols import StepScorer
 from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.events import BackedUpEvent, ScoredEvent
@@ -50,6 +51,7 @@ def make_backup(
         }
         fresh = [child for each in expanded for child in parts.rules.children(nodes, each)]
         learnt, usage = yield from _appraised(parts, nodes, fresh, q_model, checks)
+        tell_verdicts(write, nodes, learnt)
         stats = put_stats(dict(view["stats"]), [expanded, learnt])
         descent = Descent(nodes, stats, parts.rules, work["seed"], choose)
         rollouts = [descent.simulate(each) for each in work["rollouts"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ class FollowingBackend:
         self.crowded = False
         self.prompts: list[str] = []
         self.widths: list[int] = []
+        self.may_begin: Callable[[], bool] = lambda: True
         self._tokenizer, self._reply = tokenizer, reply
         self._rest: list[list[int]] = []
 
@@ -45,6 +47,9 @@ class FollowingBackend:
         return None
 
     def read(self, chains, *, scored):
+        give_up = time.monotonic() + 20
+        while not self.may_begin() and time.monotonic() < give_up:
+            time.sleep(0.001)
         return [[(True, 1) for _ in chain] for chain in chains]
 
     def join(self, starts):
@@ -83,7 +88,9 @@ def scripted():
     made = []
 
     def make(reply: Callable[[str], str] | str, like: Any = "nano", **limits: Any) -> LocalPolicy:
-        codec = like.codec if isinstance(like, LocalPolicy) else resolve_policy(like).codec
+        codec = getattr(like, "codec", None) or like
+        if isinstance(like, str):
+            codec = resolve_policy(like).codec
         told = (lambda _: reply) if isinstance(reply, str) else reply
         backend = FollowingBackend(codec.tokenizer, told)
         ends = [codec.tokenizer.eos_token_id]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_qstar.models.remote.abilities import Abilities
-from langchain_qstar.models.remote.asking import body_of, completions_of, ignores_stop
+from langchain_qstar.models.remote.asking import body_of, completions_of, ignores_stop, unheeded
 from langchain_qstar.models.remote.template import ChatTemplate
 from langchain_qstar.models.remote.wire import SEEDS, Choice, Reply
 from langchain_qstar.protocols import SampleRequest, State, Step
@@ -49,6 +49,13 @@ def test_everything_a_request_says_is_sent(ask):
 def test_nothing_is_sent_that_the_server_does_not_know(ask):
     body = body_of(ask(top_k=5, min_p=0.1), (3,), "m", Abilities("continue", frozenset()))
     assert body.keys() == {"model", "messages", "max_tokens", "temperature", "top_p"}
+
+
+def test_what_the_server_does_not_know_is_told(ask):
+    plain = Abilities("continue", frozenset())
+    assert unheeded(ask(), plain) == {}
+    assert unheeded(ask(top_k=5, grammar="root ::= [0-9]+"), plain).keys() == {"top_k", "grammar"}
+    assert unheeded(ask(top_k=5, min_p=0.1, repetition_penalty=1.2), CHAT) == {}
 
 
 def test_every_token_is_kept_in_the_words_of_the_server(ask):

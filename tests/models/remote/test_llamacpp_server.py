@@ -69,7 +69,7 @@ class LlamaServer:
 
     def answers(self):
         try:
-            with urlopen(f"{self.url}/models", timeout=5) as reply:  # noqa: S310 - our own server
+            with urlopen(f"{self.url}/models", timeout=5) as reply:  # noqa: S310  # our own  # noqa: S310 - our own server
                 return bool(reply.status == 200)
         except (URLError, OSError):
             return False

@@ -8,6 +8,7 @@ import pytest
 
 from langchain_qstar.errors import ModelError, ModelSpecError, QuestionError, SettingsError
 from langchain_qstar.models.remote.policy import RemotePolicy
+from langchain_qstar.models.resolve import resolve_policy, unload_policies
 from langchain_qstar.protocols import FallsShort, Policy, Step
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -312,6 +313,25 @@ async def test_a_closed_policy_says_so_to_those_who_wait_and_those_who_come(
     served.set()
     with pytest.raises(ModelError, match="was closed"):
         policy.sample([ask()])
+
+
+def test_a_name_at_a_url_is_connected_once_and_shared(serve):
+    first, second = serve(names=["org/m@v1"]), serve(names=["org/m@v1"])
+    spec = f"openai:org/m@v1@{first.url},{second.url}"
+    try:
+        policy = resolve_policy(spec)
+        assert policy.name == "openai:org/m@v1"
+        assert resolve_policy(spec) is policy
+    finally:
+        unload_policies()
+    with pytest.raises(ModelError, match="was closed"):
+        policy.sample([])
+
+
+def test_the_bundled_models_template_is_known_by_its_name(serve, connect, ask):
+    server = serve(names=["nano"])
+    connect(server, name="nano").sample([ask("Who?", max_tokens=20)])
+    assert server.imitation.asked[-1]["prompt"] == "<|user|>\nWho?\n<|assistant|>\n"
 
 
 def test_no_requests_are_no_calls(serve, connect):

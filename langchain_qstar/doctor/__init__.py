@@ -1,0 +1,1 @@
+"""`qstar doctor`: what this machine has, what it lacks, and how fast the bundled model runs."""

@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 # so that a second `make` starts at once and needs no network.
 DEMO_STAMP := $(VENV)/.demo-ready
 DEV_STAMP := $(VENV)/.dev-ready
+# Of llama.cpp only what the package uses; a build for a GPU adds -DGGML_CUDA=on or the like.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
 export QUESTION ?= Tom has 4 bags. Each bag has 6 apples. Ann has 5 more apples than Tom. How many apples does Ann have?
 
 # One short line a package, so that a long download is seen to move.
@@ -38,7 +40,8 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV)/ (nothing outside it): this package with all extras and the development tools:"
-	@echo "about 290 MB to download, 1.4 GB on disk with the CPU build of torch (CUDA build: 3 GB more)."
+	@echo "about 370 MB to download, 1.5 GB on disk with the CPU build of torch (CUDA build: 3 GB more)."
+	@echo "llama.cpp is built from source, which takes some minutes."
 	@set -o pipefail; $(PIP) 'pip>=25.1' | $(PROGRESS)
 	@set -o pipefail; $(PIP) --editable '.[all]' --group dev | $(PROGRESS)
 	@touch $(DEMO_STAMP) $@

@@ -351,6 +351,7 @@ class Scheduler:
         if len(rows) == 1:
             self._put_back(rows)
             if self._shares and self.tree.forget(rows[0][1].leaf):
+                self.max_rows = 1  # or what is read for others would fill the room again
                 return
             reason = "out of memory: one completion alone is too much for this device"
             self._fail(rows[0][1].job, reason, error)

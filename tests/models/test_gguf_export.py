@@ -173,7 +173,7 @@ class TestWhatIsRefused:
 
     def test_another_kind_of_weights(self, tiny_folder, tmp_path):
         with pytest.raises(InputError, match="write one of f32, f16, q8_0"):
-            export_gguf(tiny_folder, tmp_path / "out.gguf", weights="q4_0")
+            export_gguf(tiny_folder, tmp_path / "out.gguf", weights="q4_0")  # type: ignore[arg-type]
 
 
 def test_the_command_writes_the_file_and_says_where(tiny_folder, tiny_gguf, tmp_path, capsys):

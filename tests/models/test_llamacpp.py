@@ -94,8 +94,8 @@ class TestSampling:
 
     def test_it_is_a_policy_called_by_the_name_in_the_file(self, llamacpp):
         made = llamacpp()
-        assert isinstance(made, Policy)
         assert (made.name, made.window, made.gpu_layers) == ("tiny", 160, 0)
+        assert isinstance(made, Policy)
 
     def test_a_search_draws_the_same_alone_in_company_and_with_a_small_cache(self, llamacpp, ask):
         alone = [each for q in QUESTIONS for each in searches(llamacpp(), ask, [q])]
@@ -467,7 +467,11 @@ class TestLifetime:
         freed = []
 
         def noting(name, free):
-            return lambda pointer: (freed.append(name), free(pointer))
+            def call(pointer):
+                freed.append(name)
+                free(pointer)
+
+            return call
 
         for name in ("llama_free", "llama_model_free"):
             monkeypatch.setattr(library, name, noting(name, getattr(library, name)))

@@ -95,7 +95,7 @@ def create_qstar_graph(
         input_schema=SelectView,
         destinations=(
             "propose_step",
-            "verify_by_completion" if verifier else "answer",
+            "answer" if verifier is None else "verify_by_completion",
             *(("human_gate",) if gated else ()),
         ),
         trace_policy=TRACE,
@@ -111,7 +111,7 @@ def create_qstar_graph(
             destinations=("select", "answer"),
             trace_policy=TRACE,
         )
-    if verifier:
+    if verifier is not None:
         graph.add_node(
             "verify_by_completion",
             Phase("verify_by_completion", make_verify_collected(verifier, task, settings)),
@@ -154,7 +154,7 @@ def verifier_of(verifier: Policy | None, policy: Policy, settings: QStarSettings
         SettingsError: There is a verifier that nobody asks for.
     """
     if settings.verify == "after":
-        return verifier or policy
+        return policy if verifier is None else verifier
     if verifier is not None:
         raise SettingsError("there is a verifier, but verify is 'never'; set verify='after'")
     return None

@@ -92,7 +92,8 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
 def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettings) -> Solution:
     """The solution of a search that has ended, from what is stored of it, without a model."""
     nodes, stats, collected = values["nodes"], values["stats"], values["collected"]
-    chosen = find(nodes, stats, collected, task, settings)
+    found = find(nodes, stats, collected, task, settings)
+    chosen = found.chosen
     if chosen is None:
         completed = {each: nodes[each] for each in nodes if nodes[each]["action"] == "finish"}
         chosen = _last_resort(nodes, stats, collected, best_popped(nodes, stats), completed)
@@ -103,8 +104,9 @@ def stored_solution(values: Mapping[str, Any], task: Task, settings: QStarSettin
         method="qstar",
         chosen=chosen,
         collected=collected,
-        votes=votes(nodes, stats, collected, settings.selection, task.equivalent),
+        votes=found.votes,
         stopped=values["stopped"],
+        agreed=found.agreed,
     )
 
 

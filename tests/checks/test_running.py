@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -181,7 +183,7 @@ def test_a_step_that_is_being_judged_is_waited_for_and_judged_once():
 
 
 def test_what_is_no_judgement_is_asked_for_again():
-    said = iter(["yes", True])
+    said: Iterator[Any] = iter(["yes", True])
     checks = StepChecks([lambda state, step: next(said)])
     with pytest.raises(CheckError):
         checks.judge(START, "2+3=5\n")

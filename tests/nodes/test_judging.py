@@ -59,10 +59,11 @@ class Recorder:
             self._changed.notify_all()
         return True
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str) -> bool:
         with self._changed:
             if not self._changed.wait_for(lambda: text in self.judged, PATIENCE):
                 raise TimeoutError(f"{text!r} was not judged while the batch decoded")
+        return True
 
 
 def chain(policy: Policy, *checks: Any, **settings: Any) -> QStarChain:

@@ -33,7 +33,7 @@ from langchain_qstar.nodes.rstar.subquestion import make_subquestion
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
-from langchain_qstar.state.channels import SearchInput, SearchOutput
+from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
 from langchain_qstar.state.rstar import ActionView, BackupView, EndedView, RStarState, SelectView
 
 
@@ -91,7 +91,7 @@ def create_rstar_graph(
     def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
         graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
 
-    add("root", make_root(parts, names), SearchInput)
+    add("root", make_root(parts, names), RootView)
     add(
         "select",
         make_select(parts.forms.actions, choose),

@@ -10,7 +10,7 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langchain_qstar.chains import RStarChain
-from langchain_qstar.errors import SettingsError
+from langchain_qstar.errors import SettingsError, ThreadError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.settings import RStarSettings
@@ -89,7 +89,7 @@ def test_no_node_reads_the_tree_that_need_not():
         if "input" in task:
             inputs[task["name"]] = set(task["input"])
     readers = {name for name, keys in inputs.items() if keys & {"nodes", "stats"}}
-    assert readers == {"select", "backup", "answer"}
+    assert readers == {"root", "select", "backup", "answer"}
 
 
 def test_a_call_may_give_budgets_and_a_seed():
@@ -180,3 +180,26 @@ def test_nano_killed_and_resumed_grows_the_tree_it_would_have_grown(tmp_path: Pa
             RStarChain(MortalNano(7), **options).invoke(QUESTION, config)
         resumed = RStarChain(**options).invoke(QUESTION, config)
     assert grown(resumed) == grown(RStarChain(settings=small).invoke(QUESTION))
+
+
+def test_the_calls_of_a_thread_share_its_budget(tmp_path: Path):
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    with SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as saver:
+        made = chain(settings={**SMALL, "max_thread_nodes": 12}, checkpointer=saver)
+        first = made.invoke(QUESTION, thread, max_nodes=6)
+        assert first.stopped == "nodes"
+        assert made.invoke("Another?", thread).stopped == "nodes"
+        with pytest.raises(ThreadError, match="max_thread_nodes of 12"):
+            made.invoke("A third?", thread)
+
+
+def test_a_killed_search_goes_on_and_a_finished_one_is_given_again(tmp_path: Path):
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    with SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as saver:
+        whole = chain(checkpointer=saver).invoke(QUESTION, thread)
+        silent = ScriptedPolicy({})
+        again = chain(policy=silent, checkpointer=saver).resume("t")
+        assert untimed(again) == untimed(whole)
+        assert not silent.calls
+        for point in list(saver.list(thread))[2:20:4]:
+            assert untimed(chain(checkpointer=saver).resume(point.config)) == untimed(whole)

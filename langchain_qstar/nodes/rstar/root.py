@@ -11,8 +11,9 @@ from langchain_qstar.errors import QuestionError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.nodes.root import check_budget, check_question, root_record, run_facts
 from langchain_qstar.nodes.rstar.parts import Parts
+from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.settings.rstar import RSTAR_BUDGETS
-from langchain_qstar.state.channels import SearchInput
+from langchain_qstar.state.channels import RootView
 from langchain_qstar.state.rstar import Work
 from langchain_qstar.tree import ROOT
 
@@ -28,15 +29,17 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
-        cannot be asked and `SettingsError` for a budget that cannot be kept.
+        cannot be asked, `SettingsError` for a budget that cannot be kept, and
+        `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: SearchInput, _: Writer) -> Update:
+    def root(view: RootView, _: Writer) -> Update:
         question, seed = view["question"], view.get("seed", 0)
         length = check_question(question, parts.policy, parts.task)
         _check_prompts(parts, question)
         used = parts.settings.replace(**check_budget(view.get("budget", {}), RSTAR_BUDGETS))
         record = root_record(run_facts(question, seed, used, names), length)
+        thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         work: Work = {
             "question": question,
             "seed": seed,
@@ -47,7 +50,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
             "verified": 0,
         }
         return {
-            "nodes": Overwrite({ROOT: record}),
+            "nodes": Overwrite({ROOT: {**record, **thread}}),
             "stats": Overwrite({}),
             "usage": Overwrite({}),
             "work": work,

@@ -68,7 +68,7 @@ def _stop_reason(view: SelectView, settings: RStarSettings, descent: Descent) ->
     spent["nodes"] = len(view["nodes"])
     if view["work"]["begun"] >= settings.num_rollouts and not view["in_flight"]:
         return "complete"
-    if reason := spent_budget(spent, settings.model_dump()):
+    if reason := spent_budget(spent, settings.model_dump() | view["nodes"][ROOT].get("left", {})):
         return reason
     if descent.is_end(ROOT):
         return "exhausted"

@@ -56,7 +56,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PYTHONPATH": str(HOUSE),
     }
     argv = [sys.executable, "-m", "langgraph_cli", "dev"]
-    argv += ["--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
+    argv += [
+        "--no-browser",
+        "--no-reload",
+        "--allow-blocking",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     address = f"http://127.0.0.1:{port}"
     with (
         (folder / "log").open("w") as log,

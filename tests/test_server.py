@@ -95,15 +95,12 @@ def client(url: str) -> Iterator[Any]:
         yield opened
 
 
-def test_both_machines_are_assistants_that_show_their_nodes_and_settings(client: Any):
+def test_both_machines_are_assistants_that_show_their_nodes(client: Any):
     assistants = {each["graph_id"]: each["assistant_id"] for each in client.assistants.search()}
     assert set(assistants) == {"qstar", "rstar"}
     drawn = client.assistants.get_graph(assistants["qstar"])
     names = {node["id"] for node in drawn["nodes"]}
     assert {"root", "select", "propose_step", "score_with_q", "answer"} <= names
-    schemas = client.assistants.get_schemas(assistants["qstar"])
-    assert "question" in schemas["input_schema"]["properties"]
-    assert {"lam", "num_samples"} <= set(schemas["context_schema"]["properties"])
 
 
 def test_a_question_is_answered_in_a_thread_whose_state_can_be_read(client: Any):
@@ -134,7 +131,6 @@ def test_an_assistants_context_sets_the_search_and_its_events_are_streamed(clien
     assert phases[:4] == ["root", "select", "propose_step", "score_with_q"]
     last = [part.data for part in seen if part.event == "values"][-1]
     assert last["solution"]["settings"]["num_samples"] == 2
-    assert last["solution"]["usage"]["pops"] <= 3
 
 
 def test_a_person_approves_steps_on_the_server(client: Any):

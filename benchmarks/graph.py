@@ -11,6 +11,12 @@ ms_per_superstep_sqlite  the same with SqliteSaver (WAL, synchronous=NORMAL), ea
 flatness                 an expansion at 5,000 nodes over one at 50
 mb_2500_nodes            size of that database after 2,500 nodes of 1 kB (K = 6, edge mode,
                          one pop a superstep), in units of 10^6 bytes
+cpu_ms_per_superstep     CPU time of this process a superstep, over a search of 5,000 nodes
+cpu_ms_per_superstep_sqlite  the same with the SqliteSaver above
+megabytes_traced_2000    what LangSmith is posted about a search of 2,000 nodes, uncompressed,
+                         received by a server on this machine
+searches_together        64 searches on one engine (the bundled model) at once (`batch`), in
+                         questions a second, over one after another
 import_seconds_added     `import langchain_qstar` after `import langgraph.graph`
 chain_seconds_added      `from langchain_qstar import QStarChain` after it
 help_seconds             `qstar --help`
@@ -19,19 +25,25 @@ help_seconds             `qstar --help`
 from __future__ import annotations
 
 import argparse
+import gzip
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
+from threading import Thread
 from typing import Any, Final
 
+from langchain_core.tracers.langchain import LangChainTracer, wait_for_all_tracers
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langsmith import Client
 
+from langchain_qstar.chains import QStarChain
 from langchain_qstar.evaluation.recording import print_figures, provenance, write_record
 from langchain_qstar.protocols import Completion, SampleRequest, ScoreRequest, Scores, Task
 from langchain_qstar.qstar import NO_LIMIT, create_qstar_graph
@@ -41,6 +53,16 @@ RESULTS: Final = Path(__file__).parent / "results" / "graph.json"
 PACKAGES: Final = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
 SUPERSTEPS: Final = 3
 """Of one expansion."""
+
+BATCHES: Final = {
+    "use_multipart_endpoint": False,
+    "scale_up_nthreads_limit": 1,
+    "scale_up_qsize_trigger": 10**6,
+    "scale_down_nempty_trigger": 4,
+    "size_limit": 100,
+    "size_limit_bytes": 10**7,
+}
+"""Whole runs as JSON, as any sink reads them."""
 
 PADDING: Final = 650
 """Characters that make the stored record of a node 1 kB."""
@@ -147,6 +169,98 @@ def in_sqlite(repeats: int) -> dict[str, float]:
     }
 
 
+def cpu(nodes: int, saver: Any = None, size: int = 0) -> float:
+    """CPU milliseconds of a superstep of one search."""
+    start = time.process_time()
+    expansions = len(search(nodes, size, saver)) + 1
+    return 1000 * (time.process_time() - start) / (SUPERSTEPS * expansions)
+
+
+def in_cpu_time(repeats: int) -> dict[str, float]:
+    """CPU time of a superstep: the least of several runs, for other work can only add to it."""
+    stored = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(repeats):
+            file = Path(folder) / f"{number}.sqlite"
+            with closing(sqlite3.connect(file, check_same_thread=False)) as connection:
+                saver = SqliteSaver(connection)
+                saver.setup()
+                connection.execute("PRAGMA synchronous=NORMAL")
+                stored.append(cpu(5000, saver, PADDING))
+    return {
+        "cpu_ms_per_superstep": min(cpu(5000) for _ in range(repeats)),
+        "cpu_ms_per_superstep_sqlite": min(stored),
+    }
+
+
+def traced(nodes: int = 2000) -> dict[str, float]:
+    """Megabytes that one search posts to LangSmith."""
+    with sink() as (url, received):
+        client = Client(api_url=url, api_key="none", info={"batch_ingest_config": BATCHES})
+        tracer = LangChainTracer(client=client, project_name="measured")
+        model = EmptyModel(PADDING // 10)
+        settings = QStarSettings(max_pops=None, max_nodes=nodes, max_depth=30, fallback=False)
+        chain = QStarChain(model, model, task=TASK, settings=settings)
+        chain.invoke("none", {"callbacks": [tracer]})
+        wait_for_all_tracers()
+        client.flush()
+        return {"megabytes_traced_2000": sum(received) / 1e6}
+
+
+@contextmanager
+def sink() -> Iterator[tuple[str, list[int]]]:
+    """A server that takes whatever is posted, and the sizes of it in bytes."""
+    received: list[int] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            received.append(len(body))
+            self._said()
+
+        do_PATCH = do_POST  # noqa: N815  # names that the library calls
+
+        def do_GET(self) -> None:
+            self._said()
+
+        def _said(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def together(questions: int) -> dict[str, float]:
+    """Searches on one engine at once, over the same one after another."""
+    chain = QStarChain(settings={"num_samples": 3, "max_pops": 6})
+    asked = [
+        f"Ann has {n} boxes with 4 pens each. How many pens does she have?"
+        for n in range(2, questions + 2)
+    ]
+    chain.invoke(asked[0])
+    start = time.perf_counter()
+    alone = [chain.invoke(each) for each in asked]
+    between = time.perf_counter()
+    at_once = chain.batch(asked, {"max_concurrency": questions})
+    end = time.perf_counter()
+    if [each.answer for each in alone] != [each.answer for each in at_once]:
+        raise SystemExit("searches at once gave other answers, or another order, than alone")
+    return {"searches_together": (between - start) / (end - between)}
+
+
 def seconds_added(code: str) -> float:
     """Seconds that `code` takes in a fresh interpreter that has imported LangGraph."""
     timed = (
@@ -190,7 +304,8 @@ def main() -> None:
     if chosen.record and not chosen.full:
         parser.error("--record needs --full")
     repeats = 7 if chosen.full else 2
-    figures = in_memory(repeats) | in_sqlite(repeats) | start_up(repeats + 2)
+    figures = in_memory(repeats) | in_sqlite(repeats) | in_cpu_time(1 + chosen.full)
+    figures |= traced() | together(64 if chosen.full else 16) | start_up(repeats + 2)
     if chosen.record:
         document = provenance(Path(__file__), PACKAGES)
         write_record(RESULTS, {**document, "repeats": repeats, "figures": figures})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -182,7 +183,11 @@ def test_a_step_that_is_being_judged_is_waited_for_and_judged_once():
 
 def test_what_is_no_judgement_is_asked_for_again():
     said = iter(["yes", True])
-    checks = StepChecks([lambda state, step: next(said)])
+
+    def wavering(state: State, step: str) -> Any:
+        return next(said)
+
+    checks = StepChecks([wavering])
     with pytest.raises(CheckError):
         checks.judge(START, "2+3=5\n")
     assert checks.judge(START, "2+3=5\n")[0].verdict == "passed"

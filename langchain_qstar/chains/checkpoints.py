@@ -1,7 +1,7 @@
 """The store behind a thread: opening it, what happens when it fails, and forgetting.
 
 For sqlite this module knows how to keep a file well. Any other checkpointer of LangGraph
-works too; the extra `postgres` brings one.
+works too.
 """
 
 from __future__ import annotations

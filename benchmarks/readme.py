@@ -109,6 +109,16 @@ RSTAR: Final = {
 }
 
 
+def peer_told(f: dict[str, float]) -> str:
+    """What the second bundled model adds as verifier, and what its agreement is worth."""
+    gain, low, high = (100 * f[f"{side}peer_over_generator_maj"] for side in ("", "low_", "high_"))
+    return f"""\
+What `nano-verifier` adds to the tree's majority: {gain:+.1f} points ({low:+.1f} to
+{high:+.1f}); it solves fewer problems than nano, which is the case in which a verifier costs.
+{f["verified_precision"]:.0%} of the answers it agrees with are right, and it agrees with
+{f["verified_recall"]:.0%} of the right ones."""
+
+
 def rstar() -> str:
     """RStar beside votes, with verifiers."""
     run = recorded("rstar")
@@ -132,6 +142,7 @@ def rstar() -> str:
     gain, low, high = (100 * f[f"{side}{over}"] for side in ("", "low_", "high_"))
     drawn, rounds = f["completions_share_32"], f["rounds_32"]
     votes = run["settings"]["num_last_votes"]
+    peer = peer_told(f)
     return f"""\
 Test split of the bundled model, {run["n"]} problems, 95 % intervals; {votes} votes a solution
 instead of the paper's 32 (`python benchmarks/rstar.py --full --record`, two CPU cores):
@@ -140,9 +151,10 @@ instead of the paper's 32 (`python benchmarks/rstar.py --full --record`, two CPU
 |---|---|---|---|
 {chr(10).join(rows)}
 
-The tree's majority minus that of samples at the same tokens: {gain:+.1f} points
-({low:+.1f} to {high:+.1f}). With a scripted model that agrees with itself 8 times of 10,
-32 rollouts draw {drawn:.0%} of all votes in {rounds:.0f} rounds of the model.
+The tree's majority minus that of samples at the same tokens, or of 64: {gain:+.1f} points
+({low:+.1f} to {high:+.1f}). {peer}
+With a scripted model that agrees with itself 8 times of 10, 32 rollouts draw {drawn:.0%} of all
+votes in {rounds:.0f} rounds of the model.
 """
 
 

@@ -17,11 +17,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_qstar.doctor.command import add_command
 from langchain_qstar.errors import (
+    CheckpointError,
     InputError,
     MissingExtraError,
     QStarError,
@@ -315,17 +316,14 @@ def _policy(spec: str) -> Any:
 
 @contextmanager
 def _opened_checkpoints(path: str) -> Iterator[Checkpointer]:
-    import sqlite3
+    from langchain_qstar.chains.checkpoints import open_checkpoints
 
-    try:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-    except ImportError:
-        raise MissingExtraError("langgraph-checkpoint-sqlite", "sqlite") from None
-    try:
-        with SqliteSaver.from_conn_string(path) as checkpointer:
-            yield checkpointer
-    except sqlite3.Error as error:
-        raise InputError(f"--checkpoint {path}: {error}") from error
+    with ExitStack() as stack:
+        try:
+            checkpointer = stack.enter_context(open_checkpoints(path))
+        except CheckpointError as error:
+            raise InputError(f"--checkpoint: {error}") from error
+        yield checkpointer
 
 
 def _checkpointer(path: str | None) -> AbstractContextManager[Checkpointer]:

@@ -360,8 +360,10 @@ def test_a_reader_that_leaves_early_sees_no_traceback():
 
 
 def test_control_c_in_a_terminal_ends_the_command():
+    # A shell's background job ignores the signal, and so would what it starts.
     script = (
-        "import sys, time; from langchain_qstar import cli;"
+        "import signal, sys, time; from langchain_qstar import cli;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "cli._solve = lambda args: (print('running', flush=True), time.sleep(60));"
         "sys.exit(cli.main(['solve', '?']))"
     )

@@ -34,16 +34,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import platform
 import random
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median
@@ -59,6 +54,7 @@ from transformers import (
     StaticCache,
 )
 
+from langchain_qstar.evaluation.recording import provenance, write_record
 from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
@@ -465,22 +461,10 @@ def _versioned() -> list[str]:
 
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
-    RESULTS.mkdir(exist_ok=True)
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
     on_gpu = options.device != "cpu"
-    written = {
-        "command": "python benchmarks/engine.py --full --record"
-        + (f" --device {options.device} --shape {options.shape}" if on_gpu else ""),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {each: version(each) for each in _versioned()},
-        "repeats": REPEATS,
-        "figures": figures,
-    }
-    file = RESULTS / (f"engine_{options.device}_{options.shape}.json" if on_gpu else "engine.json")
-    file.write_text(json.dumps(written, indent=2) + "\n")
+    name = f"engine_{options.device}_{options.shape}.json" if on_gpu else "engine.json"
+    document = provenance(Path(__file__), _versioned())
+    write_record(RESULTS / name, {**document, "repeats": REPEATS, "figures": figures})
 
 
 def main() -> None:

@@ -17,19 +17,15 @@ problems       how many
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from langchain_qstar import LlamaCppPolicy, QStarChain, Solution
+from langchain_qstar.evaluation.recording import provenance, write_record
 from langchain_qstar.models.gguf_export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import make_problems
@@ -78,19 +74,10 @@ def _parting(theirs: Sequence[tuple[str, str]], ours: Sequence[tuple[str, str]])
 
 def record(figures: dict[str, float], rows: list[dict[str, Any]]) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    git = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
-    RESULTS.mkdir(exist_ok=True)
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
-    written = {
-        "command": "python benchmarks/llamacpp.py --full --record",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {each: version(each) for each in ("torch", "transformers", "llama-cpp-python")},
-        "figures": figures,
-        "differences": [row for row in rows if row["parts_at"] is not None],
-    }
-    (RESULTS / "llamacpp.json").write_text(json.dumps(written, indent=2) + "\n")
+    document = provenance(Path(__file__), ("torch", "transformers", "llama-cpp-python"))
+    differences = [row for row in rows if row["parts_at"] is not None]
+    found = {"figures": figures, "differences": differences}
+    write_record(RESULTS / "llamacpp.json", {**document, **found})
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -490,16 +489,6 @@ class MortalScorer(ScriptedScorer):
         if len(self.calls) - 1 == self.dies_at:
             raise Killed
         return result
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
-    with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as stored:
-        yield stored
 
 
 def wide(text: str) -> list[str]:

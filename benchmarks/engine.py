@@ -272,14 +272,14 @@ class LlamaCppBench:
     """The same work with llama.cpp: through our engine, bare, and by its own completions."""
 
     def __init__(self, model: Any, folder: Path) -> None:
-        from langchain_qstar.models.gguf_export import export_gguf
+        from langchain_qstar.models.llamacpp.export import export_gguf
 
         _save_with_bytes(model, folder)
         self.file = export_gguf(folder, folder / "model.gguf")
 
     def search(self, scripts: Sequence[Script]) -> tuple[float, int]:
         """Seconds of our search, and how many tokens it drew."""
-        from langchain_qstar.models.llamacpp import LlamaCppPolicy
+        from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 
         policy = LlamaCppPolicy(
             self.file, threads=1, type_k="f16", type_v="f16", chat_template="plain"

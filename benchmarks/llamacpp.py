@@ -26,7 +26,7 @@ import torch
 
 from langchain_qstar import LlamaCppPolicy, QStarChain, Solution
 from langchain_qstar.evaluation.recording import provenance, write_record
-from langchain_qstar.models.gguf_export import export_gguf
+from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import make_problems
 

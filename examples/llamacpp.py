@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from langchain_qstar import LlamaCppPolicy, QStarChain
-from langchain_qstar.models.gguf_export import export_gguf
+from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 
 QUESTION = (

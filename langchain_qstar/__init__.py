@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.faces.chat import ChatLocal
     from langchain_qstar.models.faces.llm import LocalLLM
-    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
     from langchain_qstar.models.remote.policy import RemotePolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
@@ -113,7 +113,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "ThreadError",
     ),
     "models.chat": ("ChatModelPolicy",),
-    "models.llamacpp": ("LlamaCppPolicy",),
+    "models.llamacpp.policy": ("LlamaCppPolicy",),
     "models.faces.chat": ("ChatLocal",),
     "models.faces.llm": ("LocalLLM",),
     "models.remote.policy": ("RemotePolicy",),

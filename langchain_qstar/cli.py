@@ -237,7 +237,7 @@ def _solve(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.llamacpp.export import export_gguf
     from langchain_qstar.models.resolve import NANO_FOLDER
 
     file = export_gguf(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from langchain_qstar.models.chat import ChatModelPolicy
-    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy
     from langchain_qstar.models.steps import split_steps
@@ -27,7 +27,7 @@ __all__ = [
 
 _HOMES: Final = {
     "ChatModelPolicy": "chat",
-    "LlamaCppPolicy": "llamacpp",
+    "LlamaCppPolicy": "llamacpp.policy",
     "ScriptedPolicy": "scripted",
     "TransformersPolicy": "transformers",
     "resolve_policy": "resolve",

@@ -128,12 +128,12 @@ def _shared(
 
 
 def _gguf(spec: str, revision: str | None) -> LocalPolicy:
-    from langchain_qstar.models.gguf_hub import gguf_file
+    from langchain_qstar.models.llamacpp.hub import gguf_file
 
     file = gguf_file(spec.removeprefix("gguf:"), revision)
     if find_spec("llama_cpp") is None:
         raise MissingExtraError("llama-cpp-python", "llamacpp")
-    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 
     return LlamaCppPolicy(file)
 

@@ -25,7 +25,7 @@ def tiny_folder(tmp_path_factory, llama, make_tokenizer):
 def tiny_gguf(tiny_folder):
     """The same as a GGUF file, in float32."""
     pytest.importorskip("gguf", reason="needs the extra llamacpp")
-    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.llamacpp.export import export_gguf
 
     return export_gguf(tiny_folder, tiny_folder.parent / "tiny.gguf")
 
@@ -34,7 +34,7 @@ def tiny_gguf(tiny_folder):
 def nano_gguf(tmp_path_factory):
     """The bundled model as a GGUF file, in float32."""
     pytest.importorskip("gguf", reason="needs the extra llamacpp")
-    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.llamacpp.export import export_gguf
     from langchain_qstar.models.resolve import NANO_FOLDER
 
     return export_gguf(NANO_FOLDER, tmp_path_factory.mktemp("models") / "nano.gguf")
@@ -44,7 +44,7 @@ def nano_gguf(tmp_path_factory):
 def llamacpp(tiny_gguf):
     """Makes policies that run the tiny model on llama.cpp."""
     pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
-    from langchain_qstar.models.llamacpp import LlamaCppPolicy
+    from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 
     made = []
 

@@ -81,7 +81,7 @@ class LlamaServer:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    from langchain_qstar.models.gguf_export import export_gguf
+    from langchain_qstar.models.llamacpp.export import export_gguf
 
     folder = tmp_path_factory.mktemp("served")
     gguf = export_gguf(NANO_FOLDER, folder / "nano.gguf")

@@ -17,8 +17,8 @@ import numpy as np
 
 from langchain_qstar.errors import ModelError, ModelSpecError, SettingsError
 from langchain_qstar.models.backend import Floats
-from langchain_qstar.models.llamacpp_loading import GGUFModel, complaints_of, library
-from langchain_qstar.models.llamacpp_sequences import MOST
+from langchain_qstar.models.llamacpp.loading import GGUFModel, complaints_of, library
+from langchain_qstar.models.llamacpp.sequences import MOST
 
 CACHE_TYPES: Final = {
     "f32": 4.0,

@@ -10,7 +10,7 @@ from langchain_qstar.models.backend import Sampling, Start
 from langchain_qstar.models.drawing import seed_tensor
 from langchain_qstar.models.drawing import uniforms as torch_uniforms
 from langchain_qstar.models.draws import Draws
-from langchain_qstar.models.host_draws import HostDraws, logprobs_of, uniforms
+from langchain_qstar.models.llamacpp.draws import HostDraws, logprobs_of, uniforms
 from langchain_qstar.models.kv_tree import KVTree
 
 SEEDS = [0, 1, 2**63, 2**64 - 1, -5, 2**70 + 3]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.models.llamacpp_sequences import Sequences
+from langchain_qstar.models.llamacpp.sequences import Sequences
 
 
 def stored(sequences, *bounds):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from langchain_qstar.errors import ModelSpecError, SettingsError
-from langchain_qstar.models.llamacpp_context import Context, Settings, cell_bytes
-from langchain_qstar.models.llamacpp_decoding import READERS, LlamaCppBackend
-from langchain_qstar.models.llamacpp_loading import GGUFModel
-from langchain_qstar.models.llamacpp_sequences import MOST
-from langchain_qstar.models.llamacpp_tokenizer import GGUFTokenizer
+from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
+from langchain_qstar.models.llamacpp.decoding import READERS, LlamaCppBackend
+from langchain_qstar.models.llamacpp.loading import GGUFModel
+from langchain_qstar.models.llamacpp.sequences import MOST
+from langchain_qstar.models.llamacpp.tokenizer import GGUFTokenizer
 from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.models.text import TextCodec
 from langchain_qstar.models.translation import Limits

@@ -23,10 +23,10 @@ from langchain_qstar.errors import (
     QuestionError,
     SettingsError,
 )
-from langchain_qstar.models.gguf_export import export_gguf
+from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.jobs import CallJob
-from langchain_qstar.models.llamacpp import LlamaCppPolicy
-from langchain_qstar.models.llamacpp_loading import library
+from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
+from langchain_qstar.models.llamacpp.loading import library
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.problems.generator import make_problems
@@ -222,7 +222,7 @@ class TestGivenText:
 
     def test_layers_that_llama_cpp_does_not_show_are_refused(self, llamacpp, monkeypatch):
         made = llamacpp()
-        monkeypatch.setattr("langchain_qstar.models.llamacpp_context._EXTRACTING", frozenset())
+        monkeypatch.setattr("langchain_qstar.models.llamacpp.context._EXTRACTING", frozenset())
         with pytest.raises(ModelSpecError, match=r"hidden layer 3 of llama only, not \[1\]"):
             made._backend.layers = (1, 3)
         made.feature_layers = (3,)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from langchain_qstar.models.llamacpp_context import Context
-from langchain_qstar.models.llamacpp_sequences import Sequences, Stretch
+from langchain_qstar.models.llamacpp.context import Context
+from langchain_qstar.models.llamacpp.sequences import Sequences, Stretch
 
 
 class Cells:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from langchain_qstar.models.llamacpp_loading import GGUFModel, library
+from langchain_qstar.models.llamacpp.loading import GGUFModel, library
 
 _LONGEST_PIECE: Final = 512
 _PARSE_CONTROL: Final = True

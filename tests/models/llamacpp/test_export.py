@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from langchain_qstar import cli
 from langchain_qstar.errors import InputError, ModelSpecError
-from langchain_qstar.models.gguf_export import export_gguf
+from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import make_problems
 
@@ -71,7 +71,7 @@ class TestWhatIsWritten:
 
         change("config.json", "vocab_size", value=264)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("langchain_qstar.models.gguf_export._tensors", lambda _: [])
+            patch.setattr("langchain_qstar.models.llamacpp.export._tensors", lambda _: [])
             file = export_gguf(folder, tmp_path / "padded.gguf")
         field = GGUFReader(file).fields["tokenizer.ggml.token_type"]
         kinds = [int(field.parts[place][0]) for place in field.data]
@@ -117,8 +117,8 @@ def readers(nano_gguf):
     pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
     import transformers
 
-    from langchain_qstar.models.llamacpp_loading import GGUFModel
-    from langchain_qstar.models.llamacpp_tokenizer import GGUFTokenizer
+    from langchain_qstar.models.llamacpp.loading import GGUFModel
+    from langchain_qstar.models.llamacpp.tokenizer import GGUFTokenizer
     from langchain_qstar.models.text import TextCodec
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(NANO_FOLDER)

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("huggingface_hub", reason="needs the extra llamacpp")
 
 from langchain_qstar.errors import ModelSpecError
-from langchain_qstar.models.gguf_hub import gguf_file
+from langchain_qstar.models.llamacpp.hub import gguf_file
 
 
 @pytest.fixture

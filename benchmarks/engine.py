@@ -55,8 +55,8 @@ from transformers import (
 )
 
 from langchain_qstar.evaluation.recording import provenance, write_record
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
 
 RESULTS: Final = Path(__file__).parent / "results"

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
     from langchain_qstar.models.scripted_chat import ScriptedChatModel
-    from langchain_qstar.models.transformers import TransformersPolicy
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
     from langchain_qstar.protocols import (
         Completion,
         Policy,
@@ -120,7 +120,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models.resolve": ("resolve_policy",),
     "models.scripted": ("ScriptedPolicy", "ScriptedScorer"),
     "models.scripted_chat": ("ScriptedChatModel",),
-    "models.transformers": ("TransformersPolicy",),
+    "models.transformers.policy": ("TransformersPolicy",),
     "protocols": (
         "Completion",
         "Policy",

@@ -20,7 +20,7 @@ from langchain_qstar.protocols import SampleRequest, State
 from langchain_qstar.tasks import get_task
 
 if TYPE_CHECKING:
-    from langchain_qstar.models.transformers import TransformersPolicy
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
 
 CHILDREN: Final = 6
 """Samples of a state, as in a search."""
@@ -70,8 +70,8 @@ def measure(seconds: float = 10.0) -> Throughput:
     try:
         import torch
 
-        from langchain_qstar.models.loading import default_device, load
-        from langchain_qstar.models.transformers import TransformersPolicy
+        from langchain_qstar.models.transformers.loading import default_device, load
+        from langchain_qstar.models.transformers.policy import TransformersPolicy
     except ImportError as error:
         raise MissingExtraError(error.name or "transformers", "transformers") from error
     device = default_device()

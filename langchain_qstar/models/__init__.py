@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.models.scripted import ScriptedPolicy
     from langchain_qstar.models.steps import split_steps
-    from langchain_qstar.models.transformers import TransformersPolicy
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
 
 __all__ = [
     "ChatModelPolicy",
@@ -29,7 +29,7 @@ _HOMES: Final = {
     "ChatModelPolicy": "chat",
     "LlamaCppPolicy": "llamacpp.policy",
     "ScriptedPolicy": "scripted",
-    "TransformersPolicy": "transformers",
+    "TransformersPolicy": "transformers.policy",
     "resolve_policy": "resolve",
     "split_steps": "steps",
 }

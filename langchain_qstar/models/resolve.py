@@ -13,9 +13,9 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
-    from langchain_qstar.models.local import LocalPolicy
+    from langchain_qstar.models.engine.policy import LocalPolicy
     from langchain_qstar.models.remote.policy import RemotePolicy
-    from langchain_qstar.models.transformers import TransformersPolicy
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
 
 NANO_FOLDER: Final = Path(__file__).parent.parent / "nano"
 """Where the bundled model lies."""
@@ -174,6 +174,6 @@ def _transformers() -> type[TransformersPolicy]:
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "transformers")
-    from langchain_qstar.models.transformers import TransformersPolicy
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
 
     return TransformersPolicy

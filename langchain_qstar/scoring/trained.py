@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.models.resolve import NANO_FOLDER
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.protocols import Policy
 from langchain_qstar.scoring.identity import difference, identity_of
 from langchain_qstar.scoring.q_head import Head, HeadScorer

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.baselines.pools import Pool, any_right, curve, draw_pools, majority
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.problems.equations import false_equation
 from langchain_qstar.problems.generator import Problem, make_problems
 from langchain_qstar.tasks import NANO

@@ -20,7 +20,7 @@ from shutil import copyfile
 from typing import Any
 
 from langchain_qstar.chains import QStarChain
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.problems.generator import Problem, make_problems
 from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
 from langchain_qstar.tasks import NANO

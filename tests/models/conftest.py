@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.text import TextCodec
-from langchain_qstar.models.transformers import TransformersPolicy
-from langchain_qstar.models.translation import Limits
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.engine.text import TextCodec
+from langchain_qstar.models.engine.translation import Limits
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State
 
 

@@ -8,7 +8,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.models import ChatModelPolicy, ScriptedPolicy, resolve, resolve_policy
 from langchain_qstar.models.resolve import unload_policies
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 
 
 @pytest.fixture
@@ -115,6 +115,6 @@ def test_a_missing_bundled_model_says_so(monkeypatch, tmp_path):
 
 def test_a_missing_extra_names_the_command(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.delitem(sys.modules, "langchain_qstar.models.transformers")
+    monkeypatch.delitem(sys.modules, "langchain_qstar.models.transformers.policy")
     with pytest.raises(MissingExtraError, match=r"pip install 'langchain-qstar\[transformers\]'"):
         resolve_policy(folder)

@@ -7,7 +7,7 @@ import torch
 from langchain_qstar.chains import QStarChain
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.scripted import ScriptedPolicy
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.protocols import ScoreRequest, State, Step
 from langchain_qstar.scoring.value_model import ValueModelScorer
 

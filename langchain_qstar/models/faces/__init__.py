@@ -1,5 +1,5 @@
 """Local models as LangChain models: `chat.py` for chats, `llm.py` for bare text.
 
-Both hand their requests to the engine of the policy (`local.py`), so that they share
+Both hand their requests to the engine of the policy (`engine/policy.py`), so that they share
 its batch and its cache with searches on the same model.
 """

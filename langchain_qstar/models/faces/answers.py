@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
-from langchain_qstar.models.text import TextCodec
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.protocols import Completion
 
 _FINISH: Final = {"length": "length", "error": "error", "cancelled": "cancelled"}

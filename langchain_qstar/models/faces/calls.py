@@ -20,14 +20,14 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.engine.streaming import Piece, begun
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.faces.answers import ending_of, logprobs_of, usage_of
 from langchain_qstar.models.faces.conversation import chat_of, spelled_out
 from langchain_qstar.models.faces.schemas import closed, grammar_of, rule, schema_of
 from langchain_qstar.models.faces.settings import CallSettings, without_stop
 from langchain_qstar.models.faces.tool_calls import OURS, CallFormat, choice_of, format_of
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.streaming import Piece, begun
-from langchain_qstar.models.text import TextCodec
 from langchain_qstar.protocols import Completion, SampleRequest
 
 ARGUMENTS: Final = ("tools", "tool_choice", "parallel_tool_calls", "strict", "response_format")

@@ -40,6 +40,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import PrivateAttr
 
 from langchain_qstar.errors import GrammarError, SettingsError
+from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.faces.calls import ARGUMENTS, ChatCall, Chunks, prepare
 from langchain_qstar.models.faces.schemas import schema_of
 from langchain_qstar.models.faces.settings import (
@@ -50,7 +51,6 @@ from langchain_qstar.models.faces.settings import (
     one_answer,
 )
 from langchain_qstar.models.faces.tool_calls import choice_of
-from langchain_qstar.models.local import LocalPolicy
 from langchain_qstar.protocols import Completion
 
 MOST_TOGETHER: Final = 128

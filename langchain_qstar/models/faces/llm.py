@@ -14,6 +14,8 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import PrivateAttr
 
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.engine.streaming import Piece
 from langchain_qstar.models.faces.answers import ending_of, logprobs_of
 from langchain_qstar.models.faces.settings import (
     CallSettings,
@@ -23,8 +25,6 @@ from langchain_qstar.models.faces.settings import (
     one_answer,
     without_stop,
 )
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.streaming import Piece
 from langchain_qstar.protocols import Completion, SampleRequest
 
 

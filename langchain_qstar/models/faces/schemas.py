@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
 
 from langchain_qstar.errors import GrammarError
-from langchain_qstar.models.grammars import COMPACT
+from langchain_qstar.models.engine.grammars import COMPACT
 
 _SCHEMATIC: Final = frozenset("type properties $ref anyOf oneOf allOf enum const".split())
 """Keys of which a JSON schema has at least one, and an OpenAI function none."""

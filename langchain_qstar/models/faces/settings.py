@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_qstar.errors import ModelSpecError, SettingsError
-from langchain_qstar.models.local import LocalPolicy
+from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.protocols import Completion, SampleRequest, State
 from langchain_qstar.seeds import sample_seed

@@ -17,8 +17,8 @@ from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_qstar.errors import GrammarError, ModelSpecError
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.faces.schemas import closed, literal, rule
-from langchain_qstar.models.text import TextCodec
 
 _DECODER: Final = json.JSONDecoder()
 _WORD: Final = "probe"

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_qstar.errors import ModelError, ModelSpecError, SettingsError
-from langchain_qstar.models.backend import Floats
+from langchain_qstar.models.engine.backend import Floats
 from langchain_qstar.models.llamacpp.loading import GGUFModel, complaints_of, library
 from langchain_qstar.models.llamacpp.sequences import MOST
 

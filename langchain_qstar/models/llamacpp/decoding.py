@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from langchain_qstar.models.backend import Bools, Floats, Start
-from langchain_qstar.models.llamacpp.draws import HostDraws, logprobs_of
-from langchain_qstar.models.kv_tree import Node
+from langchain_qstar.models.engine.backend import Bools, Floats, Start
+from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.context import Context
+from langchain_qstar.models.llamacpp.draws import HostDraws, logprobs_of
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
 

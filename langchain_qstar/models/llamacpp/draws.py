@@ -1,4 +1,4 @@
-"""The same draws as `draws.py`, in numpy: for models whose logits come to the host.
+"""The same draws as `transformers/draws.py`, in numpy: for models whose logits come to the host.
 
 The logits of a large vocabulary are looked at once; all further work is on the tokens
 that can be drawn at all, within `REACH` nats of the best one. What is left out has a
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.models.backend import Bools, Floats, Ints, Sampling, Start
+from langchain_qstar.models.engine.backend import Bools, Floats, Ints, Sampling, Start
 
 REACH: Final = 30.0
 """Nats below the best token, at temperature 1 or less, where tokens stop to count."""
@@ -27,7 +27,7 @@ _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 
 
 def _mix(x: Words) -> Words:
-    """The splitmix64 finaliser, modulo 2**64; see `drawing.py`."""
+    """The splitmix64 finaliser, modulo 2**64; see `transformers/drawing.py`."""
     x = (x ^ (x >> np.uint64(30))) * _MIX_1
     x = (x ^ (x >> np.uint64(27))) * _MIX_2
     return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""A GGUF file as a policy, computed by llama.cpp; see `local.py` for what it does.
+"""A GGUF file as a policy, computed by llama.cpp; see `engine/policy.py` for what it does.
 
 The same request and seed draw the same tokens as with `TransformersPolicy`, up to the
 rounding of another library: exactly as a rule in float32, rarely to the end of a long
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from langchain_qstar.errors import ModelSpecError, SettingsError
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.engine.text import TextCodec
+from langchain_qstar.models.engine.translation import Limits
 from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
 from langchain_qstar.models.llamacpp.decoding import READERS, LlamaCppBackend
 from langchain_qstar.models.llamacpp.loading import GGUFModel
 from langchain_qstar.models.llamacpp.sequences import MOST
 from langchain_qstar.models.llamacpp.tokenizer import GGUFTokenizer
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.text import TextCodec
-from langchain_qstar.models.translation import Limits
 
 _SMALL: Final = 10_000_000
 """Parameters below which a model gets one thread: its operations are too short to share out."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from langchain_qstar.models.backend import Floats
-from langchain_qstar.models.llamacpp.draws import logprobs_of
-from langchain_qstar.models.kv_tree import Node
+from langchain_qstar.models.engine.backend import Floats
+from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
+from langchain_qstar.models.llamacpp.draws import logprobs_of
 
 
 @dataclass(eq=False, slots=True)

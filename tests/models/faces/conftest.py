@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from langchain_qstar.models.engine.policy import LocalPolicy
+from langchain_qstar.models.engine.translation import Limits
 from langchain_qstar.models.faces.settings import local_policy
-from langchain_qstar.models.local import LocalPolicy
-from langchain_qstar.models.translation import Limits
 
 
 class FollowingBackend:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.faces.answers import ending_of, logprobs_of, usage_of
-from langchain_qstar.models.text import TextCodec
 from langchain_qstar.protocols import Completion
 
 

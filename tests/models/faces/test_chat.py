@@ -12,8 +12,8 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_qstar import ChatLocal, GrammarError, ModelSpecError, QuestionError, SettingsError
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.faces.tool_calls import OURS
-from langchain_qstar.models.text import TextCodec
 
 
 class Person(BaseModel):

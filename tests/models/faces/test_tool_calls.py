@@ -5,9 +5,9 @@ import json
 import pytest
 
 from langchain_qstar import GrammarError
+from langchain_qstar.models.engine.grammars import Grammars
+from langchain_qstar.models.engine.text import PLAIN, TextCodec
 from langchain_qstar.models.faces.tool_calls import OURS, CallFormat, choice_of, format_of
-from langchain_qstar.models.grammars import Grammars
-from langchain_qstar.models.text import PLAIN, TextCodec
 
 TURNS = (
     "{% if tools %}<|user|>{{ tools | tojson }}{% endif %}"

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_qstar.models.backend import Sampling, Start
-from langchain_qstar.models.drawing import seed_tensor
-from langchain_qstar.models.drawing import uniforms as torch_uniforms
-from langchain_qstar.models.draws import Draws
+from langchain_qstar.models.engine.backend import Sampling, Start
+from langchain_qstar.models.engine.kv_tree import KVTree
 from langchain_qstar.models.llamacpp.draws import HostDraws, logprobs_of, uniforms
-from langchain_qstar.models.kv_tree import KVTree
+from langchain_qstar.models.transformers.drawing import seed_tensor
+from langchain_qstar.models.transformers.drawing import uniforms as torch_uniforms
+from langchain_qstar.models.transformers.draws import Draws
 
 SEEDS = [0, 1, 2**63, 2**64 - 1, -5, 2**70 + 3]
 

@@ -117,9 +117,9 @@ def readers(nano_gguf):
     pytest.importorskip("llama_cpp", reason="needs the extra llamacpp")
     import transformers
 
+    from langchain_qstar.models.engine.text import TextCodec
     from langchain_qstar.models.llamacpp.loading import GGUFModel
     from langchain_qstar.models.llamacpp.tokenizer import GGUFTokenizer
-    from langchain_qstar.models.text import TextCodec
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(NANO_FOLDER)
     return TextCodec(tokenizer), TextCodec(GGUFTokenizer(GGUFModel(nano_gguf)))

@@ -23,12 +23,12 @@ from langchain_qstar.errors import (
     QuestionError,
     SettingsError,
 )
+from langchain_qstar.models.engine.jobs import CallJob
 from langchain_qstar.models.llamacpp.export import export_gguf
-from langchain_qstar.models.jobs import CallJob
-from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 from langchain_qstar.models.llamacpp.loading import library
+from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 from langchain_qstar.models.resolve import NANO_FOLDER
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.problems.generator import make_problems
 from langchain_qstar.protocols import Policy, State, Step
 

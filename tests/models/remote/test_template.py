@@ -5,9 +5,9 @@ import json
 import pytest
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.remote.template import ChatTemplate
 from langchain_qstar.models.resolve import NANO_FOLDER
-from langchain_qstar.models.text import TextCodec
 
 CHAT = (("user", "Who?"), ("assistant", "Me."), ("user", "Why?"))
 

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.engine.text import TextCodec
+
+CHAT = (("user", "Who?"),)
+SWITCH = (
+    "{% for m in messages %}{{ m['content'] }}{% endfor %}>"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+)
+OPENS = "{% for m in messages %}{{ m['content'] }}{% endfor %}><think>\n"
+
+
+@pytest.fixture
+def codec(make_tokenizer):
+    def make(template, **options):
+        return TextCodec(make_tokenizer(template=template, thinks=True), **options)
+
+    return make
+
+
+def prompt(codec, messages=CHAT, *, thinking=False):
+    ids = codec.prompt(messages, thinking)
+    text = codec.tokenizer.decode(ids, skip_special_tokens=False)
+    return text, codec.in_thought(ids)
+
+
+def test_without_a_chat_template_one_line_says_what_to_do(make_tokenizer):
+    with pytest.raises(ModelSpecError, match='chat_template="plain"'):
+        TextCodec(make_tokenizer(template=None))
+
+
+def test_a_template_of_ones_own_replaces_the_tokenizers(codec):
+    given = codec(SWITCH, chat_template="{{ messages[0]['content'] }}!")
+    assert prompt(given)[0] == "Who?!"
+
+
+def test_a_template_that_refuses_the_messages_is_one_line(codec):
+    refusing = codec("{{ raise_exception('no system\nplease') }}")
+    with pytest.raises(ModelSpecError, match=r"refuses the messages: no system$"):
+        refusing.prompt(CHAT)
+
+
+def test_a_last_message_of_the_assistant_is_continued(codec):
+    template = (
+        "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}"
+        "{% if not loop.last %}.{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    messages = (*CHAT, ("assistant", "It was"))
+    assert prompt(codec(template), messages)[0] == "[user]Who?.[assistant]It was"
+    assert prompt(codec(template))[0] == "[user]Who?[assistant]"
+
+
+def test_the_switch_of_a_template_is_off_unless_asked_for(codec):
+    assert prompt(codec(SWITCH)) == ("Who?><think>\n\n</think>\n\n", False)
+    assert prompt(codec(SWITCH), thinking=True) == ("Who?>", False)
+
+
+def test_a_thought_that_a_template_opens_is_closed_unless_asked_for(codec):
+    assert prompt(codec(OPENS)) == ("Who?><think>\n</think>\n\n", False)
+    assert prompt(codec(OPENS), thinking=True) == ("Who?><think>", True)
+
+
+def test_a_tokenizer_without_think_tokens_knows_no_thoughts(make_tokenizer):
+    codec = TextCodec(make_tokenizer())
+    assert codec.think_tags is None
+    assert not codec.in_thought(codec.encode("<think>"))

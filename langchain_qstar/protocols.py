@@ -79,7 +79,9 @@ class SampleRequest:
     `grammar` is what the text after the prefill must follow, and local models
     draw nothing else: a JSON schema (text that begins with `{`), GBNF (text with
     `::=`) or Lark, as llguidance reads it. A text that `max_tokens` or a stop
-    string cuts is only the beginning of one that follows it.
+    string cuts is only the beginning of one that follows it. A policy that cannot
+    enforce it does without and says so (`FallsShort`), or raises `GrammarError`
+    where `grammar_required`.
     """
 
     state: State
@@ -93,6 +95,7 @@ class SampleRequest:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     grammar: str | None = None
+    grammar_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

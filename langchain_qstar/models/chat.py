@@ -9,6 +9,7 @@ one sample. What it cannot do besides is found out in use and told in
 - A model that refuses stop strings is called without them, from then on. As
   from one that ignores them, more is generated than is kept.
 - A model that reports no usage is charged an estimate.
+- Grammars are left out. A request that requires one raises `GrammarError`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from langchain_qstar.errors import ModelError, SettingsError
+from langchain_qstar.errors import GrammarError, ModelError, SettingsError
 from langchain_qstar.models.instruction import estimated_tokens, first_end, instruction, kept
 from langchain_qstar.protocols import Completion, SampleRequest
 
@@ -35,6 +36,7 @@ _NO_STOP: Final = "stop: refused by the model; its replies are cut, and more is 
 _STOP_IGNORED: Final = (
     "stop: ignored by the model; its replies are cut, and more is generated than kept"
 )
+_NO_GRAMMAR: Final = "grammar: not enforced by a chat model; left out"
 _NO_USAGE: Final = "usage: not reported by the model; tokens are estimated"
 
 Reply = AIMessage | BaseMessage | BaseException
@@ -109,6 +111,7 @@ class ChatModelPolicy:
         """Sample all requests; see `Policy.sample`. Seeds are not used.
 
         Raises:
+            GrammarError: A request requires its grammar.
             ModelError: Every call failed.
         """
         replies: dict[int, list[Reply]] = {}
@@ -141,6 +144,7 @@ class ChatModelPolicy:
 
     def _groups(self, requests: Sequence[SampleRequest]) -> list[tuple[dict[str, Any], list[int]]]:
         """Requests by the options they share: one batch has one set of options."""
+        self._refuse_grammars(requests)
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             values = tuple(getattr(request, name) for name in self._passes)
@@ -153,6 +157,15 @@ class ChatModelPolicy:
             )
             for (stop, values), numbers in groups.items()
         ]
+
+    def _refuse_grammars(self, requests: Sequence[SampleRequest]) -> None:
+        if any(request.grammar is not None and request.grammar_required for request in requests):
+            raise GrammarError(
+                f"{self._name} cannot be held to a grammar; "
+                "use a local model, or a server that enforces grammars"
+            )
+        if any(request.grammar is not None for request in requests):
+            self._shortfalls["grammar"] = _NO_GRAMMAR
 
     def _taken(self, options: dict[str, Any]) -> dict[str, Any]:
         """Those of `options` that the model does not refuse."""

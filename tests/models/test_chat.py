@@ -7,7 +7,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_qstar.errors import ModelError, SettingsError
+from langchain_qstar.errors import GrammarError, ModelError, SettingsError
 from langchain_qstar.models.chat import ChatModelPolicy
 from langchain_qstar.protocols import BLANK_LINES, Policy, Step
 
@@ -216,3 +216,16 @@ def test_a_refusal_that_is_not_about_stop_strings_is_reported(chat, ask):
     policy, _ = chat(ValueError("bad key"))
     with pytest.raises(ModelError, match="bad key"):
         policy.sample([ask()])
+
+
+async def test_a_grammar_is_left_out_and_one_that_is_required_is_an_error(chat, ask):
+    policy, model = chat("a step")
+    assert policy.sample([ask(grammar='root ::= "yes"')])[0][0].text == "a step\n"
+    assert "grammar: not enforced by a chat model; left out" in policy.shortfalls
+    required = ask(grammar='root ::= "yes"', grammar_required=True)
+    asked = len(model.asked)
+    with pytest.raises(GrammarError, match="use a local model, or a server that enforces"):
+        policy.sample([required])
+    with pytest.raises(GrammarError):
+        await policy.asample([required])
+    assert len(model.asked) == asked

@@ -10,34 +10,20 @@ nothing else can follow, it is the only one.
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from langchain_qstar.errors import GrammarError, MissingExtraError
 from langchain_qstar.models.engine.backend import Bools
+from langchain_qstar.models.grammar_text import one_line, source_of
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
-    from llguidance._lib import JsonCompileOptions
-
-COMPACT: Final[JsonCompileOptions] = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-}
-"""How JSON is written where a schema does not say: on one line, so that a model cannot
-fill its answer with white space."""
-
-_RULE: Final = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
-_LONGEST: Final = 200
-"""Characters of llguidance's own words in an error."""
 
 
 class Matcher:
@@ -103,36 +89,11 @@ class Grammars:
             if self._tokenizer is None:
                 self._tokenizer = self._make_tokenizer()
             tokenizer = self._tokenizer
-        source = _source(text)
+        source = source_of(text)
         refused, messages = LLMatcher.validate_grammar_with_warnings(source, tokenizer)
         if refused:
-            raise GrammarError(f"the grammar cannot be enforced: {_one_line(messages[0])}")
+            raise GrammarError(f"the grammar cannot be enforced: {one_line(messages[0])}")
         start = LLMatcher(tokenizer, source, log_level=0)
         if start.is_error():
-            raise GrammarError(f"the grammar cannot be enforced: {_one_line(start.get_error())}")
+            raise GrammarError(f"the grammar cannot be enforced: {one_line(start.get_error())}")
         return Grammar(start, self._vocabulary)
-
-
-def _source(text: str) -> str:
-    """The grammar as llguidance takes it."""
-    from llguidance import LLMatcher
-    from llguidance.gbnf_to_lark import gbnf_to_lark
-
-    if text.lstrip().startswith("{"):
-        try:
-            schema = json.loads(text)
-        except ValueError as error:
-            raise GrammarError(f"the grammar begins like a JSON schema, but: {error}") from error
-        return LLMatcher.grammar_from_json_schema(schema, COMPACT)
-    if not text.strip():
-        raise GrammarError("the grammar is empty; give None for no grammar")
-    if _RULE.search(text):
-        try:
-            text = gbnf_to_lark(text)
-        except Exception as error:  # it raises bare ones
-            raise GrammarError(f"the grammar is not GBNF: {_one_line(str(error))}") from error
-    return LLMatcher.grammar_from_lark(text)
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())[:_LONGEST]

@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
 
 from langchain_qstar.errors import GrammarError
-from langchain_qstar.models.engine.grammars import COMPACT
+from langchain_qstar.models.grammar_text import COMPACT, HINTS
 
 _SCHEMATIC: Final = frozenset("type properties $ref anyOf oneOf allOf enum const".split())
 """Keys of which a JSON schema has at least one, and an OpenAI function none."""
@@ -64,7 +64,7 @@ def grammar_of(schema: Mapping[str, Any], *, strict: bool) -> str:
         GrammarError: The schema is not JSON.
     """
     try:
-        return json.dumps({**schema, "x-guidance": {**COMPACT, "lenient": not strict}})
+        return json.dumps({**schema, HINTS: {**COMPACT, "lenient": not strict}})
     except (TypeError, ValueError) as error:
         raise GrammarError(f"the schema is not JSON: {error}") from error
 

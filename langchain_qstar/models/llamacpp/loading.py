@@ -69,6 +69,7 @@ class GGUFModel:
             warnings.warn(line, OffloadWarning, stacklevel=3)
         parameters = library.llama_model_default_params()
         parameters.n_gpu_layers = asked
+        parameters.use_extra_bufts = not _repacks_for_amx()
         with _complaints() as heard:
             self.pointer = library.llama_model_load_from_file(os.fsencode(self.file), parameters)
         if not self.pointer:
@@ -170,6 +171,15 @@ def _layers_to_offload(asked: int | None) -> int:
     if not library.llama_supports_gpu_offload():
         return 0
     return _ALL_LAYERS if asked is None else asked
+
+
+def _repacks_for_amx() -> bool:
+    """Whether llama.cpp would lay out quantised weights for AMX, an instruction set of Intel.
+
+    On many machines with it the first batch then ends the process (llama.cpp's pull request
+    26954: the permission to use it is asked for one thread only). Without repacking it is slower.
+    """
+    return b"AMX_INT8 = 1" in library.llama_print_system_info()
 
 
 def _shortfalls(asked: int | None, given: int) -> tuple[str, ...]:

@@ -107,6 +107,15 @@ async def find_abilities(
     return Abilities(way, options, every, asker.template, window, lacks)
 
 
+def plain_prompt(
+    name: str, template: ChatTemplate | None, messages: Messages = _ASKED
+) -> dict[str, Any]:
+    """The fields of a request for anything at all: the model, and what it reads."""
+    if template is None:
+        return {"model": name, "messages": chat_messages(messages)}
+    return {"model": name, "prompt": template.render(messages)}
+
+
 class _Asker:
     """Asks one thing at a time."""
 
@@ -194,12 +203,9 @@ class _Asker:
             return None
 
     async def _ask(self, fields: Mapping[str, Any], messages: Messages = _ASKED) -> Reply:
-        body: dict[str, Any] = {"model": self._name, "max_tokens": 1, "temperature": 1.0}
-        if self.template is not None:
-            body["prompt"] = self.template.render(messages)
-            return await self._transport.post(TEXT, body | dict(fields), _KEY)
-        body["messages"] = chat_messages(messages)
-        return await self._transport.post(CHAT, body | dict(fields), _KEY)
+        path = CHAT if self.template is None else TEXT
+        body = {**plain_prompt(self._name, self.template, messages), "max_tokens": 1}
+        return await self._transport.post(path, {**body, "temperature": 1.0, **fields}, _KEY)
 
 
 def _heeded(options: frozenset[str], reply: Reply) -> frozenset[str]:

@@ -9,6 +9,9 @@ A sample that fails, after the attempts of `Patience`, is an empty completion
 with finish `error`: the search goes on without it. Only when all of a batch fail
 is `ModelError` raised. A trajectory that has filled the window ends with finish
 `length`; a question that fills it by itself raises `QuestionError`.
+
+A grammar is enforced where the server can (`grammars.py`). Where it cannot, it is left
+out, and `shortfalls` says so; a request that requires it raises `GrammarError` instead.
 """
 
 from __future__ import annotations
@@ -16,16 +19,24 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.errors import ModelError, ModelSpecError, QuestionError, SettingsError
+from langchain_qstar.errors import (
+    GrammarError,
+    ModelError,
+    ModelSpecError,
+    QuestionError,
+    SettingsError,
+)
+from langchain_qstar.models.grammar_text import notation_of
 from langchain_qstar.models.instruction import estimated_tokens
-from langchain_qstar.models.remote.abilities import Abilities, find_abilities
+from langchain_qstar.models.remote.abilities import Abilities, find_abilities, plain_prompt
 from langchain_qstar.models.remote.asking import body_of, completions_of, ignores_stop, unheeded
+from langchain_qstar.models.remote.grammars import ServerGrammars
 from langchain_qstar.models.remote.loop_thread import LoopThread
 from langchain_qstar.models.remote.template import ChatTemplate
 from langchain_qstar.models.remote.transport import (
@@ -63,6 +74,7 @@ class RemotePolicy:
         self._transport = transport
         self._loop = loop
         self._abilities = Abilities("instruct", frozenset())
+        self._grammars = self._grammars_there()
         self._shortfalls: dict[str, str] = {}
         self._failures = 0
         self._close = weakref.finalize(self, loop.close)
@@ -162,6 +174,7 @@ class RemotePolicy:
 
         Raises:
             QuestionError: A question does not fit the window.
+            GrammarError: A grammar that is required cannot be enforced, or is none.
             ModelError: Every sample failed, or the policy was closed.
         """
         try:
@@ -201,7 +214,12 @@ class RemotePolicy:
             )
         except ServerError as error:
             raise ModelError(_remedy(error)) from error
+        self._grammars = self._grammars_there()
         self._shortfalls |= self._abilities.shortfalls
+
+    def _grammars_there(self) -> ServerGrammars:
+        prompt = plain_prompt(self._model, self._abilities.template)
+        return ServerGrammars(self._transport, self._abilities.path, prompt)
 
     async def _listed(self) -> int | None:
         """The window in the servers' lists of models, which must hold ours.
@@ -236,37 +254,82 @@ class RemotePolicy:
     async def _group(self, request: SampleRequest, reasons: list[ServerError]) -> list[Completion]:
         """The completions of one request, in the order of its seeds."""
         self._shortfalls |= unheeded(request, self._abilities)
+        try:
+            form = await self._form(request)
+        except ServerError as error:
+            reasons.append(error)
+            return [_FAILED] * len(request.seeds)
         # Greedy samples are all the same, and some servers refuse to draw several.
         together = "n" in self._abilities.options and request.temperature > 0
         if together and len(request.seeds) > 1:
-            found = await self._ask_for(request, request.seeds, reasons)
-            return found + await self._singly(request, request.seeds[len(found) :], reasons)
-        return await self._singly(request, request.seeds, reasons)
+            found = await self._ask_for(request, request.seeds, form, reasons)
+            return found + await self._singly(request, request.seeds[len(found) :], form, reasons)
+        return await self._singly(request, request.seeds, form, reasons)
+
+    async def _form(self, request: SampleRequest) -> Mapping[str, Any]:
+        """What makes the server follow the request's grammar; nothing where it cannot.
+
+        Raises:
+            GrammarError: It cannot, and the request requires it; or it is no grammar.
+            ServerError: No server answers.
+        """
+        if request.grammar is None:
+            return {}
+        form = await self._grammars.fields(request.grammar)
+        return self._without_grammar(request) if form is None else form
+
+    def _without_grammar(self, request: SampleRequest, reason: str = "") -> Mapping[str, Any]:
+        """Do without a grammar, if that may be.
+
+        Raises:
+            GrammarError: The request requires it.
+        """
+        assert request.grammar is not None
+        notation = notation_of(request.grammar)
+        fault = f"the server refuses one: {reason}" if reason else "the server does not enforce it"
+        if request.grammar_required:
+            raise GrammarError(
+                f"{self.name} cannot be held to a grammar ({notation}), {fault}; "
+                "use a local model, or a server that enforces grammars"
+            )
+        self._shortfalls[f"grammar {notation}"] = f"grammar: {notation}, {fault}; left out"
+        return {}
 
     async def _singly(
-        self, request: SampleRequest, seeds: Sequence[int], reasons: list[ServerError]
+        self,
+        request: SampleRequest,
+        seeds: Sequence[int],
+        form: Mapping[str, Any],
+        reasons: list[ServerError],
     ) -> list[Completion]:
-        groups = await asyncio.gather(*(self._ask_for(request, (s,), reasons) for s in seeds))
+        groups = await asyncio.gather(*(self._ask_for(request, (s,), form, reasons) for s in seeds))
         return [group[0] for group in groups]
 
     async def _ask_for(
-        self, request: SampleRequest, seeds: Sequence[int], reasons: list[ServerError]
+        self,
+        request: SampleRequest,
+        seeds: Sequence[int],
+        form: Mapping[str, Any],
+        reasons: list[ServerError],
     ) -> list[Completion]:
         """One request: up to `len(seeds)` completions, at least one."""
         abilities = self._abilities
-        body = body_of(request, seeds, self._model, abilities)
+        body = body_of(request, seeds, self._model, abilities) | dict(form)
         try:
             reply = await self._transport.post(abilities.path, body, request.state.question)
         except RefusedError as error:
             if error.status in _REFUSALS and _TOO_LONG.search(error.message):
                 return [_full(request, error)] * len(seeds)
+            if error.status in _REFUSALS and form:
+                nothing = self._without_grammar(request, error.message)
+                return await self._ask_for(request, seeds, nothing, reasons)
             reasons.append(error)
             return [_FAILED] * len(seeds)
         except ServerError as error:
             reasons.append(error)
             return [_FAILED] * len(seeds)
         self._note(request, reply, asked=len(seeds))
-        return completions_of(request, reply, abilities)[: len(seeds)]
+        return completions_of(request, reply, abilities, enforced=bool(form))[: len(seeds)]
 
     def _note(self, request: SampleRequest, reply: Reply, *, asked: int) -> None:
         if len(reply.choices) < asked:

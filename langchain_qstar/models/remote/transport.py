@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,8 +51,9 @@ class SlowError(ServerError):
 class BusyError(ServerError):
     """A fault of the server that may pass; it may say after how many seconds."""
 
-    def __init__(self, url: str, reason: str, after: float) -> None:
+    def __init__(self, url: str, status: int, reason: str, after: float) -> None:
         super().__init__(url, reason)
+        self.status: Final = status
         self.after: Final = after
 
 
@@ -124,10 +125,36 @@ class Transport:
         Raises:
             ServerError: Every attempt failed; the last one's error.
         """
+        return await self._post(path, body, key, self._worth_another)
+
+    async def attempt(self, path: str, body: Mapping[str, Any], key: str) -> Reply | None:
+        """Send what a server may not know.
+
+        Returns:
+            None when it refuses or breaks over it, which is not held against it.
+
+        Raises:
+            ServerError: Every attempt failed for another reason.
+        """
+        try:
+            return await self._post(path, body, key, self._worth_another_attempt)
+        except ServerError as error:
+            if not _is_refusal(error):
+                raise
+            self.replicas.answered(error.url)
+            return None
+
+    async def _post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        key: str,
+        again: Callable[[BaseException], bool],
+    ) -> Reply:
         retrying = AsyncRetrying(
             stop=stop_after_attempt(1 + self._patience.retries + len(self.replicas.urls) - 1),
             wait=self._wait,
-            retry=retry_if_exception(self._worth_another),
+            retry=retry_if_exception(again),
             reraise=True,
         )
         reply: Reply = await retrying(self._post_once, path, body, key)
@@ -176,7 +203,7 @@ class Transport:
             if status >= httpx.codes.INTERNAL_SERVER_ERROR:
                 self.replicas.failed(url)
             reason = f"is busy or broken (status {status}): {_message(data, response.text)}"
-            raise BusyError(url, reason, _seconds(response.headers.get("retry-after")))
+            raise BusyError(url, status, reason, _seconds(response.headers.get("retry-after")))
         if not response.is_success:
             raise RefusedError(url, status, _message(data, response.text))
         if not isinstance(data, dict):
@@ -193,6 +220,9 @@ class Transport:
             return bool(self.replicas.well())
         return isinstance(error, (UnreachableError, BusyError, NonsenseError))
 
+    def _worth_another_attempt(self, error: BaseException) -> bool:
+        return not _is_refusal(error) and self._worth_another(error)
+
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: none when there is another replica to go to."""
         error = state.outcome.exception() if state.outcome else None
@@ -201,6 +231,14 @@ class Transport:
             return 0.0
         after = error.after if isinstance(error, BusyError) else 0.0
         return max(min(after, LONGEST_WAIT), self._exponential(state))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether a server says so, in whatever way, that it cannot do what it was asked."""
+    if isinstance(error, RefusedError):
+        return error.status not in {401, 403}
+    broke = isinstance(error, BusyError) and error.status == httpx.codes.INTERNAL_SERVER_ERROR
+    return broke or isinstance(error, NonsenseError)
 
 
 def _seconds(header: str | None) -> float:

@@ -281,6 +281,24 @@ class TestOptions:
         assert "everything runs on the CPU" in chain.invoke("2 + 3?").usage.shortfalls[0]
         assert llamacpp().shortfalls == ()  # and nobody asked, nobody is warned
 
+    @pytest.mark.parametrize("flag", ["0", "1"])
+    def test_weights_are_not_repacked_for_a_processor_on_which_that_crashes(
+        self, llamacpp, monkeypatch, flag
+    ):
+        asked = []
+        load = library.llama_model_load_from_file
+
+        def noting(file, parameters):
+            asked.append(parameters.use_extra_bufts)
+            parameters.use_extra_bufts = False
+            return load(file, parameters)
+
+        monkeypatch.setattr(library, "llama_model_load_from_file", noting)
+        said = f"CPU : AVX2 = 1 | AMX_INT8 = {flag} | ".encode()
+        monkeypatch.setattr(library, "llama_print_system_info", lambda: said)
+        llamacpp()
+        assert asked == [flag == "0"]
+
     def test_one_thread_for_a_small_model(self, llamacpp):
         made = llamacpp()
         assert library.llama_n_threads(made._backend._context._pointer) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ class Imitation:
 
     What it says is `says(seed)`. `continues` is how it treats a last message of the
     assistant: as begun when `told` so, `always`, or `never`. Whatever `before`
-    returns, given the path and the body of a request, is sent instead.
+    returns, given the path and the body of a request, is sent instead. It holds what it
+    says to grammars under the names in `enforces`, all of which allow one text.
     """
 
     def __init__(self, **behaviour: Any) -> None:
@@ -30,6 +32,7 @@ class Imitation:
         self.window: int | None = None
         self.knows = OPTIONS
         self.refuses: frozenset[str] = frozenset()
+        self.enforces: frozenset[str] = frozenset()
         self.continues = "told"
         self.keeps_lines = True
         self.tells_stop = False
@@ -68,7 +71,7 @@ class Imitation:
         return {"choices": choices} | ({"usage": usage} if self.tells_usage else {})
 
     def choice(self, path: str, body: dict[str, Any], seed: int, number: int) -> dict[str, Any]:
-        text, finish, matched = self.says(seed), "stop", None
+        text, finish, matched = self.held(body) or self.says(seed), "stop", None
         stops = body.get("stop", []) if "stop" in self.knows else []
         ends = [(text.find(mark), mark) for mark in stops if mark in text]
         drawn = text
@@ -89,6 +92,12 @@ class Imitation:
             choice["logprobs"] = self.logprobs(path, drawn)
         return choice
 
+    def held(self, body: dict[str, Any]) -> str:
+        """The text that a grammar allows, empty without one."""
+        for name in sorted(self.enforces & body.keys()):
+            return only_text(body[name])
+        return ""
+
     @staticmethod
     def logprobs(path: str, drawn: str) -> dict[str, Any]:
         if path == CHAT:
@@ -106,6 +115,16 @@ class Imitation:
         text = "".join(f"<{each['role']}>{each['content']}</>" for each in before)
         text += f"<{last['role']}>{content}"
         return text if begun else f"{text}</><assistant>"
+
+
+def only_text(grammar: Any) -> str:
+    """What the grammar in a field of a request allows: its first literal, or least values."""
+    if isinstance(grammar, str):
+        return re.findall(r'"([^"]*)"', grammar)[0]
+    for name in ("json_schema", "schema", "json", "grammar"):
+        if name in grammar:
+            return only_text(grammar[name])
+    return json.dumps({key: each["enum"][0] for key, each in grammar["properties"].items()})
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,9 +17,12 @@ from urllib.request import urlopen
 import pytest
 
 from langchain_qstar import GreedyChain, QStarChain, SelfConsistencyChain
-from langchain_qstar.models.remote.abilities import find_abilities
+from langchain_qstar.errors import GrammarError
+from langchain_qstar.models.remote.abilities import find_abilities, plain_prompt
+from langchain_qstar.models.remote.grammars import ServerGrammars
 from langchain_qstar.models.remote.policy import RemotePolicy
 from langchain_qstar.models.remote.transport import Patience, Transport
+from langchain_qstar.models.remote.wire import CHAT
 from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy, unload_policies
 
 NEEDED = ("llama_cpp", "gguf", "uvicorn", "fastapi", "sse_starlette", "starlette_context")
@@ -136,6 +141,54 @@ def test_log_probabilities_are_those_of_transformers(policy, ask):
     assert remote.text == local.text
     assert remote.logprobs == pytest.approx(local.logprobs, abs=1e-3)
     assert (remote.generated, remote.prompt_tokens) == (local.generated, local.prompt_tokens)
+
+
+def test_a_gbnf_grammar_decides_what_is_said(policy, ask):
+    request = ask(
+        QUESTIONS[0],
+        n=6,
+        temperature=1.0,
+        grammar='root ::= [0-9] [0-9] "!"',
+        grammar_required=True,
+    )
+    for completion in policy.sample([request])[0]:
+        assert re.fullmatch(r"[0-9][0-9]!", completion.text)
+        assert completion.finish == "eos"
+    assert not any(line.startswith("grammar") for line in policy.shortfalls)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"bags": {"type": "integer"}, "sure": {"type": "boolean"}},
+    "required": ["bags", "sure"],
+    "additionalProperties": False,
+}
+
+
+def test_a_json_schema_decides_what_is_said(policy, ask):
+    grammar = json.dumps(SCHEMA)
+    request = ask(QUESTIONS[0], n=4, stop=(), max_tokens=60, grammar=grammar, grammar_required=True)
+    completions = policy.sample([request])[0]
+    told = [json.loads(each.text) for each in completions if each.finish == "eos"]
+    assert told
+    assert all({*each} == {"bags", "sure"} and isinstance(each["sure"], bool) for each in told)
+
+
+def test_lark_is_refused_before_anything_is_drawn_where_it_is_required(policy, ask):
+    request = ask(QUESTIONS[0], grammar='start: "yes" | "no"', grammar_required=True)
+    with pytest.raises(GrammarError, match=r"\(Lark\), the server does not enforce it"):
+        policy.sample([request])
+
+
+def test_its_chat_endpoint_takes_a_schema_in_its_own_words(server):
+    async def ask():
+        transport = Transport([server.url], Patience())
+        found = ServerGrammars(transport, CHAT, plain_prompt("nano", None))
+        fields = await found.fields(json.dumps(SCHEMA))
+        await transport.close()
+        return fields
+
+    assert asyncio.run(ask()) == {"response_format": {"type": "json_object", "schema": SCHEMA}}
 
 
 def test_the_same_seeds_draw_the_same_steps(policy, ask):

@@ -19,7 +19,7 @@ export QUESTION ?= Tom has 4 bags. Each bag has 6 apples. Ann has 5 more apples 
 PROGRESS := awk '/^Collecting/ { sub(/[^A-Za-z0-9._-].*/, "", $$2); print "  " $$2; fflush() } /^(Building|Installing)/ { print "  " $$1 " ..."; fflush() }'
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
 
-.PHONY: help demo test test-minimum lint format types floors unit bench train-nano clean
+.PHONY: help demo test test-minimum lint format types floors unit bench docs train-nano clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 
 bench: $(DEV_STAMP)  ## every benchmark in its quick form
 	@for file in benchmarks/*.py; do echo "$$file --quick"; $(BIN)/python $$file --quick || exit; done
+
+docs: $(DEV_STAMP)  ## write what is generated in README.md and docs/: tables of results, and the settings
+	@$(BIN)/python benchmarks/readme.py
+	@$(BIN)/python -m langchain_qstar.settings > docs/settings.md
 
 train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (two hours on CPU; resumable)
 	@$(BIN)/python -m langchain_qstar.training.nano --out build/nano

@@ -1,7 +1,7 @@
-"""Write the results in README.md from the recorded ones, so that none is typed by hand.
+"""Write the results in README.md and docs/ from the recorded ones, so that none is typed by hand.
 
 python benchmarks/readme.py            # write
-python benchmarks/readme.py --quick    # only say whether README.md is up to date
+python benchmarks/readme.py --quick    # only say whether the documents are up to date
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-README: Final = Path(__file__).parent.parent / "README.md"
+ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = Path(__file__).parent / "results"
 
 METHODS: Final = {
@@ -158,11 +158,33 @@ votes in {rounds:.0f} rounds of the model.
 """
 
 
+def sweeps() -> str:
+    """The curves of lambda and K, once they are recorded."""
+    command = "`python benchmarks/sweeps.py --full --record`"
+    if not (RESULTS / "sweeps.json").exists():
+        return f"Not recorded yet: {command} draws them here.\n"
+    run = recorded("sweeps")
+    return f"""\
+Development split of the bundled model, {run["n"]} problems, 2,000 tokens a question, 95 % intervals
+({command}):
+
+![Shares right for values of λ](lambda.svg)
+![Shares right for values of K](k.svg)
+"""
+
+
 SECTIONS: Final = {
     "results": lambda: f"{accuracy()}\n{overhead()}",
     "engine": engine,
     "rstar": rstar,
+    "sweeps": sweeps,
 }
+
+
+def documents() -> dict[Path, str]:
+    """The texts that may hold results."""
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    return {path: path.read_text("utf-8") for path in paths}
 
 
 def filled(text: str) -> str:
@@ -170,7 +192,8 @@ def filled(text: str) -> str:
     for name, section in SECTIONS.items():
         head, start, rest = text.partition(f"<!-- {name}:start -->\n")
         _, end, tail = rest.partition(f"<!-- {name}:end -->")
-        text = f"{head}{start}{section()}{end}{tail}"
+        if end:
+            text = f"{head}{start}{section()}{end}{tail}"
     return text
 
 
@@ -181,12 +204,14 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="write nothing, only compare")
     options = parser.parse_args()
-    text = README.read_text("utf-8")
-    fresh = filled(text)
-    if not options.quick:
-        README.write_text(fresh, "utf-8")
-    sys.stdout.write(f"up_to_date: {int(not options.quick or fresh == text)}\n")
-    return int(options.quick and fresh != text)
+    texts = documents()
+    stale = {path: fresh for path, text in texts.items() if (fresh := filled(text)) != text}
+    for path, fresh in stale.items():
+        sys.stderr.write(f"{path.relative_to(ROOT)} is {'stale' if options.quick else 'written'}\n")
+        if not options.quick:
+            path.write_text(fresh, "utf-8")
+    sys.stdout.write(f"up_to_date: {int(not options.quick or not stale)}\n")
+    return int(options.quick and bool(stale))
 
 
 if __name__ == "__main__":

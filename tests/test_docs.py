@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import shlex
 import subprocess
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import langchain_qstar
 from langchain_qstar import cli
+from langchain_qstar.settings.reference import page as settings_page
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("graphs/*.md")])
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Languages that are shown and not run; anything else must have a way to be checked here.
 SHOWN = {"text", "mermaid"}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def named(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ def blocks(*languages: str) -> list[Block]:
         text = document.read_text(encoding="utf-8")
         for match in FENCE.finditer(text):
             line = text.count("\n", 0, match.start()) + 2
-            found.append(Block(document.name, line, match[1], match[2]))
+            found.append(Block(named(document), line, match[1], match[2]))
     return [block for block in found if block.language in languages] if languages else found
 
 
@@ -89,6 +100,8 @@ def test_every_command_is_one_that_exists(where, command):
             cli.build_parser().parse_args(arguments)
         case "pip":
             _extras_exist(arguments)
+        case "python" if arguments[0] == "-m":
+            assert find_spec(arguments[1])
         case "python":
             assert (ROOT / arguments[0]).exists()
         case _:
@@ -115,14 +128,18 @@ def test_every_qstar_command_answers(command, capsys):
 
 
 def test_the_public_names_are_the_documented_ones():
-    section = README.split("## Public names")[1].split("\n## ")[0]
-    documented = set(re.findall(r"`(\w+)`", section))
+    documented = set(re.findall(r"`(\w+)`", text_of("docs/public-names.md")))
     assert documented == set(langchain_qstar.__all__)
 
 
 def named_in_the_tree() -> list[Path]:
     """The files and folders of the section, with the indented ones inside the last folder."""
-    drawing = README.split("## What is where")[1].split("```text\n")[1].split("```")[0]
+    drawing = (
+        text_of("CONTRIBUTING.md")
+        .split("## What is where")[1]
+        .split("```text\n")[1]
+        .split("```")[0]
+    )
     paths, folder = [], ROOT
     for indent, name in re.findall(r"^( *)(\S+)", drawing, re.MULTILINE):
         folder = folder if indent else ROOT / name
@@ -131,16 +148,71 @@ def named_in_the_tree() -> list[Path]:
 
 
 @pytest.mark.nano
-def test_the_tree_in_the_readme_names_only_what_is_there():
+def test_the_drawing_of_the_repository_names_only_what_is_there():
     assert not [path for path in named_in_the_tree() if not path.exists()]
 
 
-def test_every_module_of_the_package_is_in_the_readmes_tree():
+def test_every_module_of_the_package_is_in_the_drawing():
     package = ROOT / "langchain_qstar"
     there = {path for path in package.iterdir() if not path.name.startswith(("_", "py.typed"))}
     assert there <= set(named_in_the_tree())
 
 
-def test_the_results_section_can_be_filled_by_a_program():
-    assert README.count("<!-- results:start -->") == 1
-    assert README.index("<!-- results:start -->") < README.index("<!-- results:end -->")
+def prose(document: Path) -> str:
+    return FENCE.sub("", document.read_text(encoding="utf-8"))
+
+
+def links() -> list[tuple[str, str]]:
+    """Every link and picture that stays in the repository, with the document that has it."""
+    return [
+        (named(document), target)
+        for document in DOCUMENTS
+        for target in re.findall(r"\]\(([^()\s]+)\)", prose(document))
+        if "://" not in target
+    ]
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub calls the headings: lower case, words joined by hyphens, no other signs."""
+    titles = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(("document", "target"), links())
+def test_every_link_leads_somewhere(document, target):
+    path, _, anchor = target.partition("#")
+    home = ROOT / document
+    there = (home.parent / path).resolve() if path else home
+    assert there.exists()
+    assert there.is_relative_to(ROOT)
+    assert not anchor or anchor in anchors(there)
+
+
+def test_every_page_is_listed_in_the_contents():
+    listed = {target for document, target in links() if document == "docs/README.md"}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_every_extra_is_explained():
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    listed = re.findall(r"^\| `(\w+)` \|", text_of("docs/install.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(project["optional-dependencies"])
+
+
+def test_every_benchmark_is_listed_with_what_it_measures():
+    listed = re.findall(
+        r"^\| `(benchmarks/\w+\.py)` \|", text_of("docs/benchmarks.md"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(named(path) for path in (ROOT / "benchmarks").glob("*.py"))
+
+
+def test_the_page_of_settings_is_what_their_descriptions_say():
+    assert text_of("docs/settings.md") == settings_page()
+
+
+def test_what_a_program_writes_is_as_it_writes_it():
+    writer = runpy.run_path(str(ROOT / "benchmarks" / "readme.py"))
+    texts = writer["documents"]()
+    assert [named(path) for path, text in texts.items() if writer["filled"](text) != text] == []
+    marks = Counter(re.findall(r"<!-- (\w+):start -->", "".join(texts.values())))
+    assert marks == Counter(writer["SECTIONS"].keys())

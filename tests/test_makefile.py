@@ -89,6 +89,8 @@ def test_ci_runs_make_test_and_nothing_else():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
-@pytest.mark.parametrize("target", ["help", "test", "lint", "format", "bench", "train-nano"])
+@pytest.mark.parametrize(
+    "target", ["help", "test", "lint", "format", "bench", "docs", "train-nano"]
+)
 def test_every_target_can_be_planned(target):
     assert make("--dry-run", target, cwd=ROOT).returncode == 0

@@ -83,7 +83,7 @@ def test_the_sdist_holds_the_tests_and_what_they_read(dist):
     with tarfile.open(built) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"tests/conftest.py", "README.md", "LICENSE", "Makefile", "constraints.txt"} <= names
-    assert "langgraph.json" in names
+    assert {"langgraph.json", "docs/README.md", "docs/settings.md"} <= names
 
 
 def test_the_wheel_passes_its_tests_from_another_directory(fresh_python, tmp_path):

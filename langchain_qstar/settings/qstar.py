@@ -44,33 +44,37 @@ class QStarSettings(VerificationSettings):
     """Samples drawn at the root; None is K. More there spread the search over first
     steps, whose mistakes no later step mends. (Not in the paper.)"""
     lam: float = Field(1.0, ge=0, validation_alias=AliasChoices("lam", "lambda"))
-    """lambda of f = g + lambda * h; may also be given as `lambda`."""
+    """λ of `f = g + λ·h`, the weight of the Q-value; may also be given as `lambda`
+    (section 3.1)."""
     aggregator: Aggregator = "min"
-    """How the process rewards of a path become g."""
+    """How the process rewards of a path become g (section 3.1); `constant` is g = 0. See
+    `profile` for the paper's choice by data set."""
     h_mode: Literal["edge", "lookahead"] = "edge"
     """`edge`: h is the Q-value of the step that leads to the state. `lookahead`:
-    h is the best Q-value among K actions sampled there, about K times dearer
-    (choice 2)."""
+    h is the best Q-value among K actions sampled there, about K times dearer. Both are
+    readings of section 3.1."""
     num_trajectories: Count = 6
     """N, complete trajectories to collect; 1 returns the first that is popped."""
     selection: Literal["max_f", "majority", "weighted_majority"] = "max_f"
     """Which collected trajectory is returned: the one of highest f, or the best
-    of the most common answer, or of the answer with the largest sum of f
-    (choice 9)."""
+    of the most common answer (`majority`), or of the answer with the largest sum of f
+    (`weighted_majority`). The paper's is `max_f`."""
     temperature: float = Field(0.8, ge=0)
+    """Of the samples; 0 is greedy. The paper gives none."""
     top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set of most likely tokens with this total probability."""
     top_k: int = Field(0, ge=0)
     """Sample from the k most likely tokens; 0 is all of them."""
     max_depth: Count = 16
-    """Steps after which a path is cut: truncated, not terminal (choice 12)."""
+    """Steps after which a path is cut: truncated, not terminal."""
     batch_pops: Count = 1
-    """States expanded together. More than 1 is not Algorithm 1 (choice 16)."""
+    """States expanded together. More than 1 is not the paper's Algorithm 1."""
     failed_check: Literal["prune", "penalise", "keep"] = "prune"
     """What a failed check does: `prune` closes the state that the step leads to,
     `penalise` takes `penalty` from the step's process reward, as the paper does with
     code that does not tokenise; `keep` only reports it."""
     penalty: float = Field(0.5, ge=0)
-    """What `penalise` takes from R_P (algorithms.md 1.6)."""
+    """What `penalise` takes from the process reward; the paper's for code is 0.5."""
     verify: Literal["after", "never"] = "never"
     """Whether a second model completes what was collected, before the answer is chosen.
     Trajectories that all have one answer are not sent, unless the search may abstain.
@@ -81,8 +85,7 @@ class QStarSettings(VerificationSettings):
     """Which trajectory is returned once they are verified, instead of by `selection`; see
     `verification.winning`. `reward_confidence` returns the survivor of the highest f."""
     fallback: bool = True
-    """Without any complete trajectory, complete the best popped state once, greedily
-    (choices 7 and 8)."""
+    """Without any complete trajectory, complete the best popped state once, greedily."""
     interrupt: tuple[Interrupt, ...] = ()
     """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
     call then returns a `Solution` with what is asked in `pending`, and

@@ -39,6 +39,7 @@ class RStarSettings(VerificationSettings):
     """The actions that may be taken. A subset makes RAP (`subquestion`), AlphaMath
     (`propose_step`, `finish`) and the like."""
     num_rollouts: Count = 16
+    """Rollouts of the search; the paper has 32."""
     max_depth: Count = 5
     """Depth at which a trajectory ends without an answer, and earns nothing."""
     num_steps: Count = 3
@@ -52,9 +53,10 @@ class RStarSettings(VerificationSettings):
     then its share of the votes of the remaining-steps action beside it. The official code
     lets it grow on, and it earns nothing by itself."""
     exploration: float = Field(2.0, ge=0)
-    """c of UCT."""
+    """c of UCT, `Q/N + c·√(ln N(parent) / N)` (section 3.2)."""
     schedule: Schedule = "const"
-    """How c falls over the rollouts (algorithms.md 2.5)."""
+    """How c falls over the rollouts: not at all, linearly to a tenth, or exponentially to a
+    tenth."""
     rollouts_in_flight: Count = 1
     """Rollouts that are expanded together, with unobserved visits counted (WU-UCT). More
     than 1 is not the paper's search."""
@@ -72,9 +74,14 @@ class RStarSettings(VerificationSettings):
     Q-value of its last step (a self-evaluation scorer makes it RAP's)."""
     # Sampling
     temperature: float = Field(0.8, ge=0)
+    """Of the samples; 0 is greedy."""
     top_p: float = Field(0.95, gt=0, le=1)
+    """Sample from the smallest set of most likely tokens with this total probability."""
     top_k: int = Field(40, ge=0)
+    """Sample from the k most likely tokens; 0 is all of them."""
     repetition_penalty: float = Field(1.0, gt=0)
+    """Above 1 tokens that were read or drawn already become less probable; the official
+    code has 1.1."""
     # Mutual verification
     verify: Literal["during", "after", "never"] = "after"
     """When a second model completes masked candidates: after every rollout, so that the

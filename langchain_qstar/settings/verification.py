@@ -27,10 +27,12 @@ class VerificationSettings(Settings):
     random_mask: tuple[Share, Share] | None = None
     """Instead of `masks` one mask at a random whole number of steps between these shares."""
     completions_per_mask: Count = 1
+    """Completions drawn from what each mask leaves."""
     agreement: Agreement = "mid"
     """Which candidates survive: one completion reaches their answer (`loose`), half of them
     (`mid`), all (`strict`), or more than reach any other answer (`majority`)."""
     verifier_temperature: float = Field(1.0, ge=0)
+    """Of the completions; 0 is greedy. 1.0 is the official code's."""
 
     @field_validator("random_mask")
     @classmethod

@@ -157,6 +157,12 @@ def children(nodes: Nodes, node_id: str) -> Iterator[str]:
         number += 1
 
 
+def below(nodes: Nodes, node_id: str) -> list[str]:
+    """The ids of all nodes below `node_id`, also where numbers were left out. Looks at all."""
+    start = f"{node_id}."
+    return [each for each in nodes if each.startswith(start)]
+
+
 def state_key(text: str) -> str:
     """A digest that two states share when their texts are the same.
 

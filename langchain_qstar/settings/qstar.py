@@ -10,7 +10,6 @@ from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count
 from langchain_qstar.settings.verification import VerificationSettings
-from langchain_qstar.solution import Interrupt
 from langchain_qstar.values import Aggregator
 
 BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
@@ -83,10 +82,6 @@ class QStarSettings(VerificationSettings):
     fallback: bool = True
     """Without any complete trajectory, complete the best popped state once, greedily
     (choices 7 and 8)."""
-    interrupt: tuple[Interrupt, ...] = ()
-    """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
-    call then returns a `Solution` with what is asked in `pending`, and
-    `QStarChain.resume` goes on."""
     max_pops: Count | None = 256
     """Most states popped, complete ones included; None is no limit."""
 

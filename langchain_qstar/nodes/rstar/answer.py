@@ -18,6 +18,7 @@ from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
 from langchain_qstar.protocols import Completion, SampleRequest, Task
@@ -27,7 +28,16 @@ from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.rstar import EndedView
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, depth
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    StatRecord,
+    Stats,
+    child_id,
+    depth,
+    is_closed,
+)
 
 
 def make_answer(parts: Parts, checks: StepChecks) -> Beat:
@@ -47,7 +57,7 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
         found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
         chosen: str | None = found.chosen
         update: Update = {}
-        if chosen is None and parts.settings.fallback:
+        if chosen is None and parts.settings.fallback and not _is_refused(parts, stats):
             update = yield from _completed(parts, checks, nodes)
             nodes = put_nodes(dict(nodes), [update.get("nodes", {})])
             stats = put_stats(dict(stats), [update.get("stats", {})])
@@ -71,17 +81,24 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
     return answer
 
 
+def _is_refused(parts: Parts, stats: Stats) -> bool:
+    """Whether a person has closed the completion that an earlier end of the search gave."""
+    return is_closed(stats.get(_fallback_id(parts), {}))
+
+
 def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettings) -> Solution:
     """The solution of a search that has ended, from what is stored of it, without a model."""
     nodes = values["nodes"]
     found = outcome(nodes, values["stats"], values["ended"], task, settings)
-    completed = next((each for each in nodes if _is_fallback(nodes[each])), None)
-    return _solution(values, found, found.chosen or completed, values["stopped"])
+    stats = values["stats"]
+    fallbacks = (each for each in nodes if _is_fallback(nodes[each], stats.get(each, {})))
+    return _solution(values, found, found.chosen or next(fallbacks, None), values["stopped"])
 
 
-def _is_fallback(record: NodeRecord) -> bool:
-    """Whether it is a completion of the question that nobody voted on."""
-    return record["action"] == "finish" and record["parent"] == ROOT and "votes" not in record
+def _is_fallback(record: NodeRecord, learnt: StatRecord) -> bool:
+    """Whether it is a completion of the question that nobody voted on, or refused."""
+    drawn = record["action"] == "finish" and record["parent"] == ROOT
+    return drawn and not is_closed(learnt) and not {"votes", "replaces"} & record.keys()
 
 
 def _solution(
@@ -94,7 +111,7 @@ def _solution(
         values["usage"],
         method="rstar",
         chosen=chosen or most_visited(nodes, stats),
-        collected=list(dict.fromkeys(values["ended"])),
+        collected=list(dict.fromkeys(counting(stats, values["ended"]))),
         votes=found.votes,
         stopped=stopped,
         agreed=found.agreed,
@@ -104,7 +121,11 @@ def _solution(
 
 def most_visited(nodes: Nodes, stats: Stats) -> str:
     """The node most rollouts went through, the deeper of equals; the root when there is none."""
-    visited = [each for each in stats if stats[each].get("visits") and each != ROOT]
+    visited = [
+        each
+        for each, learnt in stats.items()
+        if learnt.get("visits") and not is_closed(learnt) and each != ROOT
+    ]
     return max(
         visited,
         key=lambda each: (stats[each]["visits"], depth(each), -nodes[each]["order"]),
@@ -138,7 +159,7 @@ def _completion(parts: Parts, nodes: Nodes) -> SampleRequest | None:
 
 def _fallback_id(parts: Parts) -> str:
     """A place after the slots of the root's children."""
-    return child_id(ROOT, sum(slots.count for slots in parts.rules.slots_after("root")))
+    return child_id(ROOT, parts.rules.spare("root"))
 
 
 def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:

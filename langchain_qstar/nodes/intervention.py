@@ -26,6 +26,7 @@ from langchain_qstar.tree import (
     below,
     child_id,
     children,
+    path,
 )
 
 Follow = Callable[[Mapping[str, Any], Decision, Iterable[str]], dict[str, Any]]
@@ -122,6 +123,16 @@ def make_follow(policy: Policy, task: Task) -> Follow:
         return intervene(nodes, decision, asked, written, order=len(nodes))
 
     return follow
+
+
+def is_refused(nodes: Nodes, stats: Stats, text: str, shown: Shown = text_of) -> bool:
+    """Whether a text begins with steps of which a person has closed the last."""
+    closed = (
+        each
+        for each, learnt in stats.items()
+        if learnt.get("decision") in {"forbidden", "replaced"}
+    )
+    return any(text.startswith("".join(map(shown, path(nodes, each)))) for each in closed)
 
 
 def ended(text: str, stop: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
@@ -57,8 +58,8 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
         found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
         chosen: str | None = found.chosen
         update: Update = {}
-        if chosen is None and parts.settings.fallback and not _is_refused(parts, stats):
-            update = yield from _completed(parts, checks, nodes)
+        if chosen is None and _completes(parts, stats):
+            update = yield from _completed(parts, checks, nodes, stats)
             nodes = put_nodes(dict(nodes), [update.get("nodes", {})])
             stats = put_stats(dict(stats), [update.get("stats", {})])
             usage = add_usage(dict(usage), update.get("usage", {}))
@@ -81,9 +82,11 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
     return answer
 
 
-def _is_refused(parts: Parts, stats: Stats) -> bool:
-    """Whether a person has closed the completion that an earlier end of the search gave."""
-    return is_closed(stats.get(_fallback_id(parts), {}))
+def _completes(parts: Parts, stats: Stats) -> bool:
+    """Whether to complete the question: not what a person refused, or would have to see."""
+    settings = parts.settings
+    refused = is_closed(stats.get(_fallback_id(parts), {}))
+    return settings.fallback and "answer" not in settings.interrupt and not refused
 
 
 def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettings) -> Solution:
@@ -133,7 +136,9 @@ def most_visited(nodes: Nodes, stats: Stats) -> str:
     )
 
 
-def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call, Any, Update]:
+def _completed(
+    parts: Parts, checks: StepChecks, nodes: Nodes, stats: Stats
+) -> Generator[Call, Any, Update]:
     """One greedy completion of the question, as one more child of the root, if it says anything."""
     start = perf_counter()
     request = _completion(parts, nodes)
@@ -143,6 +148,8 @@ def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call
     update: Update = {"usage": used(groups) | {"seconds": perf_counter() - start}}
     if groups[0] and parts.is_step("finish", groups[0][0]):
         record = _attached(parts, nodes, groups[0][0])
+        if is_refused(nodes, stats, shown(record), shown):
+            return update
         update["nodes"] = {record["id"]: record}
         if checks.names:
             judged = yield aside(lambda: _judged(parts, checks, nodes, record))

@@ -32,7 +32,7 @@ from langchain_qstar.nodes.rstar.re_answer import make_re_answer
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.nodes.rstar.rephrase import make_rephrase
 from langchain_qstar.nodes.rstar.root import make_root
-from langchain_qstar.nodes.rstar.select import before_answer, make_select
+from langchain_qstar.nodes.rstar.select import before_answer, make_select, waiting_in
 from langchain_qstar.nodes.rstar.subquestion import make_subquestion
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
@@ -150,7 +150,7 @@ def _gate(parts: Parts) -> Gate:
         return outcome(nodes, stats, view["ended"], parts.task, parts.settings).chosen
 
     return Gate(
-        waiting=lambda view: [each["id"] for each in view["work"]["expansions"]],
+        waiting=lambda view: waiting_in(view["work"]),
         chosen=chosen,
         follow=make_follow(parts),
         shown=shown,

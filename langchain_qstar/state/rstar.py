@@ -72,7 +72,7 @@ class RStarState(SearchInput, SearchOutput, total=False):
     usage: UsageChannel
     """Every node adds what it spent."""
     work: Work
-    """Written by select, and by human_gate (slots, written)."""
+    """Written by select, and by human_gate (slots, written, verified)."""
     in_flight: list[Rollout]
     """Rollouts that go on; written by backup."""
     ended: list[str]

@@ -55,6 +55,7 @@ def make_follow(parts: Parts) -> Follow:
         order = max(work["slots"], 1 + max(record["order"] for record in nodes.values()))
         update = intervene(nodes, decision, asked, written, order=order, shown=shown)
         fresh = update["nodes"]
+        changed = decision.forbid or decision.edit
         withdrawn = list(_withdrawn(nodes, stats, update["stats"]))
         return {
             "nodes": fresh,
@@ -63,6 +64,7 @@ def make_follow(parts: Parts) -> Follow:
                 **work,
                 "slots": order + len(fresh),
                 "written": [*work["written"], *fresh],
+                "verified": 0 if changed else work["verified"],
             },
         }
 

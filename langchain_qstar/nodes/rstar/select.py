@@ -64,7 +64,7 @@ def make_select(known: Sequence[Action], choose: Choose) -> Beat:
             return Command(update={"stopped": stopped}, goto=_end(settings))
         rollouts, begun = _in_flight(view, settings, descent, owed, stopped=bool(stopped))
         handed = _handed_out(nodes, descent, work, rollouts, begun)
-        if "expand" in settings.interrupt and unapproved(stats, _waiting(handed)):
+        if "expand" in settings.interrupt and unapproved(stats, waiting_in(handed)):
             # Begun only when a person agrees: then all this is found again.
             asking: Work = {**handed, "begun": work["begun"], "slots": work["slots"]}
             return Command(update={"work": asking}, goto="human_gate")
@@ -87,7 +87,7 @@ def before_answer(settings: RStarSettings) -> str:
     return "human_gate" if "answer" in settings.interrupt else "answer"
 
 
-def _waiting(work: Work) -> list[str]:
+def waiting_in(work: Work) -> list[str]:
     """The steps that are about to be expanded."""
     return [each["id"] for each in work["expansions"]]
 

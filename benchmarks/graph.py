@@ -13,10 +13,15 @@ mb_2500_nodes            size of that database after 2,500 nodes of 1 kB (K = 6,
                          one pop a superstep), in units of 10^6 bytes
 cpu_ms_per_superstep     CPU time of this process a superstep, over a search of 5,000 nodes
 cpu_ms_per_superstep_sqlite  the same with the SqliteSaver above
-megabytes_traced_2000    what LangSmith is posted about a search of 2,000 nodes, uncompressed,
-                         received by a server on this machine
-searches_together        64 searches on one engine (the bundled model) at once (`batch`), in
-                         questions a second, over one after another
+kilobytes_traced_a_node  what LangSmith is posted about a search, uncompressed, received by a
+                         server on this machine, over its nodes
+megabytes_traced_2000    the same of a search of 2,000 nodes (goal: below 10); --full only
+searches_together        64 searches (16 with --quick) on one engine, the bundled model's, at once
+                         (`batch`), in questions a second, over one after another
+questions_a_second_64    at once, with --full; and one after another: questions_a_second_alone
+megabytes_together       what the process grew by for the 64, beyond its size after the same
+                         searches one after another. They must end, give the same answers in
+                         the order of their questions, and the same trees
 import_seconds_added     `import langchain_qstar` after `import langgraph.graph`
 chain_seconds_added      `from langchain_qstar import QStarChain` after it
 help_seconds             `qstar --help`
@@ -26,12 +31,15 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
+import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,6 +56,7 @@ from langchain_qstar.evaluation.recording import print_figures, provenance, writ
 from langchain_qstar.protocols import Completion, SampleRequest, ScoreRequest, Scores, Task
 from langchain_qstar.qstar import NO_LIMIT, create_qstar_graph
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.solution import Solution
 
 RESULTS: Final = Path(__file__).parent / "results" / "graph.json"
 PACKAGES: Final = ("langchain-core", "langgraph", "langgraph-checkpoint-sqlite")
@@ -63,6 +72,12 @@ BATCHES: Final = {
     "size_limit_bytes": 10**7,
 }
 """Whole runs as JSON, as any sink reads them."""
+
+LARGE: Final = 2000
+"""Nodes of the search whose traces have a goal."""
+
+PATIENCE: Final = 1800
+"""Seconds after which searches at once count as a deadlock."""
 
 PADDING: Final = 650
 """Characters that make the stored record of a node 1 kB."""
@@ -193,8 +208,8 @@ def in_cpu_time(repeats: int) -> dict[str, float]:
     }
 
 
-def traced(nodes: int = 2000) -> dict[str, float]:
-    """Megabytes that one search posts to LangSmith."""
+def traced(nodes: int) -> dict[str, float]:
+    """What one search posts to LangSmith."""
     with sink() as (url, received):
         client = Client(api_url=url, api_key="none", info={"batch_ingest_config": BATCHES})
         tracer = LangChainTracer(client=client, project_name="measured")
@@ -204,7 +219,10 @@ def traced(nodes: int = 2000) -> dict[str, float]:
         chain.invoke("none", {"callbacks": [tracer]})
         wait_for_all_tracers()
         client.flush()
-        return {"megabytes_traced_2000": sum(received) / 1e6}
+        figures = {"kilobytes_traced_a_node": sum(received) / 1e3 / nodes}
+        if nodes == LARGE:
+            figures["megabytes_traced_2000"] = sum(received) / 1e6
+        return figures
 
 
 @contextmanager
@@ -244,7 +262,11 @@ def sink() -> Iterator[tuple[str, list[int]]]:
 
 
 def together(questions: int) -> dict[str, float]:
-    """Searches on one engine at once, over the same one after another."""
+    """Searches on one engine at once, over the same one after another.
+
+    Raises:
+        SystemExit: They do not end, or differ from those that run alone.
+    """
     chain = QStarChain(settings={"num_samples": 3, "max_pops": 6})
     asked = [
         f"Ann has {n} boxes with 4 pens each. How many pens does she have?"
@@ -253,12 +275,40 @@ def together(questions: int) -> dict[str, float]:
     chain.invoke(asked[0])
     start = time.perf_counter()
     alone = [chain.invoke(each) for each in asked]
-    between = time.perf_counter()
-    at_once = chain.batch(asked, {"max_concurrency": questions})
+    between, grown = time.perf_counter(), peak_megabytes()
+    at_once = ended(lambda: chain.batch(asked, {"max_concurrency": questions}))
     end = time.perf_counter()
-    if [each.answer for each in alone] != [each.answer for each in at_once]:
+    if [found(each) for each in alone] != [found(each) for each in at_once]:
         raise SystemExit("searches at once gave other answers, or another order, than alone")
-    return {"searches_together": (between - start) / (end - between)}
+    figures = {
+        "searches_together": (between - start) / (end - between),
+        "questions_a_second_alone": questions / (between - start),
+        "megabytes_together": peak_megabytes() - grown,
+    }
+    return figures | {f"questions_a_second_{questions}": questions / (end - between)}
+
+
+def found(solution: Solution) -> tuple[str, str | None, list[str]]:
+    """What must be the same alone and in company."""
+    return solution.question, solution.answer, [node.text for node in solution.tree]
+
+
+def ended(work: Callable[[], list[Solution]]) -> list[Solution]:
+    """What `work` returns; a deadlock is an error instead of a benchmark that hangs."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result(PATIENCE)
+    except TimeoutError:
+        print(f"the searches did not end within {PATIENCE} s", file=sys.stderr, flush=True)
+        os._exit(1)  # threads that wait for each other cannot be joined
+    finally:
+        pool.shutdown(wait=False)
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had resident, in units of 10^6 bytes."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
 def seconds_added(code: str) -> float:
@@ -305,7 +355,8 @@ def main() -> None:
         parser.error("--record needs --full")
     repeats = 7 if chosen.full else 2
     figures = in_memory(repeats) | in_sqlite(repeats) | in_cpu_time(1 + chosen.full)
-    figures |= traced() | together(64 if chosen.full else 16) | start_up(repeats + 2)
+    figures |= together(64 if chosen.full else 16)
+    figures |= traced(LARGE if chosen.full else 200) | start_up(repeats + 2)
     if chosen.record:
         document = provenance(Path(__file__), PACKAGES)
         write_record(RESULTS, {**document, "repeats": repeats, "figures": figures})

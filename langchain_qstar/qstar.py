@@ -15,8 +15,9 @@ from langgraph.graph import END, START, StateGraph
 
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.nodes.answer import make_answer
-from langchain_qstar.nodes.human_gate import make_human_gate
+from langchain_qstar.nodes.answer import find, make_answer
+from langchain_qstar.nodes.human_gate import Gate, make_human_gate
+from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.mutual.verify_collected import make_verify_collected
 from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
@@ -24,6 +25,7 @@ from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
 from langchain_qstar.nodes.tracing import TRACE
+from langchain_qstar.nodes.work import unfinished
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
@@ -106,7 +108,7 @@ def create_qstar_graph(
     if gated:
         graph.add_node(
             "human_gate",
-            make_human_gate(policy, task, settings),
+            make_human_gate(_gate(policy, task, settings), settings.interrupt),
             input_schema=GateView,
             destinations=("select", "answer"),
             trace_policy=TRACE,
@@ -125,6 +127,17 @@ def create_qstar_graph(
     graph.add_edge("score_with_q", "select")
     graph.add_edge("answer", END)
     return graph
+
+
+def _gate(policy: Policy, task: Task, settings: QStarSettings) -> Gate:
+    """What a person is asked about, and what comes of it."""
+    return Gate(
+        waiting=lambda view: unfinished(view["nodes"], view["stats"]),
+        chosen=lambda view: (
+            find(view["nodes"], view["stats"], view["collected"], task, settings).chosen
+        ),
+        follow=make_follow(policy, task),
+    )
 
 
 def part_names(
@@ -160,13 +173,17 @@ def verifier_of(verifier: Policy | None, policy: Policy, settings: QStarSettings
     return None
 
 
-def superstep_limit(settings: QStarSettings) -> int:
+def superstep_limit(settings: QStarSettings, written: int = 0) -> int:
     """The `recursion_limit` under which a search with these settings never fails.
 
     A pop costs at most three supersteps, and a state that needs no approval one more
     where a person is asked; the rest is root, the last select, the verification, answer, and
     the round that a resumed run spends on handing work out again.
+
+    Args:
+        settings: Of the search.
+        written: Steps that a person writes as it goes on, each of which is popped.
     """
     if settings.max_pops is None:
         return NO_LIMIT
-    return 3 * settings.max_pops + 9
+    return 3 * (settings.max_pops + written) + 9

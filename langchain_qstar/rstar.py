@@ -9,7 +9,7 @@ end is hidden; `verify_by_completion` may also run during the search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -17,24 +17,35 @@ from langgraph.graph import END, START, StateGraph
 from langchain_qstar.actions import forms_of
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.human_gate import Gate, make_human_gate
+from langchain_qstar.nodes.mutual.outcome import outcome
 from langchain_qstar.nodes.mutual.verify_by_completion import make_verify_by_completion
 from langchain_qstar.nodes.phase import Beat, Phase
 from langchain_qstar.nodes.rstar.answer import make_answer
 from langchain_qstar.nodes.rstar.backup import make_backup
 from langchain_qstar.nodes.rstar.descent import Choose, seeded_choice
 from langchain_qstar.nodes.rstar.finish import make_finish
+from langchain_qstar.nodes.rstar.intervention import make_follow
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.propose_step import make_propose_step
 from langchain_qstar.nodes.rstar.re_answer import make_re_answer
+from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.nodes.rstar.rephrase import make_rephrase
 from langchain_qstar.nodes.rstar.root import make_root
-from langchain_qstar.nodes.rstar.select import make_select
+from langchain_qstar.nodes.rstar.select import before_answer, make_select, waiting_in
 from langchain_qstar.nodes.rstar.subquestion import make_subquestion
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
 from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
-from langchain_qstar.state.rstar import ActionView, BackupView, EndedView, RStarState, SelectView
+from langchain_qstar.state.rstar import (
+    ActionView,
+    BackupView,
+    EndedView,
+    GateView,
+    RStarState,
+    SelectView,
+)
 
 
 def create_rstar_graph(
@@ -91,12 +102,13 @@ def create_rstar_graph(
     def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
         graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
 
+    gated = ("human_gate",) if settings.interrupt else ()
     add("root", make_root(parts, names), RootView)
     add(
         "select",
         make_select(parts.forms.actions, choose),
         SelectView,
-        destinations=(*ACTIONS, "backup", "verify_by_completion", "answer"),
+        destinations=(*ACTIONS, "backup", "verify_by_completion", "answer", *gated),
     )
     add("propose_step", make_propose_step(parts), ActionView)
     add("finish", make_finish(parts), ActionView)
@@ -107,19 +119,42 @@ def create_rstar_graph(
     verify = make_verify_by_completion(verifier, task, settings, judge)
     add("verify_by_completion", verify, EndedView)
     add("answer", make_answer(parts, judges), EndedView)
+    if gated:
+        graph.add_node(
+            "human_gate",
+            make_human_gate(_gate(parts), settings.interrupt),
+            input_schema=GateView,
+            destinations=("select", "answer"),
+            trace_policy=TRACE,
+        )
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
     for action in ACTIONS:
         graph.add_edge(action, "backup")
     graph.add_edge("backup", "select")
-    graph.add_conditional_edges("verify_by_completion", after_verification, ["select", "answer"])
+    last = before_answer(settings)
+
+    def after_verification(view: EndedView) -> str:
+        return last if view["stopped"] else "select"
+
+    graph.add_conditional_edges("verify_by_completion", after_verification, ["select", last])
     graph.add_edge("answer", END)
     return graph
 
 
-def after_verification(view: EndedView) -> str:
-    """Where a verification leads: to the answer once the search has stopped."""
-    return "answer" if view["stopped"] else "select"
+def _gate(parts: Parts) -> Gate:
+    """What a person is asked about, and what comes of it."""
+
+    def chosen(view: Mapping[str, Any]) -> str | None:
+        nodes, stats = view["nodes"], view["stats"]
+        return outcome(nodes, stats, view["ended"], parts.task, parts.settings).chosen
+
+    return Gate(
+        waiting=lambda view: waiting_in(view["work"]),
+        chosen=chosen,
+        follow=make_follow(parts),
+        shown=shown,
+    )
 
 
 def rstar_part_names(
@@ -139,10 +174,15 @@ def rstar_part_names(
     }
 
 
-def rstar_superstep_limit(settings: RStarSettings) -> int:
+def rstar_superstep_limit(settings: RStarSettings, written: int = 0) -> int:
     """The `recursion_limit` under which a search with these settings never fails.
 
     A rollout costs at most three supersteps a level and three more to end and be verified;
-    the rest is root, the last select, the verification at the end, and answer.
+    the rest is root, the last select, the verification at the end, a question to a person
+    with nothing to ask, and answer.
+
+    Args:
+        settings: Of the search.
+        written: Steps that a person writes as it goes on, each of which gets a rollout.
     """
-    return settings.num_rollouts * (3 * settings.max_depth + 6) + 8
+    return (settings.num_rollouts + written) * (3 * settings.max_depth + 6) + 10

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic, for schemas, reads no other on Python 3.11
 
 ROOT: Final = "0"
 """The id of the root, which holds the question and no step."""
@@ -155,6 +157,12 @@ def children(nodes: Nodes, node_id: str) -> Iterator[str]:
     while (each := child_id(node_id, number)) in nodes:
         yield each
         number += 1
+
+
+def below(nodes: Nodes, node_id: str) -> list[str]:
+    """The ids of all nodes below `node_id`, also where numbers were left out. Looks at all."""
+    start = f"{node_id}."
+    return [each for each in nodes if each.startswith(start)]
 
 
 def state_key(text: str) -> str:

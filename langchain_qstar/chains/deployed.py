@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from langchain_qstar.chains.qstar import QStarChain
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 KEPT: Final = 32
 """Graphs with different settings that are kept; another one takes some milliseconds to make."""
+
+
+_MAKING: Final = Lock()
+"""A server makes graphs in several threads; models are loaded once all the same."""
 
 
 class QStarContext(QStarSettings):
@@ -58,7 +63,8 @@ def deployed_qstar(
         InputError: A model or task cannot be used.
     """
     models = tuple(environment.get(f"QSTAR_{each}") for each in ("POLICY", "Q_MODEL", "TASK"))
-    return _qstar(models, _context(QStarContext, configurable))
+    with _MAKING:
+        return _qstar(models, _context(QStarContext, configurable))
 
 
 def deployed_rstar(
@@ -66,7 +72,8 @@ def deployed_rstar(
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """As `deployed_qstar`, with `QSTAR_VERIFIER` in place of `QSTAR_Q_MODEL`."""
     models = tuple(environment.get(f"QSTAR_{each}") for each in ("POLICY", "VERIFIER", "TASK"))
-    return _rstar(models, _context(RStarContext, configurable))
+    with _MAKING:
+        return _rstar(models, _context(RStarContext, configurable))
 
 
 def _context(kind: type[Context], configurable: Mapping[str, Any]) -> Context:

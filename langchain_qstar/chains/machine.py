@@ -74,8 +74,8 @@ class MachineChain(SolverChain):
     """What the run's root stores about the parts of the machine."""
 
     @abstractmethod
-    def _superstep_limit(self, settings: Any) -> int:
-        """The `recursion_limit` under which a search with these settings never fails."""
+    def _superstep_limit(self, settings: Any, written: int) -> int:
+        """The `recursion_limit` under which a search never fails, with what a person writes."""
 
     @abstractmethod
     def _so_far(self, values: Mapping[str, Any]) -> Solution:
@@ -85,23 +85,15 @@ class MachineChain(SolverChain):
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         """The result of a finished search, from the state of the graph, without a model."""
 
+    @abstractmethod
     def _intervention(
-        self,
-        values: Mapping[str, Any],  # noqa: ARG002  # for methods that take decisions
-        decision: Decision,  # noqa: ARG002
-        asked: Sequence[str],  # noqa: ARG002
+        self, snapshot: StateSnapshot, decision: Decision, asked: Sequence[str]
     ) -> tuple[dict[str, Any], str]:
         """The update that a decision about any step of the tree makes to the state.
 
         Steps that were `asked` about and are not named are approved. With it comes the
-        node it is made in the name of, after which the graph selects.
-
-        Raises:
-            DecisionError: The method takes no decisions about steps.
+        node it is made in the name of, after which the graph goes on with the new tree.
         """
-        raise DecisionError(
-            f"{self.get_name()} takes no decisions about steps; resume it without one"
-        )
 
     @property
     def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -235,7 +227,7 @@ class MachineChain(SolverChain):
         """Of a call that is not stored, or that the graph around it stores and resumes."""
         if isinstance(ask, Continuation):
             raise ThreadError("only a chain with a checkpointer of its own can be resumed")
-        if getattr(self.settings, "interrupt", ()) and not is_nested(config):
+        if self.settings.interrupt and not is_nested(config):
             raise SettingsError("to ask a person, the chain needs a checkpointer")
         return _Run(_input(ask), self._limited(ask, config), how)
 
@@ -250,10 +242,12 @@ class MachineChain(SolverChain):
             raise DecisionError("the search asks nothing; name the steps: {'forbid': ['0.1']}")
         steps = asked or [each for each in snapshot.values["nodes"] if each != ROOT]
         decision = read_decision(ask.decision, steps)
+        limit = self._superstep_limit(self._settings_of(ask), len(decision.edit))
+        run = replace(run, config=patch_config(run.config, recursion_limit=limit))
         # LangGraph would answer an earlier question as it was answered then.
         if asked and "checkpoint_id" not in run.config["configurable"]:
             return replace(run, start=Command(resume=ask.decision))
-        update, node = self._intervention(snapshot.values, decision, asked)
+        update, node = self._intervention(snapshot, decision, asked)
         forked = yield Call(
             lambda: self._graph.update_state(snapshot.config, update, as_node=node),
             lambda: self._graph.aupdate_state(snapshot.config, update, as_node=node),
@@ -281,7 +275,8 @@ class MachineChain(SolverChain):
         return run_facts(ask.question, ask.seed, self._settings_of(ask), self._names)
 
     def _limited(self, ask: Ask, config: RunnableConfig) -> RunnableConfig:
-        return patch_config(config, recursion_limit=self._superstep_limit(self._settings_of(ask)))
+        limit = self._superstep_limit(self._settings_of(ask), 0)
+        return patch_config(config, recursion_limit=limit)
 
 
 def _input(ask: Ask) -> dict[str, Any]:

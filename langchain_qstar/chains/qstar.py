@@ -11,7 +11,7 @@ from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.answer import stored_solution
 from langchain_qstar.nodes.assembly import solution_of
-from langchain_qstar.nodes.intervention import intervene
+from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.selection import best_popped
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.qstar import (
@@ -25,7 +25,7 @@ from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
-    from langgraph.types import Checkpointer
+    from langgraph.types import Checkpointer, StateSnapshot
 
 
 class QStarChain(MachineChain):
@@ -131,10 +131,10 @@ class QStarChain(MachineChain):
         return stored_solution(values, self.task, self.settings)
 
     def _intervention(
-        self, values: Mapping[str, Any], decision: Decision, asked: Sequence[str]
+        self, snapshot: StateSnapshot, decision: Decision, asked: Sequence[str]
     ) -> tuple[dict[str, Any], str]:
-        update = intervene(values["nodes"], decision, asked, self.policy, self.task)
+        update = make_follow(self.policy, self.task)(snapshot.values, decision, asked)
         return update | {"stopped": "", "answer": None}, "score_with_q"
 
-    def _superstep_limit(self, settings: QStarSettings) -> int:
-        return superstep_limit(settings)
+    def _superstep_limit(self, settings: QStarSettings, written: int) -> int:
+        return superstep_limit(settings, written)

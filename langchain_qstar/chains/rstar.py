@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from langchain_qstar.actions import forms_of
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
+from langchain_qstar.chains.threads import ahead
+from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
+from langchain_qstar.nodes.rstar.intervention import counting, make_follow
+from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.rstar import (
@@ -19,10 +24,11 @@ from langchain_qstar.rstar import (
 )
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
+from langchain_qstar.settings.rstar import ACTIONS
 from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
-    from langgraph.types import Checkpointer
+    from langgraph.types import Checkpointer, StateSnapshot
 
 
 class RStarChain(MachineChain):
@@ -33,7 +39,10 @@ class RStarChain(MachineChain):
     `max_seconds` and `max_nodes`.
 
     With a checkpointer it is resumed as `QStarChain` is: by the same call again in
-    the same thread, and it ends in the same tree.
+    the same thread, and it ends in the same tree; and a person may decide about its steps
+    (the setting `interrupt`, and `resume`). Rollouts through a step that is forbidden or
+    replaced count no longer and are made again elsewhere; what a person wrote is looked at
+    next, earns 1 where it ends a solution, and is then the answer.
 
     Args:
         policy: Writes the steps; see `SolverChain`.
@@ -73,6 +82,7 @@ class RStarChain(MachineChain):
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
         self.q_model = scorer_of(q_model, self.policy)
+        self._parts = Parts(self.policy, self.task, forms_of(self.task), self.settings)
         self.checkpointer = checkpointer
         self._names = rstar_part_names(
             self.policy, self.verifier, self.q_model, self.task, self.checks
@@ -102,7 +112,7 @@ class RStarChain(MachineChain):
             values.get("usage", {}),
             method="rstar",
             chosen=most_visited(nodes, stats),
-            collected=values["ended"],
+            collected=counting(stats, values["ended"]),
             votes=(),
             stopped="interrupted",
             shown=shown,
@@ -111,8 +121,22 @@ class RStarChain(MachineChain):
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         return stored_solution(values, self.task, self.settings)
 
+    def _intervention(
+        self, snapshot: StateSnapshot, decision: Decision, asked: Sequence[str]
+    ) -> tuple[dict[str, Any], str]:
+        values, next_ones = snapshot.values, ahead(snapshot)
+        update = make_follow(self._parts)(values, decision, asked)
+        if values["stopped"] and not decision.forbid and not decision.edit:
+            return update, "verify_by_completion"  # it asks for the answer, and has it
+        update |= {"stopped": "", "answer": None}
+        if "backup" in next_ones:  # the actions have written; then backup takes it from there
+            return update, ACTIONS[0]
+        if next_ones & {*ACTIONS}:  # select has begun rollouts that backup does not know
+            update["in_flight"] = values["work"]["rollouts"]
+        return update, "backup"
+
     def _policies(self) -> tuple[Policy, ...]:
         return self.policy, self.verifier
 
-    def _superstep_limit(self, settings: RStarSettings) -> int:
-        return rstar_superstep_limit(settings)
+    def _superstep_limit(self, settings: RStarSettings, written: int) -> int:
+        return rstar_superstep_limit(settings, written)

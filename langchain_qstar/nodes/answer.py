@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.mutual.collected import verified_outcome
 from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
@@ -32,7 +33,16 @@ from langchain_qstar.solution import Solution, Stopped, verification
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, children
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    StatRecord,
+    Stats,
+    child_id,
+    children,
+    trajectory,
+)
 
 
 def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks) -> Beat:
@@ -60,7 +70,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             if request := _completion(nodes, state, policy, task, settings):
                 groups = checked((yield sample(policy, [request])), 1, policy.name)
                 fresh = _attach(
-                    nodes, state, groups[0], policy=policy, task=task, settings=settings
+                    nodes, stats, state, groups[0], policy=policy, task=task, settings=settings
                 )
                 spent = used(groups) | {"seconds": perf_counter() - start}
                 update = {"nodes": fresh, "usage": spent}
@@ -156,7 +166,7 @@ def _completion(
     room = task.solution_tokens
     if policy.window is not None:
         room = min(room, policy.window - nodes[state]["length"])
-    if not settings.fallback or room < 1:
+    if not settings.fallback or "answer" in settings.interrupt or room < 1:
         return None
     return SampleRequest(
         state=state_of(nodes, state, task.messages(run["question"])),
@@ -170,6 +180,7 @@ def _completion(
 
 def _attach(
     nodes: Nodes,
+    stats: Stats,
     state: str,
     completions: list[Completion],
     *,
@@ -177,8 +188,10 @@ def _attach(
     task: Task,
     settings: QStarSettings,
 ) -> dict[str, NodeRecord]:
-    """The completion as one more child of `state`, or nothing when it is empty."""
+    """The completion as one more child of `state`; nothing when it is empty or refused."""
     if not completions or not completions[0].text.strip():
+        return {}
+    if is_refused(nodes, stats, trajectory(nodes, state) + completions[0].text):
         return {}
     node_id = child_id(state, sum(1 for _ in children(nodes, state)))
     record = record_of(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from langchain_qstar.nodes.frontier import is_open, place
 from langchain_qstar.solution import Vote
-from langchain_qstar.tree import ROOT, Nodes, Stats
+from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed
 
 Rule = Literal["max_f", "majority", "weighted_majority"]
 Equivalent = Callable[[str, str], bool]
@@ -105,6 +105,9 @@ def best_popped(nodes: Nodes, stats: Stats) -> str:
     popped = [
         each
         for each, learnt in stats.items()
-        if "popped" in learnt and each != ROOT and not nodes[each]["terminal"]
+        if "popped" in learnt
+        and each != ROOT
+        and not nodes[each]["terminal"]
+        and not is_closed(learnt)
     ]
     return next(iter(best(nodes, stats, popped)), ROOT)

@@ -10,7 +10,6 @@ from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.checked import SHARED_BUDGETS, Count
 from langchain_qstar.settings.verification import VerificationSettings
-from langchain_qstar.solution import Interrupt
 from langchain_qstar.values import Aggregator
 
 BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
@@ -85,11 +84,8 @@ class QStarSettings(VerificationSettings):
     """Which trajectory is returned once they are verified, instead of by `selection`; see
     `verification.winning`. `reward_confidence` returns the survivor of the highest f."""
     fallback: bool = True
-    """Without any complete trajectory, complete the best popped state once, greedily."""
-    interrupt: tuple[Interrupt, ...] = ()
-    """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
-    call then returns a `Solution` with what is asked in `pending`, and
-    `QStarChain.resume` goes on."""
+    """Without any complete trajectory, complete the best popped state once, greedily
+    (choices 7 and 8)."""
     max_pops: Count | None = 256
     """Most states popped, complete ones included; None is no limit."""
 

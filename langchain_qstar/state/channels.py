@@ -12,10 +12,11 @@ changed in place would be stored with writes that came after it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Required, TypedDict
+from typing import Annotated, Any, Final, Required
 
 from langgraph.channels import BinaryOperatorAggregate, EphemeralValue, UntrackedValue
 from langgraph.channels.delta import DeltaChannel
+from typing_extensions import TypedDict  # a server's schemas need it on Python 3.11
 
 from langchain_qstar.tree import NodeRecord, StatRecord
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict  # a server's schemas need it on Python 3.11
 
 from langchain_qstar.state.channels import (
     NodesChannel,

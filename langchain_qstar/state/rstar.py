@@ -6,7 +6,9 @@ kilobytes, so a superstep that was killed is simply run again.
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict  # a server's schemas need it on Python 3.11
 
 from langchain_qstar.state.channels import (
     NodesChannel,
@@ -53,20 +55,24 @@ class Work(TypedDict):
     """Places for nodes given away so far, the root's included."""
     verified: int
     """How many ended rollouts there were when candidates were last sent to the verifier."""
+    written: list[str]
+    """The steps that a person wrote, in order; a rollout begins at each."""
 
 
 class RStarState(SearchInput, SearchOutput, total=False):
     """All channels. Root writes the first value of each; then each has one writer."""
 
     nodes: NodesChannel
-    """Written by the five actions, each its own children (and by answer, for a fallback)."""
+    """Written by the five actions, each its own children, by answer (a fallback) and by
+    human_gate (what a person wrote)."""
     stats: StatsChannel
-    """Written by backup (expanded, checks, q, reward, visits, value) and
-    verify_by_completion (completed, belief)."""
+    """Written by backup (expanded, checks, q, reward, visits, value),
+    verify_by_completion (completed, belief) and human_gate (decision, closed, and visits
+    and value of rollouts that no longer count, negative)."""
     usage: UsageChannel
     """Every node adds what it spent."""
     work: Work
-    """Written by select."""
+    """Written by select, and by human_gate (slots, written, verified)."""
     in_flight: list[Rollout]
     """Rollouts that go on; written by backup."""
     ended: list[str]
@@ -100,6 +106,16 @@ class BackupView(TypedDict):
     work: Work
     ended: list[str]
     since: NotRequired[Untracked]
+
+
+class GateView(TypedDict):
+    """What human_gate reads."""
+
+    nodes: NodesChannel
+    stats: StatsChannel
+    work: Work
+    ended: list[str]
+    stopped: str
 
 
 class EndedView(TypedDict):

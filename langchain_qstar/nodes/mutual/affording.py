@@ -50,7 +50,7 @@ def with_verification(
     if settings.verify != "after":
         return dict(usage)
     waiting = sum(
-        record["answer"] is not None and "completed" not in stats.get(node_id, {})
+        record["answer"] is not None and not {"completed", "closed"} & stats.get(node_id, {}).keys()
         for node_id, record in nodes.items()
     )
     return add_usage(dict(usage), expected_cost(waiting * completions_each(settings), usage))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from langchain_qstar.actions import ActionForms, trace_of
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, lineage, path
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, is_closed, lineage, path
 from langchain_qstar.verification.candidates import Candidate, is_candidate, merged
 
 
@@ -16,8 +16,8 @@ def candidates_of(
     """The distinct solutions of a search, in the order of their nodes.
 
     A solution in the tree weighs 1, and 1 more for every rollout that ended in it; what lies
-    below a solution is none of the tree's. What states no answer, or an overlong one, is
-    left out.
+    below a solution is none of the tree's. What states no answer, or an overlong one, and
+    what a person closed is left out.
 
     Args:
         nodes: The tree.
@@ -38,7 +38,9 @@ def candidates_of(
     return merged(
         candidate_at(nodes, stats, each, weights[each], forms)
         for each in found
-        if is_candidate(nodes[each]["answer"]) and not (pruned and has_failed(nodes, stats, each))
+        if is_candidate(nodes[each]["answer"])
+        and not is_closed(stats.get(each, {}))
+        and not (pruned and has_failed(nodes, stats, each))
     )
 
 
@@ -70,12 +72,16 @@ def candidate_at(
 
 
 def has_failed(nodes: Nodes, stats: Stats, node_id: str) -> bool:
-    """Whether a check failed a step of a trajectory that no re-answer replaced."""
-    steps = path(nodes, node_id)
+    """Whether a check failed a step of a trajectory that no re-answer replaced.
+
+    A step that a person approved stands, whatever the checks say.
+    """
+    known = (stats.get(step["id"], {}) for step in _standing(path(nodes, node_id)))
     return any(
         check["verdict"] == "failed"
-        for step in _standing(steps)
-        for check in stats.get(step["id"], {}).get("checks", ())
+        for learnt in known
+        if learnt.get("decision") != "approved"
+        for check in learnt.get("checks", ())
     )
 
 

@@ -12,7 +12,7 @@ from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.solution import Vote
 from langchain_qstar.tree import Nodes, Stats
 from langchain_qstar.verification.agreement import Agreement, Equivalent
-from langchain_qstar.verification.candidates import Answer, Candidate, answers_of
+from langchain_qstar.verification.candidates import Answer, Candidate, Judged, answers_of
 from langchain_qstar.verification.deciding import decided
 from langchain_qstar.verification.winning import Selection, agreed, scores, winner
 
@@ -39,6 +39,8 @@ def outcome(
 ) -> Outcome:
     """Choose the winner; a pure function of the tree, which holds no gold answer.
 
+    An answer that a person wrote wins, the last of several; the votes remain what they are.
+
     Args:
         nodes: The tree.
         stats: What is known about it, with what the verifier's completions reached.
@@ -46,7 +48,19 @@ def outcome(
         task: How candidates read and when two answers are the same.
         settings: The rules.
     """
-    return _outcome(_answers(nodes, stats, ended, task, settings), _rule(settings))
+    answers = _answers(nodes, stats, ended, task, settings)
+    found = _outcome(answers, _rule(settings))
+    written = [
+        (nodes[each]["order"], each, answer, member)
+        for answer in answers
+        for member in answer.members
+        for each in member.candidate.ids
+        if "replaces" in nodes[each]
+    ]
+    if not written:
+        return found
+    _, chosen, answer, member = max(written, key=lambda each: each[0])
+    return Outcome(chosen, found.votes, _agreed(answer, member))
 
 
 def outcome_of(
@@ -64,8 +78,13 @@ def _outcome(answers: Sequence[Answer], rule: Selection) -> Outcome:
     return Outcome(
         chosen=chosen.candidate.id,
         votes=_votes(answers, found),
-        agreed=agreed(answer, chosen) if chosen.completions else None,
+        agreed=_agreed(answer, chosen),
     )
+
+
+def _agreed(answer: Answer, chosen: Judged) -> bool | None:
+    """Whether the verifier agrees; None when it was not asked."""
+    return agreed(answer, chosen) if chosen.completions else None
 
 
 def is_decided(

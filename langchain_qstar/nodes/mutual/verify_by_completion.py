@@ -23,7 +23,7 @@ from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.rstar import EndedView
-from langchain_qstar.tree import ROOT, StatRecord
+from langchain_qstar.tree import ROOT, StatRecord, is_closed
 from langchain_qstar.verification.candidates import Candidate, answers_of
 from langchain_qstar.verification.winning import unanimous
 
@@ -108,5 +108,6 @@ def _is_over(
     """Whether the rollouts that are left cannot change the answer."""
     nodes, ended = view["nodes"], view["ended"]
     stats = put_stats(dict(view["stats"]), [learnt])
-    left = nodes[ROOT]["run"]["settings"]["num_rollouts"] - len(ended)
+    counted = sum(not is_closed(stats.get(each, {})) for each in ended)
+    left = nodes[ROOT]["run"]["settings"]["num_rollouts"] - counted
     return left > 0 and is_decided(nodes, stats, ended, task, settings, left=left)

@@ -15,9 +15,11 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
 from langchain_qstar.protocols import Completion, SampleRequest, Task
@@ -27,7 +29,16 @@ from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.rstar import EndedView
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, child_id, depth
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    StatRecord,
+    Stats,
+    child_id,
+    depth,
+    is_closed,
+)
 
 
 def make_answer(parts: Parts, checks: StepChecks) -> Beat:
@@ -47,8 +58,8 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
         found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
         chosen: str | None = found.chosen
         update: Update = {}
-        if chosen is None and parts.settings.fallback:
-            update = yield from _completed(parts, checks, nodes)
+        if chosen is None and _completes(parts, stats):
+            update = yield from _completed(parts, checks, nodes, stats)
             nodes = put_nodes(dict(nodes), [update.get("nodes", {})])
             stats = put_stats(dict(stats), [update.get("stats", {})])
             usage = add_usage(dict(usage), update.get("usage", {}))
@@ -71,17 +82,26 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
     return answer
 
 
+def _completes(parts: Parts, stats: Stats) -> bool:
+    """Whether to complete the question: not what a person refused, or would have to see."""
+    settings = parts.settings
+    refused = is_closed(stats.get(_fallback_id(parts), {}))
+    return settings.fallback and "answer" not in settings.interrupt and not refused
+
+
 def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettings) -> Solution:
     """The solution of a search that has ended, from what is stored of it, without a model."""
     nodes = values["nodes"]
     found = outcome(nodes, values["stats"], values["ended"], task, settings)
-    completed = next((each for each in nodes if _is_fallback(nodes[each])), None)
-    return _solution(values, found, found.chosen or completed, values["stopped"])
+    stats = values["stats"]
+    fallbacks = (each for each in nodes if _is_fallback(nodes[each], stats.get(each, {})))
+    return _solution(values, found, found.chosen or next(fallbacks, None), values["stopped"])
 
 
-def _is_fallback(record: NodeRecord) -> bool:
-    """Whether it is a completion of the question that nobody voted on."""
-    return record["action"] == "finish" and record["parent"] == ROOT and "votes" not in record
+def _is_fallback(record: NodeRecord, learnt: StatRecord) -> bool:
+    """Whether it is a completion of the question that nobody voted on, or refused."""
+    drawn = record["action"] == "finish" and record["parent"] == ROOT
+    return drawn and not is_closed(learnt) and not {"votes", "replaces"} & record.keys()
 
 
 def _solution(
@@ -94,7 +114,7 @@ def _solution(
         values["usage"],
         method="rstar",
         chosen=chosen or most_visited(nodes, stats),
-        collected=list(dict.fromkeys(values["ended"])),
+        collected=list(dict.fromkeys(counting(stats, values["ended"]))),
         votes=found.votes,
         stopped=stopped,
         agreed=found.agreed,
@@ -104,7 +124,11 @@ def _solution(
 
 def most_visited(nodes: Nodes, stats: Stats) -> str:
     """The node most rollouts went through, the deeper of equals; the root when there is none."""
-    visited = [each for each in stats if stats[each].get("visits") and each != ROOT]
+    visited = [
+        each
+        for each, learnt in stats.items()
+        if learnt.get("visits") and not is_closed(learnt) and each != ROOT
+    ]
     return max(
         visited,
         key=lambda each: (stats[each]["visits"], depth(each), -nodes[each]["order"]),
@@ -112,7 +136,9 @@ def most_visited(nodes: Nodes, stats: Stats) -> str:
     )
 
 
-def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call, Any, Update]:
+def _completed(
+    parts: Parts, checks: StepChecks, nodes: Nodes, stats: Stats
+) -> Generator[Call, Any, Update]:
     """One greedy completion of the question, as one more child of the root, if it says anything."""
     start = perf_counter()
     request = _completion(parts, nodes)
@@ -122,6 +148,8 @@ def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call
     update: Update = {"usage": used(groups) | {"seconds": perf_counter() - start}}
     if groups[0] and parts.is_step("finish", groups[0][0]):
         record = _attached(parts, nodes, groups[0][0])
+        if is_refused(nodes, stats, shown(record), shown):
+            return update
         update["nodes"] = {record["id"]: record}
         if checks.names:
             judged = yield aside(lambda: _judged(parts, checks, nodes, record))
@@ -138,7 +166,7 @@ def _completion(parts: Parts, nodes: Nodes) -> SampleRequest | None:
 
 def _fallback_id(parts: Parts) -> str:
     """A place after the slots of the root's children."""
-    return child_id(ROOT, sum(slots.count for slots in parts.rules.slots_after("root")))
+    return child_id(ROOT, parts.rules.spare("root"))
 
 
 def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:

@@ -16,7 +16,7 @@ from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, beside, score
 from langchain_qstar.nodes.rstar.descent import Choose, Descent
 from langchain_qstar.nodes.rstar.parts import Parts
-from langchain_qstar.nodes.rstar.recording import shown, to_score
+from langchain_qstar.nodes.rstar.recording import is_appraised, shown, to_score
 from langchain_qstar.nodes.rstar.rewards import reward_of
 from langchain_qstar.nodes.score_with_q import checked, used
 from langchain_qstar.nodes.verdicts import tell_verdicts
@@ -50,6 +50,8 @@ def make_backup(
             each["id"]: {"expanded": numbers[each["id"]]} for each in work["expansions"]
         }
         fresh = [child for each in expanded for child in parts.rules.children(nodes, each)]
+        fresh += [each for each in numbers if each in work["written"] and each not in fresh]
+        fresh = [each for each in fresh if not is_appraised(view["stats"], each)]
         learnt, usage = yield from _appraised(parts, nodes, fresh, q_model, checks)
         tell_verdicts(write, nodes, learnt)
         stats = put_stats(dict(view["stats"]), [expanded, learnt])

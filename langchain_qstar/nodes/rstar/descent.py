@@ -15,7 +15,7 @@ from langchain_qstar.mcts import uct
 from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.seeds import uniform
 from langchain_qstar.state.rstar import Rollout
-from langchain_qstar.tree import ROOT, Nodes, Stats, depth, lineage
+from langchain_qstar.tree import ROOT, Nodes, Stats, depth, is_closed, lineage
 
 Choose = Callable[[int, int, int, Sequence[float]], int]
 """(run seed, rollout, depth, weights) -> the index of one weight, at random."""
@@ -63,7 +63,16 @@ class Descent:
         record = self.nodes[node_id]
         if record["terminal"] or record["truncated"]:
             return True
-        return self.is_expanded(node_id) and not self.rules.children(self.nodes, node_id)
+        return self.is_expanded(node_id) and not self.children(node_id)
+
+    def children(self, node_id: str) -> list[str]:
+        """The children of a node that a rollout may go on to: those that are not closed."""
+        every = self.rules.children(self.nodes, node_id)
+        return [each for each in every if not self.is_closed(each)]
+
+    def is_closed(self, node_id: str) -> bool:
+        """Whether a person closed a node."""
+        return is_closed(self.stats.get(node_id, {}))
 
     def is_expanded(self, node_id: str) -> bool:
         """Whether a node has got all its children."""
@@ -86,7 +95,7 @@ class Descent:
         """
         unobserved = Counter(each for other in in_flight for each in lineage(other["tip"]))
         node_id = ROOT
-        while children := self.rules.children(self.nodes, node_id):
+        while children := self.children(node_id):
             fresh = [each for each in children if not self.visits(each) + unobserved[each]]
             if fresh:
                 return self._pick(rollout, node_id, fresh)
@@ -106,11 +115,24 @@ class Descent:
         return max(children, key=worth)
 
     def simulate(self, rollout: Rollout) -> Rollout:
-        """The rollout gone on to random children until it ends or waits for an expansion."""
-        tip = rollout["tip"]
-        while self.is_expanded(tip) and (children := self.rules.children(self.nodes, tip)):
+        """The rollout gone on to random children until it ends or waits for an expansion.
+
+        One that stands at or below a step which a person closed goes on from the step
+        that was written in its place, or else from the one above.
+        """
+        tip = self._standing(rollout["tip"])
+        while self.is_expanded(tip) and (children := self.children(tip)):
             tip = self._pick(rollout["number"], tip, children)
         return {"number": rollout["number"], "tip": tip}
+
+    def _standing(self, tip: str) -> str:
+        closed = next(filter(self.is_closed, lineage(tip)), None)
+        if closed is None:
+            return tip
+        above = closed.rpartition(".")[0]
+        written = self.rules.written(self.nodes, above)
+        instead = (each for each in written if self.nodes[each].get("replaces") == closed)
+        return self._standing(next(instead, above))
 
     def _pick(self, rollout: int, parent: str, children: Sequence[str]) -> str:
         weights = [self._prior(each) for each in children]

@@ -8,7 +8,16 @@ from langchain_qstar.actions import trace_of
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Action, Completion, ScoreRequest, State, Step
 from langchain_qstar.state.rstar import Expansion
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, WrittenText, depth, path, state_key
+from langchain_qstar.tree import (
+    ROOT,
+    NodeRecord,
+    Nodes,
+    Stats,
+    WrittenText,
+    depth,
+    path,
+    state_key,
+)
 
 
 def step_by(completion: Completion, action: Action) -> Step:
@@ -66,6 +75,11 @@ def record_of(
         "answer": answer,
         "key": state_key("".join(texts)),
     }
+
+
+def is_appraised(stats: Stats, node_id: str) -> bool:
+    """Whether a node was valued, as all are once a rollout may meet them."""
+    return "q" in stats.get(node_id, {})
 
 
 def shown(record: NodeRecord) -> str:

@@ -13,8 +13,8 @@ def reward_of(parts: Parts, nodes: Nodes, node_id: str, q: float | None) -> floa
     """The reward of a terminal node, in [0, 1].
 
     With `self_consistency` it is the confidence of the node's own vote; of a one-step
-    thought, which nobody votes on, `agreement`. With `q_model` it is its Q-value.
-    A node whose answer does not parse earns 0.
+    thought, which nobody votes on, `agreement`; and 1 of what a person wrote. With
+    `q_model` it is its Q-value. A node whose answer does not parse earns 0.
 
     Args:
         parts: Of the machine.
@@ -27,6 +27,8 @@ def reward_of(parts: Parts, nodes: Nodes, node_id: str, q: float | None) -> floa
         return 0.0
     if parts.settings.reward == "q_model":
         return q or 0.0
+    if "replaces" in record:
+        return 1.0
     if "confidence" in record:
         return record["confidence"]
     return agreement(parts, nodes, node_id, record["answer"])

@@ -48,6 +48,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
             "begun": 0,
             "slots": 1,
             "verified": 0,
+            "written": [],
         }
         return {
             "nodes": Overwrite({ROOT: {**record, **thread}}),

@@ -3,6 +3,10 @@
 Algorithms.md 2.5, steps 1 and 2. A rollout in flight stands at a node without
 children; all such nodes are expanded together, each once. A new rollout that
 comes to an answer already in the tree needs no model and goes to backup as it is.
+
+Where a person is asked first, nothing is begun until the reply is in the tree: the
+choices are functions of the tree and the number of the rollout, so they are found again,
+or, where a step is closed by then, made otherwise.
 """
 
 from __future__ import annotations
@@ -15,16 +19,18 @@ from langgraph.types import Command
 
 from langchain_qstar.mcts import exploration_weight
 from langchain_qstar.nodes.budgets import spent_budget
+from langchain_qstar.nodes.intervention import unapproved, undecided
 from langchain_qstar.nodes.mutual.affording import with_verification
 from langchain_qstar.nodes.phase import Beat, Writer
 from langchain_qstar.nodes.rstar.descent import Choose, Descent
-from langchain_qstar.nodes.rstar.recording import shown
+from langchain_qstar.nodes.rstar.intervention import counting
+from langchain_qstar.nodes.rstar.recording import is_appraised, shown
 from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
 from langchain_qstar.solution import Stopped
 from langchain_qstar.state.events import SelectedEvent
-from langchain_qstar.state.rstar import Expansion, SelectView, Work
+from langchain_qstar.state.rstar import Expansion, Rollout, SelectView, Work
 from langchain_qstar.tree import ROOT, Nodes, path
 
 Next = Command[Any]
@@ -42,31 +48,64 @@ def make_select(known: Sequence[Action], choose: Choose) -> Beat:
     """
 
     def select(view: SelectView, write: Writer) -> Next:
-        run = view["nodes"][ROOT]["run"]
+        nodes, stats = view["nodes"], view["stats"]
+        run = nodes[ROOT]["run"]
         settings = RStarSettings(**run["settings"])
-        descent = Descent(view["nodes"], view["stats"], Rules(known, settings), run["seed"], choose)
+        descent = Descent(nodes, stats, Rules(known, settings), run["seed"], choose)
         work = view["work"]
+        if "failed_check" in settings.interrupt and any(undecided(stats)):
+            return Command(goto="human_gate")
         if settings.verify == "during" and len(view["ended"]) > work["verified"]:
             work = {**work, "verified": len(view["ended"]), "expansions": []}
             return Command(update={"work": work}, goto="verify_by_completion")
+        owed = _owed(work, descent)
         stopped = _stop_reason(view, settings, descent)
-        if stopped:
-            last = settings.verify == "after"
-            goto = "verify_by_completion" if last else "answer"
-            return Command(update={"stopped": stopped}, goto=goto)
-        work = _handed_out(view, settings, descent)
-        write(_event(view["nodes"], work, settings))
-        update = {"work": work, "since": perf_counter()}
-        return Command(update=update, goto=_actions(work, descent.rules) or ["backup"])
+        if stopped and not owed:
+            return Command(update={"stopped": stopped}, goto=_end(settings))
+        rollouts, begun = _in_flight(view, settings, descent, owed, stopped=bool(stopped))
+        handed = _handed_out(nodes, descent, work, rollouts, begun)
+        if "expand" in settings.interrupt and unapproved(stats, waiting_in(handed)):
+            # Begun only when a person agrees: then all this is found again.
+            asking: Work = {**handed, "begun": work["begun"], "slots": work["slots"]}
+            return Command(update={"work": asking}, goto="human_gate")
+        write(_event(nodes, handed, settings))
+        update = {"work": handed, "since": perf_counter()}
+        return Command(update=update, goto=_actions(handed, descent.rules) or ["backup"])
 
     return select
+
+
+def _end(settings: RStarSettings) -> str:
+    """The first of the nodes that end a search."""
+    if settings.verify == "after":
+        return "verify_by_completion"
+    return before_answer(settings)
+
+
+def before_answer(settings: RStarSettings) -> str:
+    """The answer, or who asks before it."""
+    return "human_gate" if "answer" in settings.interrupt else "answer"
+
+
+def waiting_in(work: Work) -> list[str]:
+    """The steps that are about to be expanded."""
+    return [each["id"] for each in work["expansions"]]
+
+
+def _owed(work: Work, descent: Descent) -> list[str]:
+    """What a person wrote and no rollout has looked at; it is, whatever is spent."""
+    return [
+        each
+        for each in work["written"]
+        if not descent.is_closed(each) and not is_appraised(descent.stats, each)
+    ]
 
 
 def _stop_reason(view: SelectView, settings: RStarSettings, descent: Descent) -> Stopped | None:
     """Whether the search ends here, and why; rollouts in flight are given up."""
     spent = with_verification(view["nodes"], view["stats"], view["usage"], settings)
     spent["nodes"] = len(view["nodes"])
-    if view["work"]["begun"] >= settings.num_rollouts and not view["in_flight"]:
+    if _counted(view) >= settings.num_rollouts and not view["in_flight"]:
         return "complete"
     if reason := spent_budget(spent, settings.model_dump() | view["nodes"][ROOT].get("left", {})):
         return reason
@@ -75,24 +114,54 @@ def _stop_reason(view: SelectView, settings: RStarSettings, descent: Descent) ->
     return None
 
 
-def _handed_out(view: SelectView, settings: RStarSettings, descent: Descent) -> Work:
-    """The rollouts in flight, new ones among them, and what they wait for."""
-    work = view["work"]
-    rollouts = list(view["in_flight"])
-    begun = work["begun"]
-    while len(rollouts) < settings.rollouts_in_flight and begun < settings.num_rollouts:
-        weight = exploration_weight(
-            settings.schedule, settings.exploration, begun, settings.num_rollouts
-        )
-        tip = descent.leaf(begun, weight, rollouts)
+def _counted(view: SelectView) -> int:
+    """The rollouts begun, without those that ended in steps which a person has closed."""
+    ended = view["ended"]
+    return view["work"]["begun"] - len(ended) + len(counting(view["stats"], ended))
+
+
+def _in_flight(
+    view: SelectView,
+    settings: RStarSettings,
+    descent: Descent,
+    owed: Sequence[str],
+    *,
+    stopped: bool,
+) -> tuple[list[Rollout], int]:
+    """All rollouts in flight, new ones among them; and how many were begun by then.
+
+    New ones begin at what a person wrote, then where `Descent.leaf` says. Of a search that
+    would have stopped, only those at what a person wrote go on.
+    """
+    rollouts = [descent.simulate(each) for each in view["in_flight"]]
+    if stopped:
+        rollouts = [each for each in rollouts if each["tip"] in owed]
+    begun, counted = view["work"]["begun"], _counted(view)
+    starts = [each for each in owed if all(each != other["tip"] for other in rollouts)]
+    most = settings.num_rollouts
+    while len(rollouts) < settings.rollouts_in_flight:
+        if starts:
+            tip = starts.pop(0)
+        elif stopped or counted >= most:
+            break
+        else:
+            weight = exploration_weight(settings.schedule, settings.exploration, counted, most)
+            tip = descent.leaf(begun, weight, rollouts)
         rollouts.append({"number": begun, "tip": tip})
-        begun += 1
+        begun, counted = begun + 1, counted + 1
+    return rollouts, begun
+
+
+def _handed_out(
+    nodes: Nodes, descent: Descent, work: Work, rollouts: list[Rollout], begun: int
+) -> Work:
+    """The rollouts in flight and what they wait for."""
     waiting = dict.fromkeys(
         each["tip"]
         for each in rollouts
         if not descent.is_end(each["tip"]) and not descent.is_expanded(each["tip"])
     )
-    expansions, slots = _expansions(view["nodes"], waiting, descent.rules, work["slots"])
+    expansions, slots = _expansions(nodes, waiting, descent.rules, work["slots"])
     return {**work, "rollouts": rollouts, "expansions": expansions, "begun": begun, "slots": slots}
 
 
@@ -125,5 +194,5 @@ def _event(nodes: Nodes, work: Work, settings: RStarSettings) -> SelectedEvent:
             }
             for each in work["rollouts"]
         ],
-        "open": settings.num_rollouts - work["begun"],
+        "open": max(0, settings.num_rollouts - work["begun"]),
     }

@@ -3,6 +3,8 @@
 Every kind of node has fixed slots for its children, in the order of creation A1,
 A2, A3, A4 or A5. Child n of a node stands in slot n; a completion that is no step
 leaves its slot empty. So each action knows the ids of its children without the others.
+The slot after these is for the root's completion when a search finds nothing, and the
+next ones are for what a person writes.
 
 Source: algorithms.md 2.2; the paper's section 3.1.
 """
@@ -86,10 +88,37 @@ class Rules:
 
     def children(self, nodes: Nodes, node_id: str) -> list[str]:
         """The children that a node has got, in the order of their slots."""
-        every = (each for slots in self.slots(nodes[node_id]) for each in slots.ids(node_id))
-        return [each for each in every if each in nodes]
+        slots = self.slots(nodes[node_id])
+        if not slots:
+            return []
+        drawn = [each for some in slots for each in some.ids(node_id) if each in nodes]
+        return [*drawn, *self.written(nodes, node_id)]
+
+    def written(self, nodes: Nodes, node_id: str) -> list[str]:
+        """The children of a node that a person wrote, in order."""
+        number = self.spare(nodes[node_id]["action"]) + 1
+        found: list[str] = []
+        while (each := child_id(node_id, number + len(found))) in nodes:
+            found.append(each)
+        return found
+
+    def next_written(self, nodes: Nodes, node_id: str) -> str:
+        """The id of the next child that a person writes."""
+        first = self.spare(nodes[node_id]["action"]) + 1
+        return child_id(node_id, first + len(self.written(nodes, node_id)))
+
+    def spare(self, action: str) -> int:
+        """The slot after those of the actions that may follow `action`."""
+        return sum(slots.count for slots in self.slots_after(action))
 
     def siblings(self, nodes: Nodes, node_id: str, action: Action) -> list[str]:
-        """The children of a node's parent that `action` made, the node among them if it did."""
+        """The children of a node's parent that the policy made by `action`.
+
+        The node is among them if it is one.
+        """
         beside = self.children(nodes, node_id.rpartition(".")[0])
-        return [each for each in beside if nodes[each]["action"] == action]
+        return [
+            each
+            for each in beside
+            if nodes[each]["action"] == action and "replaces" not in nodes[each]
+        ]

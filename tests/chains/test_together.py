@@ -1,0 +1,139 @@
+"""Many searches on one engine: none waits for ever, order is kept, and memory is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pytest
+
+import langchain_qstar
+from langchain_qstar.chains import QStarChain, RStarChain
+from langchain_qstar.models.scripted import ScriptedPolicy
+from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.solution import Solution
+
+MANY = 64
+PATIENCE = 300
+"""Seconds after which a deadlock is one."""
+
+ROOM = 4_000_000
+"""Bytes of keys and values that the engine may keep beside those of running rows."""
+
+QUESTIONS = [
+    f"Ann has {number} boxes with 4 pens each. How many pens does she have?"
+    for number in range(2, MANY + 2)
+]
+
+
+def within_patience(work: Callable[[], Any]) -> Any:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result(PATIENCE)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def found(solution: Solution) -> Any:
+    """What is the same alone and in company."""
+    return solution.question, solution.answer, [node.text for node in solution.tree]
+
+
+class Counting(ScriptedPolicy):
+    """Answers with the question's own numbers, and notes how many ask at once."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.asking = self.most = 0
+        self._lock = Lock()
+
+    def _counted(self, change: int) -> None:
+        with self._lock:
+            self.asking += change
+            self.most = max(self.most, self.asking)
+
+    def sample(self, requests: Any) -> Any:
+        self._counted(1)
+        try:
+            return [self._said(each) for each in requests]
+        finally:
+            self._counted(-1)
+
+    async def asample(self, requests: Any) -> Any:
+        self._counted(1)
+        await asyncio.sleep(0)
+        self._counted(-1)
+        return [self._said(each) for each in requests]
+
+    def _said(self, request: Any) -> Any:
+        number = int(request.state.question.split()[2])
+        script = {
+            "": [f"{number}*4={4 * number}\n", f"{number}+4={4 + number}\n"],
+            f"{number}*4={4 * number}\n": [f"The answer is {4 * number}.\n"],
+        }
+        return ScriptedPolicy(script).sample([request])[0]
+
+
+def made(kind: str, policy: Any) -> Any:
+    if kind == "qstar":
+        settings: Any = {"num_samples": 2, "max_pops": 6}
+        return QStarChain(policy, None, task="nano", settings=settings)
+    actions = ("propose_step", "finish")
+    settings = {"actions": actions, "num_rollouts": 3, "num_last_votes": 2, "num_steps": 2}
+    return RStarChain(policy, task="nano", settings=settings)
+
+
+@pytest.mark.parametrize("kind", ["qstar", "rstar"])
+def test_64_searches_at_once_end_and_their_answers_have_the_order_of_the_questions(kind):
+    chain = made(kind, Counting())
+    alone = [found(chain.invoke(each)) for each in QUESTIONS]
+    assert [answer for _, answer, _ in alone] == [str(4 * number) for number in range(2, MANY + 2)]
+    at_once = within_patience(lambda: chain.batch(QUESTIONS, {"max_concurrency": MANY}))
+    assert [found(each) for each in at_once] == alone
+
+
+@pytest.mark.parametrize("kind", ["qstar", "rstar"])
+async def test_64_searches_on_one_event_loop_too(kind):
+    policy = Counting()
+    chain = made(kind, policy)
+    at_once = await asyncio.wait_for(
+        chain.abatch(QUESTIONS, {"max_concurrency": MANY}), timeout=PATIENCE
+    )
+    assert [each.question for each in at_once] == QUESTIONS
+    assert [each.answer for each in at_once] == [str(4 * number) for number in range(2, MANY + 2)]
+    assert policy.most == MANY  # they did run at once
+
+
+@pytest.mark.nano
+@pytest.mark.slow
+def test_64_searches_on_one_engine_with_little_room_are_those_that_ran_alone():
+    folder = Path(langchain_qstar.__file__).parent / "nano"
+    policy = TransformersPolicy.from_pretrained(
+        folder, name="nano", device="cpu", max_rows=24, cache_bytes=ROOM
+    )
+    settings = {"num_samples": 2, "max_pops": 2, "fallback": False, "failed_check": "keep"}
+    chain = QStarChain(policy, "log-probability", task="nano", settings=settings)
+    scheduler = policy._scheduler
+    rows: list[int] = []
+    bytes_held: list[int] = []
+    step = scheduler.step
+
+    def watched() -> None:
+        step()
+        rows.append(len(scheduler._running))
+        bytes_held.append(scheduler.tree.bytes)
+
+    scheduler.step = watched  # type: ignore[method-assign]
+    at_once = within_patience(lambda: chain.batch(QUESTIONS, {"max_concurrency": MANY}))
+    company = max(rows)
+    alone = [chain.invoke(each) for each in QUESTIONS[::8]]
+    policy.close()
+    assert [found(each) for each in at_once[::8]] == [found(each) for each in alone]
+    assert [each.question for each in at_once] == QUESTIONS
+    assert 2 < company <= 24
+    assert scheduler.counters.evicted > 0
+    assert max(bytes_held) <= ROOM

@@ -4,7 +4,7 @@ Every kind of node has fixed slots for its children, in the order of creation A1
 A2, A3, A4 or A5. Child n of a node stands in slot n; a completion that is no step
 leaves its slot empty. So each action knows the ids of its children without the others.
 
-Source: algorithms.md 2.2; the paper's section 3.1.
+Source: rStar, section 3.1, and its official code.
 """
 
 from __future__ import annotations

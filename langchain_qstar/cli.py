@@ -161,8 +161,8 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     )
     solve.add_argument(
         "--q-model",
-        help="nano, log-probability, self-evaluation, prm:FAMILY:MODEL, orm:MODEL, or a folder that "
-        "qstar train wrote; default: nano for nano, log-probability for others",
+        help="nano, log-probability, self-evaluation, prm:FAMILY:MODEL, orm:MODEL, or a folder "
+        "that qstar train wrote; default: nano for nano, log-probability for others (rstar: none)",
     )
     solve.add_argument(
         "--task",

@@ -59,7 +59,7 @@ def test_a_first_line_that_a_kill_tore_is_written_again(path):
 
 
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
-    with pytest.raises(LabelError, match="cannot write .*: Is a directory"):
+    with pytest.raises(LabelError, match=r"cannot write .*: Is a directory"):
         open_labels(tmp_path, HEADER)
 
 

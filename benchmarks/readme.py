@@ -164,13 +164,22 @@ def sweeps() -> str:
     if not (RESULTS / "sweeps.json").exists():
         return f"Not recorded yet: {command} draws them here.\n"
     run = recorded("sweeps")
+    lam, k = (axis(run["figures"], name) for name in ("lambda", "k"))
     return f"""\
 Development split of the bundled model, {run["n"]} problems, 2,000 tokens a question, 95 % intervals
 ({command}):
 
 ![Shares right for values of λ](lambda.svg)
 ![Shares right for values of K](k.svg)
+
+As numbers, by λ: {lam}. By K: {k}.
 """
+
+
+def axis(figures: dict[str, float], name: str) -> str:
+    """One curve in words: what was set, and the share right with it."""
+    points = [key for key in figures if key.startswith(f"{name}_")]
+    return ", ".join(f"{key.removeprefix(f'{name}_')} {figures[key]:.1%}" for key in points)
 
 
 SECTIONS: Final = {

@@ -68,8 +68,18 @@ def sweep(problems: Sequence[Problem], name: str, values: Sequence[float]) -> di
     return figures
 
 
-def plot(figures: dict[str, float], name: str, values: Sequence[float], label: str) -> None:
-    """A curve with its intervals, as an SVG whose bytes do not depend on the day."""
+def plot(
+    figures: dict[str, float], name: str, values: Sequence[float], label: str, default: float
+) -> None:
+    """A curve with its intervals, as an SVG whose bytes do not depend on the day.
+
+    Args:
+        figures: Shares with their intervals.
+        name: The axis, `lambda` or `k`; the file is called after it.
+        values: Where it was measured; the places on the axis are evenly spaced.
+        label: What the axis is called.
+        default: Of the setting; one of `values`.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -77,13 +87,23 @@ def plot(figures: dict[str, float], name: str, values: Sequence[float], label: s
     shares = [100 * figures[key] for key in keys]
     below = [100 * (figures[key] - figures[f"low_{key}"]) for key in keys]
     above = [100 * (figures[f"high_{key}"] - figures[key]) for key in keys]
-    figure = Figure(figsize=(4.5, 3), layout="tight")
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.errorbar(range(len(values)), shares, yerr=[below, above], marker="o", capsize=3)
+    axes.axvline(values.index(default), color="0.6", linestyle=":", label="default")
+    axes.errorbar(
+        range(len(values)),
+        shares,
+        yerr=[below, above],
+        marker="o",
+        capsize=3,
+        label="right, with 95 % interval",
+    )
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     axes.set_xlabel(label)
     axes.set_ylabel("right, %")
-    DOCS.mkdir(exist_ok=True)
+    axes.grid(axis="y", color="0.9")
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
     with rc_context({"svg.hashsalt": "langchain-qstar"}):
         figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
 
@@ -95,8 +115,8 @@ def full(count: int, record: bool) -> None:
     if record:
         document = provenance(Path(__file__), PACKAGES, READ)
         write_record(RESULTS / "sweeps.json", {**document, "n": count, "figures": figures})
-        plot(figures, "lambda", LAMBDAS, "lambda")
-        plot(figures, "k", KS, "K, samples a state")
+        plot(figures, "lambda", LAMBDAS, "λ, weight of the Q-value", default=1.0)
+        plot(figures, "k", KS, "K, samples a state", default=6)
     print_figures(figures)
 
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.sqlite import SqliteSaver
 
-from langchain_qstar import QStarChain, ScriptedPolicy
+from langchain_qstar import QStarChain, ScriptedPolicy, open_checkpoints
 
 QUESTION = "Tom has 4 bags of 6 apples and eats 5 apples. How many are left?"
 STEPS = {
@@ -32,7 +31,7 @@ def unreliable(text: str) -> Sequence[str]:
 
 def attempt(file: Path, model: ScriptedPolicy) -> str | None:
     """One process: open the file, ask, give the answer."""
-    with SqliteSaver.from_conn_string(str(file)) as checkpointer:
+    with open_checkpoints(file) as checkpointer:
         chain = QStarChain(model, "log-probability", task="nano", checkpointer=checkpointer)
         thread: RunnableConfig = {"configurable": {"thread_id": "apples"}}
         answer: str | None = chain.invoke(QUESTION, thread).answer

@@ -159,7 +159,11 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         help="nano (default), hf:ORG/NAME, a folder with a model, gguf:FILE, gguf:ORG/NAME:FILE, "
         "or openai:NAME@URL (its key: OPENAI_API_KEY)",
     )
-    solve.add_argument("--q-model", help="nano, log-probability, or a folder with a head")
+    solve.add_argument(
+        "--q-model",
+        help="nano, log-probability, self-evaluation, prm:FAMILY:MODEL, orm:MODEL, or a folder "
+        "that qstar train wrote; default: nano for nano, log-probability for others (rstar: none)",
+    )
     solve.add_argument(
         "--task",
         help="nano, gsm8k, svamp, multiarith, gsm_hard, math, strategyqa or choice; "

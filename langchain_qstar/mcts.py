@@ -1,7 +1,7 @@
 """The arithmetic of rStar's tree search: one function per equation.
 
 Q below is the sum of the rewards backed up through a node and N how often that
-happened. Source: rStar (arXiv 2408.06195), section 3.2; algorithms.md 2.5.
+happened. Source: rStar (arXiv 2408.06195), section 3.2.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def exploration_weight(schedule: Schedule, c: float, rollout: int, num_rollouts:
         A weight in [0.1 c, c].
 
     Source:
-        The official code; the paper holds c constant. algorithms.md 2.5.
+        The official code; the paper holds c constant.
     """
     share = rollout / num_rollouts
     match schedule:

@@ -170,6 +170,6 @@ def state_key(text: str) -> str:
 
     Trailing white space does not count: a last line with and without its
     newline is the same state. Leading white space does, for code needs it.
-    Source: algorithms.md, choices 4 and 15.
+    Source: docs/papers.md, choices 4 and 15.
     """
     return blake2b(text.rstrip().encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

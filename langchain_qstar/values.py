@@ -4,7 +4,8 @@
 model gives a step. Larger is better throughout: Q* is A* as a maximisation,
 and since h is learnt it is not admissible, so nothing here promises an optimum.
 
-Source: Q* (arXiv 2406.14283), section 3; algorithms.md 1.2 and 1.4.
+Source: Q* (arXiv 2406.14283), section 3; the choices are
+those of docs/papers.md.
 """
 
 from __future__ import annotations

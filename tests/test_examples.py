@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 # What each program must print: enough to know that it did what it shows.
 SAYS = {
+    "asynchronous": "meanwhile: [",
     "agent": "There are 36 pens and 24 cups.",
     "mutual_reasoning": "votes: [(",
     "chat_model": "['give_away']",
     "llamacpp": "nano.gguf: 2.",
+    "methods": "best-of-n: ",
     "many_questions": "found in the cache",
     "own_check": "steps pruned:",
     "own_scorer": "->",
@@ -19,20 +22,22 @@ SAYS = {
     "person_in_the_loop": "answer: 19",
     "quickstart": "answer:",
     "resume": "second run: 19\nasked again about the question itself: False",
+    "server": "openai:nano: ",
     "streaming": "popped: the question",
     "subgraph": "It is ",
     "train_scorer": "AUC within a problem",
 }
 WITHOUT_NANO = {"own_task", "person_in_the_loop", "resume"}
+SERVING = ("llama_cpp", "gguf", "uvicorn", "fastapi", "sse_starlette", "starlette_context")
+MISSING = [name for name in SERVING if find_spec(name) is None]
+MARKS = {name: [] if name in WITHOUT_NANO else [pytest.mark.nano] for name in SAYS}
+MARKS["server"] += [
+    pytest.mark.allow_hosts(["127.0.0.1"]),
+    pytest.mark.skipif(bool(MISSING), reason=f"needs llama-cpp-python[server]: no {MISSING}"),
+]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in WITHOUT_NANO else pytest.mark.nano)
-        for name in sorted(SAYS)
-    ],
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS[name]) for name in sorted(SAYS)])
 def test_the_example_runs_and_shows_what_it_is_for(name, capsys):
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert SAYS[name] in capsys.readouterr().out

@@ -2,7 +2,7 @@ r"""What a question asks in the end, and whether a sub-question asks just that.
 
 The official code takes whatever follows the last period, which is `$` or `\]`
 for every fifth problem of MATH, so that almost any sub-question ends the
-solution there (algorithms.md 3.1, 3). Here the part is a whole sentence.
+solution there. Here the part is a whole sentence.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def is_last_subquestion(question: str, subquestion: str) -> bool:
     It says so (`Now we can answer`), or contains the problem part up to an end or
     a comma: "What is x?" is not asked by "What is x + y?".
 
-    Source: algorithms.md 2.5 and statement 44; the sentence is ours.
+    Source: the official code; the sentence is ours.
     """
     asked = _plain(subquestion)
     if ANNOUNCED in asked:

@@ -6,7 +6,7 @@ place of the answer before it. `Trace` is a trajectory after such replacements.
 How a trace is shown to a model, and what of its reply is the new step, is a
 task's `ActionForms`.
 
-Source: rStar (arXiv 2408.06195), section 3.2; algorithms.md 2.2 and 2.3.
+Source: rStar (arXiv 2408.06195), section 3.2, and its official code.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class ActionForms(Protocol):
         """The solution as running text, a piece a step, without sub-questions' forms.
 
         Joined they are what a verifier is shown a prefix of; the last piece states
-        the answer (algorithms.md 2.10, 1).
+        the answer.
         """
         ...
 

@@ -6,6 +6,7 @@ results, so that it is written once and driven from sync and async code.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -249,12 +250,12 @@ async def adrive(method: Method, policy: Policy) -> Solution:
 
 
 def _check(n: int, temperature: float, max_tokens: int | None) -> None:
-    if n < 1:
-        raise SettingsError(f"n is {n}; draw at least 1 solution")
-    if temperature < 0:
-        raise SettingsError(f"temperature is {temperature}; it must not be negative")
-    if max_tokens is not None and max_tokens < 1:
-        raise SettingsError(f"max_tokens is {max_tokens}; allow at least 1 token")
+    if not isinstance(n, int) or n < 1:
+        raise SettingsError(f"n is {n!r}; draw at least 1 solution")
+    if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
+        raise SettingsError(f"temperature is {temperature!r}; it must be a number from 0 up")
+    if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
+        raise SettingsError(f"max_tokens is {max_tokens!r}; allow at least 1 token")
 
 
 def _sum_usage(usage: Usage, completions: Sequence[Completion]) -> Usage:

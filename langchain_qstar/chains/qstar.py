@@ -47,10 +47,10 @@ class QStarChain(MachineChain):
     Args:
         policy: Proposes steps; see `SolverChain`.
         q_model: Source of h. `"default"` is the bundled head for the bundled
-            model and the steps' own log-probabilities for any other; `"nano"`,
-            `"log-probability"`, a folder with a head, a `StepScorer`, or a
-            function `(state, steps) -> list[float]`. None makes h = 0, and the
-            search depth-first unless there is a `utility`.
+            model and the steps' own log-probabilities for any other. Otherwise a
+            name, a folder that `qstar train` wrote, a `StepScorer`, or a function
+            `(state, steps) -> list[float]`; see `resolve_scorer`. None makes
+            h = 0, and the search depth-first unless there is a `utility`.
         utility: Source of g, a process reward model, in the same forms but
             `"default"`; None is R_P = 0.
         task: See `SolverChain`.
@@ -62,6 +62,9 @@ class QStarChain(MachineChain):
         checkpointer: Where LangGraph stores the search, if anywhere.
         output: See `SolverChain`.
         seed: See `SolverChain`.
+
+    Raises:
+        InputError: Something passed cannot be used; the message says what to do.
     """
 
     overrides = ("seed", *BUDGETS)

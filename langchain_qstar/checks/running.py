@@ -105,7 +105,7 @@ def resolve_checks(spec: Sequence[str | StepCheck] | None, task: Task) -> StepCh
         SettingsError: A name is unknown, or something else was passed.
         MissingExtraError: A check needs an extra that is not installed.
     """
-    if isinstance(spec, str) or callable(spec):
+    if spec is not None and (isinstance(spec, str) or not isinstance(spec, Sequence)):
         raise SettingsError(f"checks={spec!r}: pass a list, such as ['arithmetic']")
     return StepChecks([_resolved(each) for each in (task.checks if spec is None else spec)])
 

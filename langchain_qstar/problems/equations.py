@@ -3,7 +3,7 @@
 Every function returns text such as `13*4=10*4+3*4=40+12=52`: a chain of equal
 expressions that ends in the value. No step leaps: each equality follows from
 the one before by one rule. Many valid ways for one problem are what gives
-search and voting something to hold on to (nano.md, section 2).
+search and voting something to hold on to.
 """
 
 from __future__ import annotations

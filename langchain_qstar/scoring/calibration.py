@@ -17,7 +17,7 @@ def within_group_auc(scores: Sequence[Sequence[float]], right: Sequence[Sequence
 
     Ties count half. Groups that are all right or all wrong say nothing and are
     left out. This is the figure a scorer is judged by: an AUC pooled over
-    questions mostly tells easy questions from hard ones (nano.md, section 2).
+    questions mostly tells easy questions from hard ones.
 
     Args:
         scores: For each question, a score per solution.

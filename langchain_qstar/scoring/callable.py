@@ -56,7 +56,7 @@ class CallableScorer:
             raise ModelError(f"the scorer {self._name} is async; pass a plain function")
         try:
             values = tuple(float(value) for value in returned)  # type: ignore[attr-defined]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(
                 f"the scorer {self._name} must return a list of numbers, got {returned!r:.80}"
             ) from error

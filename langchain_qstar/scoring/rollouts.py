@@ -152,8 +152,8 @@ class RederivationScorer(_SamplingScorer):
     state (`Task.canonical`), in whatever words. It is a utility R_P that sees slips: a
     wrong line is seldom found twice.
 
-    Source: nano.md, section 2 (re-check); Weng et al., "Large Language Models are Better
-    Reasoners with Self-Verification", 2023.
+    Source: Weng et al., "Large Language Models are Better Reasoners with
+    Self-Verification", 2023.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """R_P by rules: what a program can say of a step without a model.
 
-Source: Q* (arXiv 2406.14283), section 4.1, the utility for MBPP; algorithms.md 1.6.
+Source: Q* (arXiv 2406.14283), section 4.1, the utility for MBPP.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def python_tokens(state: State, step: str) -> float:
     fits nothing is refused, so code in the middle of a bracket is penalised until it
     closes; with the aggregator `last` g is then 0 again. Nothing is run.
 
-    Source: statement 19 of algorithms.md.
+    Source: Q*, section 4.1; the paper's penalty for code is 0.5.
     """
     code = state.text + step
     try:

@@ -66,7 +66,15 @@ class Settings(Frozen):
 
     @classmethod
     def of(cls, given: Self | Mapping[str, Any] | None, *, abstain: bool = False) -> Self:
-        """The settings that a chain's `settings=` and `abstain=` mean."""
+        """The settings that a chain's `settings=` and `abstain=` mean.
+
+        Raises:
+            SettingsError: They cannot be used.
+        """
+        if not isinstance(given, (cls, Mapping, type(None))):
+            raise SettingsError(
+                f"settings={given!r:.60}: pass a {cls.__name__}, or a dict of its settings"
+            )
         settings = given if isinstance(given, cls) else cls(**dict(given or {}))
         return settings.replace(abstain=True) if abstain else settings
 

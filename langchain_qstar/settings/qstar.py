@@ -100,7 +100,7 @@ class QStarSettings(VerificationSettings):
         Raises:
             SettingsError: The paper has no such data set.
 
-        Source: algorithms.md 1.6.
+        Source: Q* (arXiv 2406.14283), section 4.1.
         """
         if data_set not in _AGGREGATORS:
             raise SettingsError(f"no profile {data_set!r}; known: {', '.join(_AGGREGATORS)}")

@@ -106,7 +106,7 @@ class RStarSettings(VerificationSettings):
     def profile(cls, name: Literal["paper", "official"], **changes: Any) -> Self:
         """The settings of the paper, or of the official code, with some values changed.
 
-        Source: algorithms.md 2.1, 2.4, 2.10. Both read no gold answer.
+        Where they differ: docs/papers.md. Neither reads a gold answer.
         """
         return cls(**{**PROFILES[name], **changes})
 

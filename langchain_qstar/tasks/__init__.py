@@ -42,6 +42,6 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise SettingsError(f"unknown task {task!r}; choose one of: {', '.join(TASKS)}")
     return TASKS[task]

@@ -5,8 +5,8 @@ opened with what is written already. A model that can continue a reply goes on
 from there; one that cannot is told how to begin (`models/chat.py`). Because every
 action shows the reasoning in its own form, it is text here: token ids are not kept.
 
-Source: algorithms.md 2.3, with the defects of 3.1 mended: earlier steps and
-sub-answers are never lost, and numbers have no gaps (statements 45 to 47). The
+Source: the official code, with its defects mended (docs/papers.md): earlier steps and
+sub-answers are never lost, and numbers have no gaps. The
 prompts are our own.
 """
 

@@ -93,10 +93,10 @@ def split_examples(
 
     Args:
         examples: At least 2, or nothing can be held out.
-        share: Of the questions to hold out; at least one is.
+        share: Of the questions to hold out; at least one is, and one is not.
         seed: Another one holds out others.
     """
     ordered = sorted(examples, key=lambda example: example.labelled.question)
     random.Random(seed).shuffle(ordered)
-    count = max(1, round(share * len(ordered)))
+    count = min(max(1, round(share * len(ordered))), len(ordered) - 1)
     return ordered[count:], ordered[:count]

@@ -149,11 +149,19 @@ def open_labels(path: Path, header: Mapping[str, Any], *, skip_bad: bool = False
     """Start a file, or make an interrupted one ready to be continued.
 
     Raises:
-        LabelError: The file is damaged, or was made with another model or settings.
+        LabelError: The file cannot be written, is damaged or holds something else, or was
+            made with another model or settings.
     """
-    if not path.exists() or b"\n" not in path.read_bytes():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+    first = (json.dumps(header) + "\n").encode()
+    try:
+        # A kill may have torn the first line; what does not begin as it does is not ours.
+        torn = not path.exists() or first.startswith(path.read_bytes())
+        if torn:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(first)
+    except OSError as error:
+        raise LabelError(f"cannot write {path}: {error.strerror or error}") from None
+    if torn:
         return LabelFile(header, ())
     labels = read_labels(path, skip_bad=skip_bad)
     other = _other(header, labels.header)
@@ -190,7 +198,7 @@ def _other(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
 def _header(path: Path | str, line: bytes) -> dict[str, Any]:
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise LabelError(f"{path} does not begin as a file of labels does; make it by qstar label")
@@ -204,7 +212,7 @@ def _labelled(line: bytes) -> LabelledQuestion | None:
         question = LabelledQuestion(
             str(given["question"]), steps, int(given["tokens"]), int(given["completions"])
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return question
 

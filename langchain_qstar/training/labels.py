@@ -3,7 +3,7 @@
 All of these are pure. A *return* is what a solution earned after a step: with the
 outcome reward, 1 when its final answer was right and 0 otherwise.
 
-Sources: Q* (arXiv 2406.14283, section 3.2; algorithms.md 1.5), Math-Shepherd
+Sources: Q* (arXiv 2406.14283, section 3.2), Math-Shepherd
 (arXiv 2312.08935, equations 3 and 4), MiPS (arXiv 2402.02658, section 3) and OmegaPRM
 (arXiv 2406.06592, section 3 and algorithm 1).
 """
@@ -28,7 +28,7 @@ def discounted_return(rewards: Sequence[float], gamma: float = 1.0) -> float:
 def best_return(returns: Sequence[float]) -> float:
     """The maximum over a pool of rollouts: one right of ten makes it 1.
 
-    Source: Q*, section 3.2, "learning from rollouts"; conformance statement 22.
+    Source: Q*, section 3.2, "learning from rollouts".
     """
     return max(returns)
 
@@ -46,7 +46,7 @@ def rollout_label(reward: float, pool: Sequence[Sequence[float]], gamma: float =
         pool: The rewards of every rollout after the step; empty for a last step.
         gamma: Discount in [0, 1].
 
-    Source: Q*, section 3.2 (algorithms.md 1.5, construction 2).
+    Source: Q*, section 3.2 (construction 2).
     """
     returns = [discounted_return(rewards, gamma) for rewards in pool]
     return reward + best_return(returns or [0.0])
@@ -55,7 +55,7 @@ def rollout_label(reward: float, pool: Sequence[Sequence[float]], gamma: float =
 def completion_label(reward: float, rewards: Sequence[float], gamma: float = 1.0) -> float:
     """R(s,a) + the discounted rewards of one completion, by a stronger policy.
 
-    Source: Q*, section 3.2 (algorithms.md 1.5, construction 3; statement 23).
+    Source: Q*, section 3.2 (construction 3).
     """
     return reward + discounted_return(rewards, gamma)
 
@@ -63,7 +63,7 @@ def completion_label(reward: float, rewards: Sequence[float], gamma: float = 1.0
 def bellman_target(reward: float, next_values: Sequence[float], gamma: float = 1.0) -> float:
     """R(s,a) + gamma * max Q(s', a'), or R(s,a) alone where nothing follows.
 
-    Source: Q*, section 3.2, fitted Q-iteration (algorithms.md 1.5, construction 1).
+    Source: Q*, section 3.2, fitted Q-iteration (construction 1).
     """
     return reward + gamma * max(next_values) if next_values else reward
 
@@ -84,7 +84,7 @@ def fitted_q_targets(
 
     Returns:
         A label per step. A reward needs as many iterations to reach a step as it
-        is steps away (conformance statement 21).
+        is steps away.
     """
     return [
         bellman_target(reward, [values[each] for each in successors.get(number, ())], gamma)

@@ -17,7 +17,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def squared_error(logits: Tensor, targets: Tensor, problem: Tensor) -> Tensor:
-    """(sigmoid(z) - y)^2. Source: Q*, section 3.2 (algorithms.md 1.5)."""
+    """(sigmoid(z) - y)^2. Source: Q*, section 3.2."""
     return _over_problems((torch.sigmoid(logits) - targets) ** 2, problem)
 
 

@@ -86,7 +86,7 @@ def _question(line: bytes) -> GradedQuestion | None:
     try:
         given = json.loads(line)
         question, answer = given["question"], given["answer"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if isinstance(answer, (int, float)) and not isinstance(answer, bool):
         answer = str(answer)

@@ -120,16 +120,21 @@ def _claim(out: Path, recipe: ValueRecipe, base: str | None, labels: LabelFile) 
         json.dumps({**asdict(recipe), "base": base, "questions": len(labels.questions)})
     )
     path = out / SETTINGS_FILE
-    if path.exists():
-        known = json.loads(path.read_text("utf-8"))
-        if known != settings:
-            names = [name for name in settings if known.get(name) != settings[name]]
-            raise SettingsError(
-                f"{out} holds a training with another {', '.join(names)}; choose another --out, "
-                f"or delete {SETTINGS_FILE} and checkpoints there"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text("utf-8")) if path.exists() else settings
+        if known == settings:
+            path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            return
+        names = [name for name in settings if known.get(name) != settings[name]]
+    except OSError as error:
+        raise SettingsError(f"cannot write to {out}: {error.strerror or error}") from None
+    except (ValueError, AttributeError):
+        raise SettingsError(f"{path} is damaged; delete it and checkpoints there") from None
+    raise SettingsError(
+        f"{out} holds a training with another {', '.join(names)}; choose another --out, "
+        f"or delete {SETTINGS_FILE} and checkpoints there"
+    )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def survives(
         equivalent: When two answers are the same.
 
     Source:
-        algorithms.md 2.10, 7.
+        The official code.
     """
     agreeing = sum(matches(answer, completed, equivalent))
     match rule:

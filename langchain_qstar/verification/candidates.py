@@ -11,7 +11,7 @@ from langchain_qstar.verification.agreement import Agreement, Equivalent, matche
 LONGEST_ANSWER: Final = 100
 """Characters of the longest answer that is one; a longer one is a text that was not parsed.
 
-Source: algorithms.md 2.10, 4."""
+Source: the official code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def merged(found: Iterable[Candidate]) -> list[Candidate]:
 
     A solution that is in the tree and that j rollouts ended in weighs 1 + j.
 
-    Source: algorithms.md 2.8, 2.10, 1.
+    Source: the official code.
     """
     texts: dict[str, list[Candidate]] = {}
     for each in found:

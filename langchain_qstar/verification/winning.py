@@ -3,7 +3,7 @@
 Every rule gives each answer a score, and the largest wins, the first found among equals.
 A rule that scores survivors falls back on the majority when none survived.
 
-Source: rStar (arXiv 2408.06195), section 3.3; algorithms.md 2.10, 8.
+Source: rStar (arXiv 2408.06195), section 3.3, and its official code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def scores(rule: Selection, answers: Sequence[Answer]) -> list[float]:
     When the rule gives none, a lone survivor wins, or the most of the survivors; when
     nothing survived, the generator's majority decides.
 
-    Source: algorithms.md 2.10, 8.
+    Source: the paper and the official code, by rule; docs/papers.md.
     """
     match rule:
         case "reward_confidence":
@@ -82,7 +82,7 @@ def share_survival(answers: Sequence[Answer]) -> list[float]:
     and survived has the second share whole: with a weak verifier this rule falls far below
     the majority.
 
-    Source: the official code, algorithms.md 2.10, 8.
+    Source: the official code.
     """
     total = sum(each.surviving for each in answers)
     return [
@@ -192,6 +192,6 @@ def agreed(answer: Answer, chosen: Judged) -> bool:
 def unanimous(answers: Sequence[Answer]) -> bool:
     """Whether all candidates have one answer, so that no verifier can change it.
 
-    Source: algorithms.md 2.10, 3.
+    Source: the official code.
     """
     return len(answers) == 1

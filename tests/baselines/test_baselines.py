@@ -212,7 +212,17 @@ def test_a_question_that_cannot_be_asked_is_refused(question):
 
 
 @pytest.mark.parametrize(
-    "options", [{"n": 0}, {"temperature": -1.0}, {"max_tokens": 0}], ids=lambda o: next(iter(o))
+    "options",
+    [
+        {"n": 0},
+        {"n": 2.5},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+        {"max_tokens": 0},
+        {"max_tokens": 2.5},
+    ],
+    ids=str,
 )
 def test_impossible_settings_are_refused(options):
     with pytest.raises(SettingsError, match=next(iter(options))):

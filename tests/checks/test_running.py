@@ -122,6 +122,7 @@ def test_names_select_checks_and_none_means_the_tasks_own():
         ([3], "a check is a name or a function"),
         ("arithmetic", "pass a list"),
         (short, "pass a list"),
+        (3, "pass a list"),
         ([short, short], "two checks have the same name"),
     ],
 )

@@ -49,6 +49,7 @@ def failing(state, steps):
         (lambda state, steps: [-0.1, 0.5], "must lie in"),
         (lambda state, steps: [float("nan"), 0.5], "returned nan"),
         (lambda state, steps: ["high", "low"], "must return a list of numbers"),
+        (lambda state, steps: [10**400, 0.5], "must return a list of numbers"),
         (lambda state, steps: None, "must return a list of numbers, got None"),
         (coroutine, "is async"),
         (failing, "failed: 'lost'"),

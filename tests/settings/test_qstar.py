@@ -52,6 +52,13 @@ def test_an_unknown_setting_is_an_error_that_lists_the_known_ones():
         QStarSettings(num_sample=3)
 
 
+@pytest.mark.parametrize("given", [["max_pops"], "max_pops", 3])
+def test_settings_that_are_none_are_refused_in_one_line(given: Any):
+    with pytest.raises(SettingsError, match="pass a QStarSettings, or a dict") as error:
+        QStarSettings.of(given)
+    assert "\n" not in str(error.value)
+
+
 def test_lambda_may_be_called_by_its_name():
     assert QStarSettings(**{"lambda": 0.5}).lam == 0.5
 

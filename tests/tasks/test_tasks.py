@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from langchain_qstar.errors import SettingsError
@@ -23,9 +25,10 @@ def test_a_name_or_a_task_gives_the_task():
     assert get_task(NANO) is NANO
 
 
-def test_an_unknown_name_lists_the_known_ones():
+@pytest.mark.parametrize("task", ["chess", 3, ["nano"]])
+def test_what_is_no_task_lists_the_known_ones(task: Any):
     with pytest.raises(SettingsError, match="choose one of: nano, gsm8k, svamp"):
-        get_task("chess")
+        get_task(task)
 
 
 def test_nano_is_asked_the_question_itself():

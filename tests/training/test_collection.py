@@ -113,7 +113,7 @@ def test_completions_replace_the_counts_of_trajectories_but_for_last_steps(colle
     assert labels.questions[0].completions == 3 + 3 * 2
 
 
-def test_a_stronger_completer_alone_decides_the_label(collect):  # conformance statement 23
+def test_a_stronger_completer_alone_decides_the_label(collect):
     strong = ScriptedPolicy(lambda text: ["so 5\n"] if text in {"2+3=6\n", "3+2=5\n"} else ["so 0"])
     labels = collect(settings={"by": "completions", "completions": 1}, completer=strong)
     assert counts(labels)["2+3=6\n"] == (1, 1)

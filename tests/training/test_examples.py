@@ -60,3 +60,10 @@ def test_a_question_is_held_out_or_not_whatever_the_order(sums):
     assert (train, held) == again
     assert split_examples(examples, 0.25, seed=4)[1] != held
     assert len(split_examples(examples, 0.0, seed=3)[1]) == 1
+
+
+def test_one_question_at_least_is_held_out_and_one_is_not(sums):
+    examples = [Example(LabelledQuestion(f"{n}?", ()), sums) for n in range(4)]
+    for share, kept in ((0.0, 3), (1.0, 1)):
+        train, held = split_examples(examples, share, seed=3)
+        assert (len(train), len(held)) == (kept, 4 - kept)

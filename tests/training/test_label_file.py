@@ -43,6 +43,33 @@ def test_what_was_written_is_read(path):
     assert not labels.bad
 
 
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path):
+    diary = tmp_path / "diary.txt"
+    diary.write_text("Dear diary, without a line's end")
+    with pytest.raises(LabelError, match="does not begin as a file of labels"):
+        open_labels(diary, HEADER)
+    assert diary.read_text() == "Dear diary, without a line's end"
+
+
+def test_a_first_line_that_a_kill_tore_is_written_again(path):
+    whole = path.read_bytes().split(b"\n")[0] + b"\n"
+    path.write_bytes(whole[:9])
+    assert open_labels(path, HEADER).questions == ()
+    assert path.read_bytes() == whole
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    with pytest.raises(LabelError, match=r"cannot write .*: Is a directory"):
+        open_labels(tmp_path, HEADER)
+
+
+def test_a_line_nested_too_deeply_is_a_damaged_one(path):
+    with path.open("a") as file:
+        file.write("[" * 100_000 + "\n")
+    with pytest.raises(LabelError, match="line 3 is damaged"):
+        read_labels(path)
+
+
 def test_a_state_holds_the_steps_before_and_a_path_the_numbers(sums):
     states = QUESTION.states(sums)
     first = Step("2+3=5\n", token_ids=(1, 2), logprobs=(-0.5, -0.25))

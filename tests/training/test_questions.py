@@ -35,6 +35,7 @@ def test_each_question_is_read_once_and_numbers_are_answers_too(file):
         "{torn",
         "[]",
         "3",
+        "[" * 100_000,
         '{"question": "?"}',
         '{"question": "", "answer": "1"}',
         '{"question": "?", "answer": null}',

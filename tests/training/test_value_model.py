@@ -248,3 +248,17 @@ def test_token_batches_are_padded_and_rows_find_their_place():
     assert batch["sequence"].tolist() == [0, 0, 2]
     assert batch["problem"].tolist() == [0, 0, 1]
     assert fitting.CHECKPOINTS == "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "says"),
+    [("out", "", "cannot write to"), ("out/training.json", "[]", "is damaged; delete it")],
+)
+def test_a_folder_that_cannot_hold_a_training_is_refused(
+    policy, labels, tmp_path, name, held, says
+):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(held)
+    with pytest.raises(SettingsError, match=says):
+        train_value_model(labels, policy, NANO, tmp_path / "out", SMALL)

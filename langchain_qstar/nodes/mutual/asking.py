@@ -1,6 +1,6 @@
 """Asking a verifier for completions when it may fail: in parts, and never raising.
 
-A completion that failed is a disagreement (statement 60), not the end of a search.
+A completion that failed is a disagreement, not the end of a search.
 """
 
 from __future__ import annotations

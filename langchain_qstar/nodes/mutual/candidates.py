@@ -30,7 +30,7 @@ def candidates_of(
         The candidates, those of identical text merged.
 
     Source:
-        algorithms.md 2.8, 2.10, 1.
+        The official code.
     """
     weights = Counter(_solutions(nodes))
     weights.update(ended)

@@ -5,7 +5,7 @@ question and sees nothing of how a candidate ends; its own completion alone is r
 answer. What fails, does not parse or has no room is a disagreement. Nothing here sees a
 gold answer.
 
-Source: rStar (arXiv 2408.06195), section 3.3; algorithms.md 2.10.
+Source: rStar (arXiv 2408.06195), section 3.3.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 All candidates of an rStar search that were not verified before are one batch; see
 `completing.py`.
 
-Source: rStar (arXiv 2408.06195), section 3.3; algorithms.md 2.10.
+Source: rStar (arXiv 2408.06195), section 3.3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Selection and simulation: where a rollout goes next.
 
 Pure functions of the tree, the rollout and a way of choosing at random; the
-search never holds a generator. Source: algorithms.md 2.5, steps 1 and 3.
+search never holds a generator. Source: the official code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a trajectory earns that ends in an answer.
 
-Source: algorithms.md 2.6, statements 40 to 42. Everything else earns 0.
+Source: the official code. Everything else earns 0.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ leaves its slot empty. So each action knows the ids of its children without the 
 The slot after these is for the root's completion when a search finds nothing, and the
 next ones are for what a person writes.
 
-Source: algorithms.md 2.2; the paper's section 3.1.
+Source: rStar, section 3.1, and its official code.
 """
 
 from __future__ import annotations

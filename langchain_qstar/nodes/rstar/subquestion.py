@@ -2,7 +2,7 @@
 
 Two phases: the questions, then the votes on all their answers. How many votes
 an answer gets is decided for each question by itself; the official code lets
-the last one decide for all (algorithms.md 3.1, 5).
+the last one decide for all.
 """
 
 from __future__ import annotations

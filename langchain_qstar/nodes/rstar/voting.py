@@ -5,7 +5,7 @@ parse cannot win, and counts in the denominator: ten samples of which four say 7
 and six say nothing give 7 a confidence of 0.4 (the official code lets "no
 answer" win). Ties go to the answer that came first.
 
-Source: algorithms.md 2.6, statements 41 to 43.
+Source: the official code.
 """
 
 from __future__ import annotations

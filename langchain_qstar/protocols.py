@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
+Likeliest = tuple[tuple[int, float], ...]
+"""The most probable tokens at one place: (id, natural-log probability)."""
+
 BLANK_LINES: Final = "\n\n\n"
 """A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
@@ -82,6 +85,9 @@ class SampleRequest:
     string cuts is only the beginning of one that follows it. A policy that cannot
     enforce it does without and says so (`FallsShort`), or raises `GrammarError`
     where `grammar_required`.
+
+    `top_logprobs` of the most probable tokens are to be reported at every place;
+    a policy may not know them.
     """
 
     state: State
@@ -96,6 +102,7 @@ class SampleRequest:
     repetition_penalty: float = 1.0
     grammar: str | None = None
     grammar_required: bool = False
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,10 @@ class Completion:
     counts, prefill does not). `prompt_tokens` is the length of what was read,
     `reused_tokens` the part of that taken from a cache. A reasoning model's
     thought is in neither text nor ids; its `thought_tokens` are part of
-    `generated`.
+    `generated`. `likeliest` are, for each of `token_ids`, the most probable tokens
+    at its place as (id, natural-log probability), the most probable first, under the
+    untempered model without a grammar; none where a token was given, and empty
+    unless the request asks for `top_logprobs`.
     """
 
     text: str
@@ -119,6 +129,7 @@ class Completion:
     prompt_tokens: int = 0
     reused_tokens: int = 0
     thought_tokens: int = 0
+    likeliest: tuple[Likeliest, ...] = ()
 
 
 @runtime_checkable

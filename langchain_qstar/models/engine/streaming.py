@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from langchain_qstar.models.engine.rows import Drawn, Row
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Completion, SampleRequest, Tell
+from langchain_qstar.protocols import Completion, Likeliest, SampleRequest, Tell
 
 _BROKEN: Final = "\ufffd"
 """What a part of a character decodes to."""
@@ -33,14 +33,15 @@ Submit: TypeAlias = Callable[[Listener], Future[Any]]
 class Piece:
     """The next part of a completion.
 
-    `token_ids` and `logprobs` are those that became certain with it. The last
-    piece, and no other, has the whole `completion`, how it ended and what it cost.
+    `token_ids`, `logprobs` and `likeliest` are those that became certain with it. The
+    last piece, and no other, has the whole `completion`, how it ended and what it cost.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     completion: Completion | None = None
+    likeliest: tuple[Likeliest, ...] = ()
 
 
 class Pieces:
@@ -61,6 +62,7 @@ class Pieces:
         self._thought = thought
         self._ids: list[int] = []
         self._logprobs: list[float] = []
+        self._likeliest: list[Likeliest] = []
         self._decoded = self._told = 0
         self._text, self._held = "", self._prefill
 
@@ -72,6 +74,7 @@ class Pieces:
             return None  # told again by a row that had to start again
         self._ids.append(drawn.token)
         self._logprobs.append(drawn.logprob)
+        self._likeliest.append(drawn.likeliest)
         before = (*self._context, *self._ids[: self._decoded])
         fresh = self._codec.decode(self._ids[self._decoded :], before)
         if fresh.endswith(_BROKEN):
@@ -82,21 +85,35 @@ class Pieces:
         if not (self._text + certain).strip():
             return None
         self._held = self._held[len(certain) :]
-        return self._piece(certain, *self._so_far()) if certain else None
+        if not certain:
+            return None
+        given = self._given
+        return self._piece(
+            certain,
+            (*given, *self._ids),
+            (*(0.0 for _ in given), *self._logprobs),
+            (*(() for _ in given), *self._likeliest),
+        )
 
     def end(self, completion: Completion) -> Piece:
         """The last piece: all that was not told."""
         rest = completion.text[len(self._text) :]
-        piece = self._piece(rest, completion.token_ids or (), completion.logprobs)
+        ids = completion.token_ids or ()
+        piece = self._piece(rest, ids, completion.logprobs, completion.likeliest)
         return replace(piece, completion=completion)
 
-    def _so_far(self) -> tuple[Sequence[int], Sequence[float]]:
-        return (*self._given, *self._ids), (*(0.0 for _ in self._given), *self._logprobs)
-
-    def _piece(self, text: str, ids: Sequence[int], logprobs: Sequence[float]) -> Piece:
+    def _piece(
+        self,
+        text: str,
+        ids: Sequence[int],
+        logprobs: Sequence[float],
+        likeliest: Sequence[Likeliest],
+    ) -> Piece:
         told, self._told = self._told, len(ids)
         self._text += text
-        return Piece(text, tuple(ids[told:]), tuple(logprobs[told:]))
+        return Piece(
+            text, tuple(ids[told:]), tuple(logprobs[told:]), likeliest=tuple(likeliest[told:])
+        )
 
 
 class Overheard:

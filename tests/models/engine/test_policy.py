@@ -268,6 +268,44 @@ class TestEngineThread:
         assert "closed" in str(failures[0])
 
 
+class TestLikeliest:
+    """The most probable tokens at every place, where a request asks for them."""
+
+    def test_they_stand_beside_the_tokens_and_agree_with_them(self, policy, ask):
+        asked = ask(n=3, stop=("e",), max_tokens=12, top_logprobs=5)
+        (group,) = policy.sample([asked])
+        for completion in group:
+            assert len(completion.likeliest) == len(completion.token_ids)
+            places = zip(
+                completion.token_ids, completion.logprobs, completion.likeliest, strict=True
+            )
+            for token, logprob, likeliest in places:
+                values = [value for _, value in likeliest]
+                assert len(likeliest) == 5
+                assert values == sorted(values, reverse=True)
+                assert dict(likeliest).get(token, logprob) == pytest.approx(logprob, abs=1e-5)
+
+    def test_greedy_takes_the_first_and_a_grammar_changes_nothing_about_them(self, policy, ask):
+        (free,) = policy.sample([ask(temperature=0, stop=(), max_tokens=5, top_logprobs=1)])[0]
+        assert [place[0][0] for place in free.likeliest] == list(free.token_ids)
+        held = ask(temperature=0, stop=(), max_tokens=5, top_logprobs=1, grammar='start: "zq"')
+        (told,) = policy.sample([held])[0]
+        assert told.text == "zq"
+        assert told.likeliest[0] == free.likeliest[0]
+
+    def test_given_tokens_have_none_and_nobody_asks_in_vain(self, policy, ask):
+        (told,) = policy.sample([ask(prefill="ab", stop=(), max_tokens=2, top_logprobs=1)])[0]
+        assert [len(place) for place in told.likeliest] == [0, 0, 1, 1]
+        assert policy.sample([ask(max_tokens=2)])[0][0].likeliest == ()
+
+    def test_streamed_they_are_the_same(self, policy, ask):
+        request = ask(stop=(), max_tokens=8, top_logprobs=2)
+        pieces = list(policy.stream(request))
+        assert tuple(each for piece in pieces for each in piece.likeliest) == (
+            pieces[-1].completion.likeliest
+        )
+
+
 class TestReporting:
     """A policy tells of what is finished while the rest still decodes."""
 

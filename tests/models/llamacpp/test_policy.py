@@ -92,6 +92,21 @@ class TestSampling:
             assert (mine.text, mine.finish) == (other.text, other.finish)
             np.testing.assert_allclose(mine.logprobs, other.logprobs, atol=1e-4)
 
+    def test_the_most_probable_tokens_are_those_of_transformers(self, llamacpp, policy, ask):
+        requests = [
+            ask(question, n=2, stop=("e",), max_tokens=9, top_logprobs=4, prefill="It")
+            for question in QUESTIONS
+        ]
+        ours, theirs = llamacpp().sample(requests), policy.sample(requests)
+        assert tokens_of(ours) == tokens_of(theirs)
+        for mine, other in zip(chain(*ours), chain(*theirs), strict=True):
+            assert len(mine.likeliest) == len(mine.token_ids or ()) > 0
+            for here, there in zip(mine.likeliest, other.likeliest, strict=True):
+                assert [token for token, _ in here] == [token for token, _ in there]
+                np.testing.assert_allclose(
+                    [each for _, each in here], [each for _, each in there], atol=1e-4
+                )
+
     def test_it_is_a_policy_called_by_the_name_in_the_file(self, llamacpp):
         made = llamacpp()
         assert (made.name, made.window, made.gpu_layers) == ("tiny", 160, 0)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.models.resolve import resolve_policy
-from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
@@ -94,19 +93,14 @@ class RStarChain(MachineChain):
         """How many completions one question asks for at a time."""
         return self.settings.num_last_votes
 
-    def _so_far(self, values: Mapping[str, Any]) -> Solution:
-        nodes, stats = values["nodes"], values["stats"]
-        return solution_of(
-            nodes,
-            stats,
-            values.get("usage", {}),
-            method="rstar",
-            chosen=most_visited(nodes, stats),
-            collected=values["ended"],
-            votes=(),
-            stopped="interrupted",
-            shown=shown,
-        )
+    def _found(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        chosen = most_visited(values["nodes"], values["stats"])
+        return {
+            "method": "rstar",
+            "chosen": chosen,
+            "collected": values["ended"],
+            "shown": shown,
+        }
 
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         return stored_solution(values, self.task, self.settings)

@@ -18,15 +18,15 @@ from typing import Any, Final, TypeAlias
 
 from langchain_qstar.models.engine.rows import Drawn, Row
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Completion, Likeliest, SampleRequest, Tell
+from langchain_qstar.protocols import Completion, Likeliest, Listener, SampleRequest
 
 _BROKEN: Final = "\ufffd"
 """What a part of a character decodes to."""
 
 
-Listener: TypeAlias = Callable[[Drawn], None]
-Submit: TypeAlias = Callable[[Listener], Future[Any]]
-"""Hands a row to the engine with a listener."""
+Hear: TypeAlias = Callable[[Drawn], None]
+Submit: TypeAlias = Callable[[Hear], Future[Any]]
+"""Hands a row to the engine with who hears of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,33 +117,46 @@ class Pieces:
 
 
 class Overheard:
-    """Tells the pieces of many rows while they run."""
+    """Tells of many rows while they run."""
 
     def __init__(
         self,
         codec: TextCodec,
         requests: Sequence[SampleRequest],
         groups: Sequence[Sequence[Row]],
-        tell: Tell,
+        listener: Listener,
     ) -> None:
         """Listen to `groups`, the rows of `requests`, which nobody runs yet."""
-        self._tell = tell
+        self._listener = listener
         self._pieces: dict[tuple[int, int], Pieces] = {}
         for number, (request, rows) in enumerate(zip(requests, groups, strict=True)):
             for sample, row in enumerate(rows):
-                place = number, sample
-                self._pieces[place] = Pieces(codec, row.context, request.stop, request.prefill)
-                row.listener = partial(self._hear, place)
+                if listener.finished is not None:
+                    row.finished = partial(self._finished, number, request.prefill)
+                if listener.piece is not None:
+                    place = number, sample
+                    self._pieces[place] = Pieces(codec, row.context, request.stop, request.prefill)
+                    row.listener = partial(self._hear, place)
+
+    def _finished(self, number: int, prefill: str, text: str) -> None:
+        """Tell of a row's own text after what it was given."""
+        assert self._listener.finished is not None
+        self._listener.finished(number, prefill + text)
 
     def _hear(self, place: tuple[int, int], drawn: Drawn) -> None:
         if piece := self._pieces[place].add(drawn):
-            self._tell(*place, piece.text)
+            self._tell(place, piece)
+
+    def _tell(self, place: tuple[int, int], piece: Piece) -> None:
+        assert self._listener.piece is not None
+        self._listener.piece(*place, piece.text)
 
     def end(self, groups: list[list[Completion]]) -> list[list[Completion]]:
-        """Tell what is left of every completion, and return them all."""
-        for (number, sample), pieces in self._pieces.items():
-            if rest := pieces.end(groups[number][sample]).text:
-                self._tell(number, sample, rest)
+        """Tell what is left of the pieces of every completion, and return them all."""
+        for place, pieces in self._pieces.items():
+            rest = pieces.end(groups[place[0]][place[1]])
+            if rest.text:
+                self._tell(place, rest)
         return groups
 
 

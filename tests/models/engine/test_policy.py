@@ -9,7 +9,7 @@ import pytest
 
 from langchain_qstar.errors import ModelError, QuestionError
 from langchain_qstar.models.transformers.policy import TransformersPolicy
-from langchain_qstar.protocols import Step
+from langchain_qstar.protocols import Listener, Step
 
 
 def ids_of(policy, request):
@@ -320,7 +320,7 @@ class TestReporting:
     def test_every_text_is_told_and_the_result_is_that_of_sample(self, policy, ask):
         told = []
         requests = self.requests(ask)
-        found = policy.sample_reporting(requests, lambda *each: told.append(each))
+        found = policy.sample_aloud(requests, Listener(finished=lambda *each: told.append(each)))
         expected = [(n, each.text) for n, group in enumerate(found) for each in group]
         assert sorted(told) == sorted(expected)
         again = policy.sample(requests)
@@ -333,14 +333,15 @@ class TestReporting:
         def finished(number, text):
             told.append((number, policy.counters.steps))
 
-        policy.sample_reporting(requests, finished)
+        policy.sample_aloud(requests, Listener(finished=finished))
         assert [number for number, _ in told] == [1, 0]
         assert told[0][1] < told[1][1]
 
     async def test_awaited_it_is_the_same(self, policy, ask):
         told = []
         requests = self.requests(ask)
-        found = await policy.asample_reporting(requests, lambda *each: told.append(each))
+        listener = Listener(finished=lambda *each: told.append(each))
+        found = await policy.asample_aloud(requests, listener)
         assert len(told) == 6
         assert [[each.text for each in group] for group in found] == [
             [each.text for each in group] for group in policy.sample(requests)

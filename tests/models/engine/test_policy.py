@@ -293,6 +293,14 @@ class TestLikeliest:
         assert told.text == "zq"
         assert told.likeliest[0] == free.likeliest[0]
 
+    def test_an_end_token_and_a_cut_token_leave_none_behind(self, saying, ask):
+        ended, _ = saying("a", "b", "<|end|>")
+        (told,) = ended.sample([ask(stop=(), max_tokens=9, top_logprobs=2)])[0]
+        assert (told.text, [len(place) for place in told.likeliest]) == ("ab", [2, 2])
+        cut, _ = saying("a", "bc", merged=("bc",))
+        (told,) = cut.sample([ask(stop=("b",), max_tokens=9, top_logprobs=2)])[0]
+        assert (told.text, [len(place) for place in told.likeliest]) == ("ab", [2, 0])
+
     def test_given_tokens_have_none_and_nobody_asks_in_vain(self, policy, ask):
         (told,) = policy.sample([ask(prefill="ab", stop=(), max_tokens=2, top_logprobs=1)])[0]
         assert [len(place) for place in told.likeliest] == [0, 0, 1, 1]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
+Likeliest = tuple[tuple[int, float], ...]
+"""The most probable tokens at one place: (id, natural-log probability)."""
+
 BLANK_LINES: Final = "\n\n\n"
 """A stop string that ends a whole text, as examples in a prompt end, and not a step."""
 
@@ -82,6 +85,9 @@ class SampleRequest:
     string cuts is only the beginning of one that follows it. A policy that cannot
     enforce it does without and says so (`FallsShort`), or raises `GrammarError`
     where `grammar_required`.
+
+    `top_logprobs` of the most probable tokens are to be reported at every place;
+    a policy may not know them.
     """
 
     state: State
@@ -96,6 +102,7 @@ class SampleRequest:
     repetition_penalty: float = 1.0
     grammar: str | None = None
     grammar_required: bool = False
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,10 @@ class Completion:
     counts, prefill does not). `prompt_tokens` is the length of what was read,
     `reused_tokens` the part of that taken from a cache. A reasoning model's
     thought is in neither text nor ids; its `thought_tokens` are part of
-    `generated`.
+    `generated`. `likeliest` are, for each of `token_ids`, the most probable tokens
+    at its place as (id, natural-log probability), the most probable first, under the
+    untempered model without a grammar; none where a token was given, and empty
+    unless the request asks for `top_logprobs`.
     """
 
     text: str
@@ -119,6 +129,7 @@ class Completion:
     prompt_tokens: int = 0
     reused_tokens: int = 0
     thought_tokens: int = 0
+    likeliest: tuple[Likeliest, ...] = ()
 
 
 @runtime_checkable
@@ -155,30 +166,44 @@ class Policy(Protocol):
         ...
 
 
-Finished = Callable[[int, str], None]
-"""Is told of a finished completion: the number of its request, and its whole text."""
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of completions while their batch decodes, on any thread and in any order.
+
+    What it has is called by the model and must return at once and raise nothing.
+
+    Attributes:
+        piece: Hears (number of the request, number of the sample, next piece of its text).
+            Joined, the pieces of a sample are its text. None spares the model the work
+            of making text of every token.
+        finished: Hears (number of the request, whole text) as soon as a completion is
+            finished. It may hear of one twice, when it had to be drawn again, or not at all.
+    """
+
+    piece: Callable[[int, int, str], None] | None = None
+    finished: Callable[[int, str], None] | None = None
+
+    def __bool__(self) -> bool:
+        return self.piece is not None or self.finished is not None
 
 
 @runtime_checkable
-class ReportingPolicy(Protocol):
-    """A policy that tells of every completion as soon as it is finished. Optional.
+class Audible(Protocol):
+    """A policy that tells what it writes while it writes it. Optional.
 
-    `finished` is called before the batch is done, on any thread and in any order. It must
-    return at once and raise nothing, for a model may be waiting. A completion may be told
-    of twice, when it had to be drawn again, or not at all. The results are those of
-    `Policy.sample`, which a policy that has these methods is not asked for besides.
+    What is sampled is what `Policy.sample` returns, which such a policy is not asked for besides.
     """
 
-    def sample_reporting(
-        self, requests: Sequence[SampleRequest], finished: Finished
+    def sample_aloud(
+        self, requests: Sequence[SampleRequest], listener: Listener
     ) -> list[list[Completion]]:
-        """As `Policy.sample`, and tell `finished` meanwhile."""
+        """As `Policy.sample`, and tell `listener` meanwhile."""
         ...
 
-    async def asample_reporting(
-        self, requests: Sequence[SampleRequest], finished: Finished
+    async def asample_aloud(
+        self, requests: Sequence[SampleRequest], listener: Listener
     ) -> list[list[Completion]]:
-        """As `sample_reporting`, without blocking the event loop."""
+        """As `sample_aloud`, without blocking the event loop."""
         ...
 
 
@@ -189,28 +214,6 @@ class FallsShort(Protocol):
     @property
     def shortfalls(self) -> tuple[str, ...]:
         """What was done instead of what was asked, in a line each; none twice."""
-        ...
-
-
-Tell = Callable[[int, int, str], None]
-"""Hears (number of the request, number of the sample, next piece of its text), in any thread."""
-
-
-@runtime_checkable
-class Streams(Protocol):
-    """A policy that tells what it writes while it writes it. Optional.
-
-    What is sampled is what `sample` returns. Joined, the pieces of a sample are its text.
-    """
-
-    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
-        """As `Policy.sample`; `tell` is called in another thread, and must return at once."""
-        ...
-
-    async def asample_aloud(
-        self, requests: Sequence[SampleRequest], tell: Tell
-    ) -> list[list[Completion]]:
-        """As `sample_aloud`, without blocking the event loop."""
         ...
 
 

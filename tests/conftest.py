@@ -39,6 +39,40 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no accelerator on this machine")
 
 
+class Killed(BaseException):
+    """As a process that is killed: nothing catches it."""
+
+
+@pytest.fixture(scope="session")
+def killed() -> type[BaseException]:
+    """What a policy dies of."""
+    return Killed
+
+
+@pytest.fixture(scope="session")
+def mortal_policy() -> Any:
+    """Scripted policies, `mortal_policy(script, dies_at)`, that die at a call; -1 is never."""
+    from langchain_qstar.models.scripted import ScriptedPolicy
+
+    class Mortal(ScriptedPolicy):
+        def __init__(self, script: Any, dies_at: int) -> None:
+            super().__init__(script)
+            self.dies_at = dies_at
+
+        def sample(self, requests: Any) -> Any:
+            result = super().sample(requests)
+            if len(self.calls) - 1 == self.dies_at:
+                raise Killed
+            return result
+
+        @property
+        def asked(self) -> list[str]:
+            """Every state that it was asked to continue, in order."""
+            return [request.state.text for batch in self.calls for request in batch]
+
+    return Mortal
+
+
 TEMPLATE = "{% for m in messages %}<|user|>\n{{ m['content'] }}\n{% endfor %}<|assistant|>\n"
 SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>")
 

@@ -34,6 +34,7 @@ from langchain_qstar.chains.threads import (
 )
 from langchain_qstar.decisions import Decision, read_decision
 from langchain_qstar.errors import DecisionError, SettingsError, ThreadError
+from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.phase import Call, adrive, drive
 from langchain_qstar.nodes.root import run_facts
 from langchain_qstar.settings import Settings
@@ -78,8 +79,11 @@ class MachineChain(SolverChain):
         """The `recursion_limit` under which a search never fails, with what a person writes."""
 
     @abstractmethod
-    def _so_far(self, values: Mapping[str, Any]) -> Solution:
-        """What an unfinished search has found, from the state of the graph."""
+    def _found(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What an unfinished search has found, from the state of the graph.
+
+        Arguments of `solution_of`: `method`, `chosen`, `collected`, and how steps are `shown`.
+        """
 
     @abstractmethod
     def _stored(self, values: Mapping[str, Any]) -> Solution:
@@ -263,7 +267,7 @@ class MachineChain(SolverChain):
         if not snapshot.interrupts:  # it was killed once the last node's writes were stored
             return self._stored(snapshot.values)
         pending = Pending.model_validate(snapshot.interrupts[0].value)
-        return self._so_far(snapshot.values).model_copy(update={"pending": pending})
+        return _so_far(snapshot.values, self._found(snapshot.values), pending)
 
     def _state(self, config: RunnableConfig) -> Call:
         return Call(lambda: self._graph.get_state(config), lambda: self._graph.aget_state(config))
@@ -277,6 +281,19 @@ class MachineChain(SolverChain):
     def _limited(self, ask: Ask, config: RunnableConfig) -> RunnableConfig:
         limit = self._superstep_limit(self._settings_of(ask), 0)
         return patch_config(config, recursion_limit=limit)
+
+
+def _so_far(values: Mapping[str, Any], found: Mapping[str, Any], pending: Pending) -> Solution:
+    """The result of a search that waits for a person."""
+    solution = solution_of(
+        values["nodes"],
+        values["stats"],
+        values.get("usage", {}),
+        votes=(),
+        stopped="interrupted",
+        **found,
+    )
+    return solution.model_copy(update={"pending": pending})
 
 
 def _input(ask: Ask) -> dict[str, Any]:

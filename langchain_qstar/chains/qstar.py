@@ -10,7 +10,6 @@ from langchain_qstar.chains.solver import Output
 from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.answer import stored_solution
-from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.selection import best_popped
 from langchain_qstar.protocols import Policy, StepCheck, Task
@@ -117,18 +116,9 @@ class QStarChain(MachineChain):
         """How many completions one question asks for at a time."""
         return self.settings.num_samples
 
-    def _so_far(self, values: Mapping[str, Any]) -> Solution:
-        nodes, stats = values["nodes"], values["stats"]
-        return solution_of(
-            nodes,
-            stats,
-            values.get("usage", {}),
-            method="qstar",
-            chosen=best_popped(nodes, stats),
-            collected=values["collected"],
-            votes=(),
-            stopped="interrupted",
-        )
+    def _found(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        chosen = best_popped(values["nodes"], values["stats"])
+        return {"method": "qstar", "chosen": chosen, "collected": values["collected"]}
 
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         return stored_solution(values, self.task, self.settings)

@@ -11,7 +11,6 @@ from langchain_qstar.chains.solver import Output
 from langchain_qstar.chains.threads import ahead
 from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
-from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
 from langchain_qstar.nodes.rstar.intervention import counting, make_follow
 from langchain_qstar.nodes.rstar.parts import Parts
@@ -104,19 +103,15 @@ class RStarChain(MachineChain):
         """How many completions one question asks for at a time."""
         return self.settings.num_last_votes
 
-    def _so_far(self, values: Mapping[str, Any]) -> Solution:
-        nodes, stats = values["nodes"], values["stats"]
-        return solution_of(
-            nodes,
-            stats,
-            values.get("usage", {}),
-            method="rstar",
-            chosen=most_visited(nodes, stats),
-            collected=counting(stats, values["ended"]),
-            votes=(),
-            stopped="interrupted",
-            shown=shown,
-        )
+    def _found(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        stats = values["stats"]
+        chosen = most_visited(values["nodes"], stats)
+        return {
+            "method": "rstar",
+            "chosen": chosen,
+            "collected": counting(stats, values["ended"]),
+            "shown": shown,
+        }
 
     def _stored(self, values: Mapping[str, Any]) -> Solution:
         return stored_solution(values, self.task, self.settings)

@@ -23,6 +23,7 @@ from langchain_qstar.doctor.machine import (
     this_machine,
 )
 from langchain_qstar.doctor.throughput import Throughput, measure
+from langchain_qstar.models.llamacpp.building import CUDA_BUILD
 from langchain_qstar.models.resolve import BUNDLED
 
 EXPECTED_SHARE: Final = 0.7
@@ -45,10 +46,7 @@ _PURPOSES: Final = {
 """What the extras are for; a new one may not be described yet."""
 
 _PYTORCH: Final = "install the CUDA build of torch: see pytorch.org/get-started"
-_OFFLOAD: Final = (
-    "for GPU layers build llama.cpp with CUDA: "
-    "CMAKE_ARGS='-DGGML_CUDA=on' pip install --force-reinstall --no-cache-dir llama-cpp-python"
-)
+_OFFLOAD: Final = f"for GPU layers build llama.cpp with CUDA: {CUDA_BUILD}"
 
 
 @dataclass(frozen=True)

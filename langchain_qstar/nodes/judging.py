@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.model_runs import SampleBatch, atraced, traced
 from langchain_qstar.nodes.phase import Call, sample
-from langchain_qstar.nodes.writing import asampled, is_told, sampled
-from langchain_qstar.protocols import Finished, Policy, ReportingPolicy, SampleRequest, State
+from langchain_qstar.nodes.writing import asampled, audible, sampled
+from langchain_qstar.protocols import Policy, SampleRequest, State
 
 Begun: TypeAlias = tuple[State, str]
 """What a completion goes on from: a state, and the part of a step that is written after it."""
@@ -32,7 +32,7 @@ def sample_judging(
     """As `sample`, and each step is judged in a thread as soon as the policy has written it.
 
     The call does not wait for verdicts. A policy that tells nothing until the whole batch
-    is done (`ReportingPolicy`) is asked as ever.
+    is done (`Audible`) is asked as ever.
 
     Args:
         policy: Who is asked.
@@ -40,8 +40,7 @@ def sample_judging(
         begun: For each request what its completions end the step of; None where they end none.
         checks: What judges.
     """
-    reporting = _reporting(policy)
-    if reporting is None or not checks.names:
+    if audible(policy) is None or not checks.names:
         return sample(policy, requests)
 
     def judge(number: int, text: str) -> None:
@@ -51,29 +50,19 @@ def sample_judging(
             checks.judge(state, before + text)
 
     def run() -> Any:
-        if is_told():  # every piece is an event then, which one telling at a time can do
-            return sampled(policy, requests)
         with _handed_to(judge) as finished:
-            return reporting.sample_reporting(requests, finished)
+            return sampled(policy, requests, finished)
 
     async def arun() -> Any:
-        if is_told():
-            return await asampled(policy, requests)
         with _handed_to(judge) as finished:
-            return await reporting.asample_reporting(requests, finished)
+            return await asampled(policy, requests, finished)
 
     batch = SampleBatch(policy, requests)
     return Call(lambda: traced(batch, run), lambda: atraced(batch, arun))
 
 
-def _reporting(policy: Policy) -> ReportingPolicy | None:
-    """`policy`, if it reports by itself: one that stands in for another must be asked itself."""
-    reports = hasattr(type(policy), "sample_reporting")
-    return policy if reports and isinstance(policy, ReportingPolicy) else None
-
-
 @contextmanager
-def _handed_to(judge: Callable[[int, str], None]) -> Iterator[Finished]:
+def _handed_to(judge: Callable[[int, str], None]) -> Iterator[Callable[[int, str], None]]:
     """What only hands on what it is told, for a model must not wait; a thread judges it.
 
     What was told before the end is judged after it all the same: it will be asked for.

@@ -1,7 +1,7 @@
 """Telling what a model writes while it writes it, where the run asks for it.
 
 A run asks with `stream_tokens` among its `configurable`: every token of every sample is then
-an event, so it is off by default. Only a model on an engine of ours can tell (`Streams`).
+an event, so it is off by default. Only a model on an engine of ours can tell (`Audible`).
 """
 
 from __future__ import annotations
@@ -14,40 +14,50 @@ from typing import Final
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_stream_writer
 
-from langchain_qstar.protocols import Completion, Policy, SampleRequest, Streams
+from langchain_qstar.protocols import Audible, Completion, Listener, Policy, SampleRequest
 from langchain_qstar.state.events import WritingEvent
 
 ASKED_BY: Final = "stream_tokens"
 """The key of `configurable`."""
 
 
-def sampled(policy: Policy, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-    """What `policy.sample` returns."""
-    tell = _teller()
-    if tell is None or not isinstance(policy, Streams):
-        return policy.sample(requests)
-    return policy.sample_aloud(requests, tell)
+def sampled(
+    policy: Policy,
+    requests: Sequence[SampleRequest],
+    finished: Callable[[int, str], None] | None = None,
+) -> list[list[Completion]]:
+    """What `policy.sample` returns; `finished` hears of its completions as `Listener` says."""
+    listener = Listener(_teller(), finished)
+    speaker = audible(policy)
+    if speaker and listener:
+        return speaker.sample_aloud(requests, listener)
+    return policy.sample(requests)
 
 
-async def asampled(policy: Policy, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+async def asampled(
+    policy: Policy,
+    requests: Sequence[SampleRequest],
+    finished: Callable[[int, str], None] | None = None,
+) -> list[list[Completion]]:
     """As `sampled`, without blocking the event loop."""
-    tell = _teller()
-    if tell is None or not isinstance(policy, Streams):
-        return await policy.asample(requests)
-    return await policy.asample_aloud(requests, tell)
+    listener = Listener(_teller(), finished)
+    speaker = audible(policy)
+    if speaker and listener:
+        return await speaker.asample_aloud(requests, listener)
+    return await policy.asample(requests)
 
 
-def is_told() -> bool:
-    """Whether the run asks for what is being written."""
-    config = var_child_runnable_config.get() or {}
-    return bool(config.get("configurable", {}).get(ASKED_BY))
+def audible(policy: Policy) -> Audible | None:
+    """`policy`, if it tells by itself: one that stands in for another must be asked itself."""
+    tells = hasattr(type(policy), "sample_aloud")
+    return policy if tells and isinstance(policy, Audible) else None
 
 
 def _teller() -> Callable[[int, int, str], None] | None:
     """Writes an event of each piece; None where the run does not ask."""
-    if not is_told():
-        return None
     config = var_child_runnable_config.get() or {}
+    if not config.get("configurable", {}).get(ASKED_BY):
+        return None
     write = get_stream_writer()
     here = copy_context()  # the engine's thread knows nothing of the run
     node = str(config.get("metadata", {}).get("langgraph_node", ""))

@@ -13,29 +13,6 @@ from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.protocols import Task
 
 
-class Killed(BaseException):
-    """As a process that is killed: nothing catches it."""
-
-
-class Mortal(ScriptedPolicy):
-    """Dies at one of its calls, once."""
-
-    def __init__(self, script: Any, dies_at: int) -> None:
-        super().__init__(script)
-        self.dies_at = dies_at
-
-    def sample(self, requests: Any) -> Any:
-        result = super().sample(requests)
-        if len(self.calls) - 1 == self.dies_at:
-            raise Killed
-        return result
-
-    @property
-    def asked(self) -> list[str]:
-        """Every state that it was asked to continue, in order."""
-        return [request.state.text for batch in self.calls for request in batch]
-
-
 def deep(text: str) -> list[str]:
     """Answers only 14 steps down: more supersteps than a limit of 25 allows."""
     level = text.count("\n")
@@ -81,11 +58,11 @@ def deep_chain(chain):
 
 
 @pytest.fixture
-def mortal(letters):
+def mortal(letters, mortal_policy):
     """A search of some length whose policy dies at one of its calls; and that policy."""
 
-    def make(dies_at: int) -> tuple[QStarChain, Mortal]:
-        policy = Mortal(wide, dies_at)
+    def make(dies_at: int) -> tuple[QStarChain, Any]:
+        policy = mortal_policy(wide, dies_at)
         return QStarChain(policy, ScriptedScorer(spread), task=letters), policy
 
     return make
@@ -113,12 +90,6 @@ def saver(request, tmp_path):
     sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
     with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as stored:
         yield stored
-
-
-@pytest.fixture
-def killed():
-    """The exception of a mortal policy."""
-    return Killed
 
 
 class Recording(BaseTracer):

@@ -80,29 +80,7 @@ def asked_of() -> Callable[[Any], list[str]]:
     return lambda policy: [request.state.text for batch in policy.calls for request in batch]
 
 
-class Killed(BaseException):
-    """As a process that is killed: nothing catches it."""
-
-
-class Mortal(ScriptedPolicy):
-    """Dies at one of its calls, once."""
-
-    def __init__(self, dies_at: int) -> None:
-        super().__init__(steps)
-        self.dies_at = dies_at
-
-    def sample(self, requests: Any) -> Any:
-        result = super().sample(requests)
-        if len(self.calls) - 1 == self.dies_at:
-            raise Killed
-        return result
-
-
 @pytest.fixture
-def mortal() -> Callable[[int], Mortal]:
-    return Mortal
-
-
-@pytest.fixture
-def killed() -> type[BaseException]:
-    return Killed
+def mortal(mortal_policy: Any) -> Callable[[int], ScriptedPolicy]:
+    """A policy that dies at one of its calls."""
+    return lambda dies_at: mortal_policy(steps, dies_at)

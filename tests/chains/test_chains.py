@@ -461,34 +461,26 @@ def test_a_trace_holds_what_each_node_wrote_but_not_the_tree_again_and_again():
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
 
 
-class Killed(BaseException):
-    """As a process that is killed: nothing catches it."""
+@pytest.fixture
+def mortal_scorer(killed: type[BaseException]) -> Any:
+    """Scorers that die at one of their calls, once; at none without a number."""
+
+    class MortalScorer(ScriptedScorer):
+        def __init__(self, dies_at: int = -1) -> None:
+            super().__init__(spread)
+            self.dies_at = dies_at
+
+        def score(self, requests: Any) -> Any:
+            result = super().score(requests)
+            if len(self.calls) - 1 == self.dies_at:
+                raise killed
+            return result
+
+    return MortalScorer
 
 
-class Mortal(ScriptedPolicy):
-    """Dies at one of its calls, once."""
-
-    def __init__(self, script: Any, dies_at: int) -> None:
-        super().__init__(script)
-        self.dies_at = dies_at
-
-    def sample(self, requests: Any) -> Any:
-        result = super().sample(requests)
-        if len(self.calls) - 1 == self.dies_at:
-            raise Killed
-        return result
-
-
-class MortalScorer(ScriptedScorer):
-    def __init__(self, dies_at: int) -> None:
-        super().__init__(lambda text: sum(map(ord, text)) % 7 / 7)
-        self.dies_at = dies_at
-
-    def score(self, requests: Any) -> Any:
-        result = super().score(requests)
-        if len(self.calls) - 1 == self.dies_at:
-            raise Killed
-        return result
+def spread(text: str) -> float:
+    return sum(map(ord, text)) % 7 / 7
 
 
 def wide(text: str) -> list[str]:
@@ -501,17 +493,23 @@ def wide(text: str) -> list[str]:
 @pytest.mark.parametrize("dies_at", [0, 1, 3])
 @pytest.mark.parametrize("dies", ["policy", "scorer"])
 def test_a_killed_search_resumes_to_the_same_tree_and_repeats_no_finished_expansion(
-    saver: Any, dies: str, dies_at: int, h_mode: str
+    saver: Any,
+    dies: str,
+    dies_at: int,
+    h_mode: str,
+    mortal_policy: Any,
+    mortal_scorer: Any,
+    killed: Any,
 ):
     settings = QStarSettings(num_trajectories=25, h_mode=h_mode, max_pops=40, batch_pops=2)
 
     def made(policy: Any, scorer: Any, checkpointer: Any) -> QStarChain:
         return QStarChain(policy, scorer, task=TASK, settings=settings, checkpointer=checkpointer)
 
-    whole = made(ScriptedPolicy(wide), MortalScorer(-1), None).invoke("q", seed=3)
-    policy = Mortal(wide, dies_at if dies == "policy" else -1)
-    scorer = MortalScorer(dies_at if dies == "scorer" else -1)
-    with pytest.raises(Killed):
+    whole = made(ScriptedPolicy(wide), mortal_scorer(), None).invoke("q", seed=3)
+    policy = mortal_policy(wide, dies_at if dies == "policy" else -1)
+    scorer = mortal_scorer(dies_at if dies == "scorer" else -1)
+    with pytest.raises(killed):
         made(policy, scorer, saver).invoke("q", THREAD, seed=3)
     resumed = made(policy, scorer, saver).invoke("q", THREAD, seed=3)
     assert _grown(resumed) == _grown(whole)
@@ -573,7 +571,7 @@ def test_a_process_that_is_killed_leaves_a_thread_that_another_process_finishes(
 
 async def test_an_async_search_resumes_too(tmp_path: Path):
     aio = pytest.importorskip("langgraph.checkpoint.sqlite.aio")
-    whole = QStarChain(ScriptedPolicy(wide), MortalScorer(-1), task=TASK).invoke("q")
+    whole = QStarChain(ScriptedPolicy(wide), ScriptedScorer(spread), task=TASK).invoke("q")
 
     class Failing(ScriptedPolicy):
         async def asample(self, requests: Any) -> Any:
@@ -584,7 +582,7 @@ async def test_an_async_search_resumes_too(tmp_path: Path):
 
     async with aio.AsyncSqliteSaver.from_conn_string(str(tmp_path / "t.sqlite")) as saver:
         policy = Failing(wide)
-        qstar = QStarChain(policy, MortalScorer(-1), task=TASK, checkpointer=saver)
+        qstar = QStarChain(policy, ScriptedScorer(spread), task=TASK, checkpointer=saver)
         with pytest.raises(ModelError):
             await qstar.ainvoke("q", THREAD)
         items = [item async for item in qstar.astream("q", THREAD)]
@@ -593,9 +591,9 @@ async def test_an_async_search_resumes_too(tmp_path: Path):
     assert len(sampled) - len(set(sampled)) == 1
 
 
-def test_inside_another_graph_it_resumes_with_that_graph():
-    policy = Mortal(wide, 3)
-    inner = QStarChain(policy, MortalScorer(-1), task=TASK)
+def test_inside_another_graph_it_resumes_with_that_graph(mortal_policy: Any, killed: Any):
+    policy = mortal_policy(wide, 3)
+    inner = QStarChain(policy, ScriptedScorer(spread), task=TASK)
 
     def solve(state: Any) -> Any:
         return {"answer": inner.invoke(state["question"]).answer}
@@ -608,12 +606,12 @@ def test_inside_another_graph_it_resumes_with_that_graph():
     builder.add_node("solve", solve)
     builder.add_edge(START, "solve")
     outer = builder.compile(checkpointer=InMemorySaver())
-    with pytest.raises(Killed):
+    with pytest.raises(killed):
         outer.invoke({"question": "q"}, THREAD)
     result = outer.invoke(None, THREAD)
     assert (
         result["answer"]
-        == QStarChain(ScriptedPolicy(wide), MortalScorer(-1), task=TASK).invoke("q").answer
+        == QStarChain(ScriptedPolicy(wide), ScriptedScorer(spread), task=TASK).invoke("q").answer
     )
     sampled = [request.state.text for batch in policy.calls for request in batch]
     assert len(sampled) - len(set(sampled)) == 1

@@ -107,27 +107,13 @@ def test_the_profiles_are_settings(profile: Any):
     assert (solution.answer, solution.settings["repetition_penalty"]) == ("12", 1.1)
 
 
-class Killed(BaseException):
-    """As a process that is killed: nothing catches it."""
-
-
-class Mortal(ScriptedPolicy):
-    """Dies at its nth batch."""
-
-    left = 9
-
-    def sample(self, requests: Any) -> Any:
-        self.left -= 1
-        if not self.left:
-            raise Killed
-        return super().sample(requests)
-
-
-def test_the_same_call_again_goes_on_where_a_killed_one_was(tmp_path: Path):
+def test_the_same_call_again_goes_on_where_a_killed_one_was(
+    tmp_path: Path, mortal_policy: Any, killed: Any
+):
     config: Any = {"configurable": {"thread_id": "t"}}
     with SqliteSaver.from_conn_string(str(tmp_path / "search.db")) as saver:
-        with pytest.raises(Killed):
-            chain(policy=Mortal(says), checkpointer=saver).invoke(QUESTION, config)
+        with pytest.raises(killed):
+            chain(policy=mortal_policy(says, 8), checkpointer=saver).invoke(QUESTION, config)
         rest = ScriptedPolicy(says)
         resumed = chain(policy=rest, checkpointer=saver).invoke(QUESTION, config)
     whole = ScriptedPolicy(says)
@@ -152,9 +138,10 @@ def test_nano_solves_a_problem_by_all_five_actions():
 class MortalNano:
     """The bundled model, that dies at its nth batch."""
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, killed: type[BaseException]) -> None:
         self._nano = resolve_policy("nano")
         self._left = left
+        self._killed = killed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._nano, name)
@@ -162,12 +149,12 @@ class MortalNano:
     def sample(self, requests: Any) -> Any:
         self._left -= 1
         if not self._left:
-            raise Killed
+            raise self._killed
         return self._nano.sample(requests)
 
 
 @pytest.mark.nano
-def test_nano_killed_and_resumed_grows_the_tree_it_would_have_grown(tmp_path: Path):
+def test_nano_killed_and_resumed_grows_the_tree_it_would_have_grown(tmp_path: Path, killed: Any):
     config: Any = {"configurable": {"thread_id": "t"}}
     small = {"num_rollouts": 3, "num_votes": 2, "num_last_votes": 3, "verify": "never"}
 
@@ -176,8 +163,8 @@ def test_nano_killed_and_resumed_grows_the_tree_it_would_have_grown(tmp_path: Pa
 
     with SqliteSaver.from_conn_string(str(tmp_path / "search.db")) as saver:
         options: Any = {"settings": small, "task": "nano", "checkpointer": saver}
-        with pytest.raises(Killed):
-            RStarChain(MortalNano(7), **options).invoke(QUESTION, config)
+        with pytest.raises(killed):
+            RStarChain(MortalNano(7, killed), **options).invoke(QUESTION, config)
         resumed = RStarChain(**options).invoke(QUESTION, config)
     assert grown(resumed) == grown(RStarChain(settings=small).invoke(QUESTION))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from langchain_qstar.doctor.installed import Extra, LlamaCpp
 from langchain_qstar.doctor.machine import Device, Machine
 from langchain_qstar.doctor.report import Report, examine, lines
 from langchain_qstar.doctor.throughput import Throughput
+from langchain_qstar.models.llamacpp.building import CUDA_BUILD
 
 GIB = 2**30
 HEALTHY = Report(
@@ -30,6 +32,12 @@ GPU = Device("cuda", "H200", 140 * GIB, 100 * GIB)
 def test_a_healthy_machine_needs_no_advice():
     assert HEALTHY.healthy
     assert HEALTHY.advice() == ()
+
+
+def test_how_llama_cpp_is_built_for_a_gpu_stands_in_the_documents_as_well():
+    root = Path(__file__).parents[2]
+    documents = [root / "README.md", *root.glob("docs/**/*.md")]
+    assert any(CUDA_BUILD in file.read_text(encoding="utf-8") for file in documents)
 
 
 @pytest.mark.parametrize(

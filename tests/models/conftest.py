@@ -128,6 +128,12 @@ class SayingBackend:
         drawn = [self.tokens[said % len(self.tokens)] for said in self.said]
         return drawn, [-0.5] * len(drawn)
 
+    def likeliest(self, counts):
+        return {
+            number: tuple((self.tokens[at], -0.5 - at) for at in range(count))
+            for number, count in counts.items()
+        }
+
     def advance(self, tokens):
         self.before_forward()
         assert len(tokens) == len(self.said)

@@ -11,7 +11,7 @@ import pytest
 from langchain_qstar import QStarChain, ScriptedPolicy, ScriptedScorer
 from langchain_qstar.errors import CheckError
 from langchain_qstar.models.resolve import resolve_policy
-from langchain_qstar.protocols import Finished, Policy, SampleRequest
+from langchain_qstar.protocols import Listener, Policy, SampleRequest
 from langchain_qstar.tasks import NANO
 
 QUESTION = "What is 2 and 3?"
@@ -32,18 +32,21 @@ class OneByOne(ScriptedPolicy):
         self.after = after
         self.decoding = False
 
-    def sample_reporting(self, requests: Sequence[SampleRequest], finished: Finished) -> Any:
+    def sample_aloud(self, requests: Sequence[SampleRequest], listener: Listener) -> Any:
         self.decoding = True
         answers = self.sample(requests)
         for number, completions in enumerate(answers):
-            for completion in completions:
-                finished(number, completion.text)
+            for sample, completion in enumerate(completions):
+                if listener.piece:
+                    listener.piece(number, sample, completion.text)
+                if listener.finished:
+                    listener.finished(number, completion.text)
                 self.after(completion.text)
         self.decoding = False
         return answers
 
-    async def asample_reporting(self, requests: Sequence[SampleRequest], finished: Finished) -> Any:
-        return self.sample_reporting(requests, finished)
+    async def asample_aloud(self, requests: Sequence[SampleRequest], listener: Listener) -> Any:
+        return self.sample_aloud(requests, listener)
 
 
 class Recorder:
@@ -88,6 +91,20 @@ async def test_a_step_is_judged_before_its_batch_has_ended(awaited):
 
 
 @pytest.mark.parametrize("awaited", [False, True])
+async def test_a_step_whose_tokens_are_events_is_judged_as_early(awaited):
+    recorder = Recorder()
+    policy = OneByOne(SCRIPT, lambda text: text.strip() and recorder.wait_for(text))
+    asked: Any = {"configurable": {"stream_tokens": True}}
+    searcher = chain(policy, recorder)
+    if awaited:
+        events = [each async for each in searcher.astream(QUESTION, asked)]
+    else:
+        events = list(searcher.stream(QUESTION, asked))
+    assert recorder.judged[:3] == SCRIPT[""]
+    assert [each["text"] for each in events[:-1] if each["type"] == "writing"][:3] == SCRIPT[""]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
 @pytest.mark.parametrize("failed_check", ["prune", "penalise", "keep"])
 async def test_the_tree_is_the_one_of_a_policy_that_tells_nothing(awaited, failed_check):
     quiet = chain(ScriptedPolicy(SCRIPT), "arithmetic", failed_check=failed_check)
@@ -110,8 +127,8 @@ def test_a_check_that_hangs_does_not_keep_the_batch_from_ending():
         in_time.append(batch_ended.wait(PATIENCE))
 
     class Ending(OneByOne):
-        def sample_reporting(self, requests, finished):
-            answers = super().sample_reporting(requests, finished)
+        def sample_aloud(self, requests, listener):
+            answers = super().sample_aloud(requests, listener)
             batch_ended.set()
             return answers
 
@@ -137,7 +154,7 @@ def test_a_check_that_says_nonsense_is_an_error_of_the_search_as_ever():
 
 def test_without_checks_the_policy_is_asked_as_ever():
     class Refusing(OneByOne):
-        def sample_reporting(self, requests, finished):
+        def sample_aloud(self, requests, listener):
             raise AssertionError
 
     assert chain(Refusing(SCRIPT)).invoke(QUESTION).answer is not None
@@ -191,21 +208,21 @@ async def test_the_bundled_model_tells_of_steps_before_their_batch_ends():
         count_tokens = staticmethod(nano.count_tokens)
         sample, asample = staticmethod(nano.sample), staticmethod(nano.asample)
 
-        def sample_reporting(self, requests, finished):
+        def sample_aloud(self, requests, listener):
             told: list[str] = []
 
             def tell(number: int, text: str) -> None:
                 told.append(text)
-                finished(number, text)
+                listener.finished(number, text)
 
-            answers = nano.sample_reporting(requests, tell)
+            answers = nano.sample_aloud(requests, Listener(finished=tell))
             for text in told:
                 recorder.wait_for(text)
             batches.append((sorted(told), sorted(each.text for group in answers for each in group)))
             return answers
 
-        async def asample_reporting(self, requests, finished):
-            return await nano.asample_reporting(requests, finished)
+        async def asample_aloud(self, requests, listener):
+            return await nano.asample_aloud(requests, listener)
 
     question = "Ann has 17 boxes with 34 pens each. She gives away 58 pens. How many has she left?"
     settings: Any = {"num_samples": 4, "num_trajectories": 1, "max_pops": 6, "temperature": 1.2}

@@ -66,7 +66,7 @@ def test_a_model_that_cannot_tell_is_asked_as_ever():
 
 @pytest.mark.nano
 def test_what_is_heard_joins_to_the_completions():
-    from langchain_qstar.protocols import SampleRequest, State
+    from langchain_qstar.protocols import Listener, SampleRequest, State
 
     policy: Any = resolve_policy("nano")
     state = State(QUESTION, (("user", QUESTION),))
@@ -75,7 +75,8 @@ def test_what_is_heard_joins_to_the_completions():
         SampleRequest(state, seeds=(3,), stop=(), max_tokens=12),
     ]
     heard: dict[tuple[int, int], list[str]] = defaultdict(list)
-    groups = policy.sample_aloud(requests, lambda *piece: heard[piece[:2]].append(piece[2]))
+    listener = Listener(lambda *piece: heard[piece[:2]].append(piece[2]))
+    groups = policy.sample_aloud(requests, listener)
     assert groups == policy.sample(requests)
     texts = {place: "".join(pieces) for place, pieces in heard.items()}
     assert texts == {

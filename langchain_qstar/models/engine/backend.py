@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from langchain_qstar.models.engine.kv_tree import Node
+from langchain_qstar.protocols import Likeliest
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -121,6 +122,18 @@ class Backend(Protocol):
             allowed: For the branches with a grammar, by number, which tokens may
                 be drawn: bool [vocabulary]. The log-probability stays that of
                 the model without the grammar.
+        """
+        ...
+
+    def likeliest(self, counts: Mapping[int, int]) -> dict[int, Likeliest]:
+        """The most probable tokens to come next, the most probable first.
+
+        Args:
+            counts: How many of them, for each branch asked about, by number.
+
+        Returns:
+            For each of these branches (token, log-probability), under the untempered
+            model without a grammar.
         """
         ...
 

@@ -18,7 +18,6 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, contextmanager
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,13 +27,13 @@ from langchain_qstar.models.engine import streaming
 from langchain_qstar.models.engine.backend import Backend, Counters
 from langchain_qstar.models.engine.grammars import Grammars
 from langchain_qstar.models.engine.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
-from langchain_qstar.models.engine.rows import Endings, Row
+from langchain_qstar.models.engine.rows import Endings
 from langchain_qstar.models.engine.scheduler import Scheduler
 from langchain_qstar.models.engine.streaming import Overheard, Piece, Pieces
 from langchain_qstar.models.engine.text import Message, TextCodec
 from langchain_qstar.models.engine.thread import Engine
 from langchain_qstar.models.engine.translation import Limits, Translator
-from langchain_qstar.protocols import Completion, Finished, SampleRequest, State, Step, Tell
+from langchain_qstar.protocols import Completion, Listener, SampleRequest, State, Step
 from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -192,50 +191,27 @@ class LocalPolicy:
                 reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return self._translator.completions(requests, groups, reads)
 
-    def sample_aloud(self, requests: Sequence[SampleRequest], tell: Tell) -> list[list[Completion]]:
-        """As `sample`, telling every piece of text as it is written.
+    def sample_aloud(
+        self, requests: Sequence[SampleRequest], listener: Listener
+    ) -> list[list[Completion]]:
+        """As `sample`; see `Audible`.
 
-        `tell` is called on the engine's thread, which all searches share: it, and making
-        text of the tokens, holds up every one of them.
+        The listener is called on the engine's thread, which all searches share: it, and
+        making text of tokens, holds up every one of them.
         """
         groups = [self._translator.rows(request) for request in requests]
-        overheard = Overheard(self._codec, requests, groups, tell)
+        overheard = Overheard(self._codec, requests, groups, listener)
         reads = wait(self._engine.submit(SampleJob(groups)))
         return overheard.end(self._translator.completions(requests, groups, reads))
 
     async def asample_aloud(
-        self, requests: Sequence[SampleRequest], tell: Tell
+        self, requests: Sequence[SampleRequest], listener: Listener
     ) -> list[list[Completion]]:
-        """As `sample_aloud`, without blocking the event loop."""
+        """As `sample_aloud`; cancelling the task frees its rows at the next token."""
         groups = [self._translator.rows(request) for request in requests]
-        overheard = Overheard(self._codec, requests, groups, tell)
+        overheard = Overheard(self._codec, requests, groups, listener)
         reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
         return overheard.end(self._translator.completions(requests, groups, reads))
-
-    def sample_reporting(
-        self, requests: Sequence[SampleRequest], finished: Finished
-    ) -> list[list[Completion]]:
-        """As `sample`; see `ReportingPolicy`. A text is told of on the engine's thread."""
-        groups = self._reporting_rows(requests, finished)
-        reads = wait(self._engine.submit(SampleJob(groups)))
-        return self._translator.completions(requests, groups, reads)
-
-    async def asample_reporting(
-        self, requests: Sequence[SampleRequest], finished: Finished
-    ) -> list[list[Completion]]:
-        """As `sample_reporting`; cancelling the task frees its rows at the next token."""
-        groups = self._reporting_rows(requests, finished)
-        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
-        return self._translator.completions(requests, groups, reads)
-
-    def _reporting_rows(
-        self, requests: Sequence[SampleRequest], finished: Finished
-    ) -> list[list[Row]]:
-        groups = [self._translator.rows(request) for request in requests]
-        for number, (request, rows) in enumerate(zip(requests, groups, strict=True)):
-            for row in rows:
-                row.finished = partial(_tell, finished, number, request.prefill)
-        return groups
 
     @contextmanager
     def _in_time(self, timeout: float | None) -> Iterator[None]:
@@ -285,7 +261,7 @@ class LocalPolicy:
         """How a row is begun, made into pieces, and ended."""
         (row,) = self._translator.rows(request)
 
-        def submit(listener: streaming.Listener) -> Future[Any]:
+        def submit(listener: streaming.Hear) -> Future[Any]:
             row.listener = listener
             return self._engine.submit(SampleJob([[row]]))
 
@@ -406,8 +382,3 @@ class LocalPolicy:
         ]
         scored = iter(wait(self._engine.submit(ScoreJob([pair for pair in pairs if pair[1]]))))
         return [next(scored) if ids else () for _, ids in pairs]
-
-
-def _tell(finished: Finished, number: int, prefill: str, text: str) -> None:
-    """Tell of a row's own text after what it was given."""
-    finished(number, prefill + text)

@@ -20,7 +20,7 @@ import numpy as np
 from langchain_qstar.models.engine.backend import Bools, Sampling
 from langchain_qstar.models.engine.grammars import Grammar, Matcher
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Finish
+from langchain_qstar.protocols import Finish, Likeliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Drawn:
     index: int
     token: int
     logprob: float
+    likeliest: Likeliest = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +47,8 @@ class Row:
     thought ends. `cut` holds ids of a token that the end of the step cut. `feed`
     are tokens that are yet to be read before the row leaves, None while tokens
     are drawn. `whole` says that the tokens read make up the step, so that its
-    node can be stored.
+    node can be stored. `likeliest` holds the `alternatives` most probable tokens at the
+    place of each of `ids`, nothing if there are to be none.
     """
 
     context: tuple[int, ...]
@@ -57,6 +59,7 @@ class Row:
     opened: bool = False
     thinking: bool = False
     grammar: Grammar | None = None
+    alternatives: int = 0
     listener: Callable[[Drawn], None] | None = None
     finished: Callable[[str], None] | None = None
     matcher: Matcher | None = None
@@ -64,6 +67,7 @@ class Row:
     ids: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    likeliest: list[Likeliest] = field(default_factory=list)
     text: str = ""
     finish: Finish = "length"
     generated: int = 0
@@ -76,7 +80,7 @@ class Row:
 
     def restart(self) -> None:
         """Forget all that was drawn; the same seed will draw it again."""
-        self.ids, self.cut, self.logprobs = [], [], []
+        self.ids, self.cut, self.logprobs, self.likeliest = [], [], [], []
         self.text, self.finish = "", "length"
         self.generated = self.thought = 0
         self.feed, self.whole, self.thinking = None, not self.opened, self.opened
@@ -87,6 +91,11 @@ class Row:
     def constrained(self) -> bool:
         """Whether a grammar decides about the next token."""
         return self.matcher is not None and not self.thinking and self.feed is None
+
+    @property
+    def wanted(self) -> int:
+        """How many of the most probable tokens are to be told at the next place."""
+        return 0 if self.thinking or self.feed is not None else self.alternatives
 
     def allowed(self) -> Bools:
         """The tokens that may come next in a constrained row: bool [vocabulary]."""
@@ -99,14 +108,18 @@ class Row:
             if self.finished is not None:
                 self.finished(self.text)
         elif self.listener is not None and self.ids and not self.thinking:
-            self.listener(Drawn(self.thought, len(self.ids) - 1, self.ids[-1], self.logprobs[-1]))
+            likeliest = self.likeliest[-1] if self.alternatives else ()
+            place = len(self.ids) - 1
+            self.listener(Drawn(self.thought, place, self.ids[-1], self.logprobs[-1], likeliest))
 
-    def took(self, token: int, logprob: float) -> None:
+    def took(self, token: int, logprob: float, likeliest: Likeliest = ()) -> None:
         """Add a drawn token."""
         if self.matcher is not None and not self.thinking:
             self.matcher.take(token)
         self.ids.append(token)
         self.logprobs.append(logprob)
+        if self.alternatives:
+            self.likeliest.append(likeliest)
         self.generated += 1
         self.left -= 1
 
@@ -155,6 +168,7 @@ class Endings:
         if self._is_eos[token]:
             row.ids.pop()
             row.logprobs.pop()
+            row.likeliest = row.likeliest[: len(row.ids)]
             self._end_text(row, "eos", [])
         elif row.thinking or (token == self._opening and self._is_blank(row.ids[:-1])):
             self._think(row, token)
@@ -192,6 +206,7 @@ class Endings:
         inside = len(drawn) - len(ids)
         if inside > 1:  # several tokens make up one character: what was read is too much
             row.whole = False
+        row.likeliest = [*row.likeliest[: len(ids)], *([()] * len(cut) if row.alternatives else ())]
         if cut:
             # The first id carries what was drawn, so the sum stays the
             # log-probability of the tokens the model really produced.
@@ -205,4 +220,4 @@ class Endings:
 def _put_aside(row: Row) -> None:
     """Count what was drawn so far as thought."""
     row.thought += len(row.ids)
-    row.ids, row.logprobs = [], []
+    row.ids, row.logprobs, row.likeliest = [], [], []

@@ -270,17 +270,19 @@ class Scheduler:
             for number, (row, _) in enumerate(self._running)
             if row.constrained
         }
+        counts = {number: row.wanted for number, (row, _) in enumerate(self._running) if row.wanted}
         try:
             tokens, logprobs = self.backend.draw(allowed)
+            likeliest = self.backend.likeliest(counts) if counts else {}
         except MemoryError as error:
             self._preempt(error)
             return
         notable = self._endings.notable(self._kinds, tokens)
-        for (row, _), token, logprob, flag in zip(
-            self._running, tokens, logprobs, notable, strict=True
+        for number, ((row, _), token, logprob, flag) in enumerate(
+            zip(self._running, tokens, logprobs, notable, strict=True)
         ):
             if row.feed is None:
-                row.took(token, logprob)
+                row.took(token, logprob, likeliest.get(number, ()))
                 if flag or row.left <= 0:
                     self._endings.look(row)
                 row.tell()

@@ -18,29 +18,30 @@ from typing import Any, Final, TypeAlias
 
 from langchain_qstar.models.engine.rows import Drawn, Row
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Completion, SampleRequest, Tell
+from langchain_qstar.protocols import Completion, Likeliest, Listener, SampleRequest
 
 _BROKEN: Final = "\ufffd"
 """What a part of a character decodes to."""
 
 
-Listener: TypeAlias = Callable[[Drawn], None]
-Submit: TypeAlias = Callable[[Listener], Future[Any]]
-"""Hands a row to the engine with a listener."""
+Hear: TypeAlias = Callable[[Drawn], None]
+Submit: TypeAlias = Callable[[Hear], Future[Any]]
+"""Hands a row to the engine with who hears of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """The next part of a completion.
 
-    `token_ids` and `logprobs` are those that became certain with it. The last
-    piece, and no other, has the whole `completion`, how it ended and what it cost.
+    `token_ids`, `logprobs` and `likeliest` are those that became certain with it. The
+    last piece, and no other, has the whole `completion`, how it ended and what it cost.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     completion: Completion | None = None
+    likeliest: tuple[Likeliest, ...] = ()
 
 
 class Pieces:
@@ -61,6 +62,7 @@ class Pieces:
         self._thought = thought
         self._ids: list[int] = []
         self._logprobs: list[float] = []
+        self._likeliest: list[Likeliest] = []
         self._decoded = self._told = 0
         self._text, self._held = "", self._prefill
 
@@ -72,6 +74,7 @@ class Pieces:
             return None  # told again by a row that had to start again
         self._ids.append(drawn.token)
         self._logprobs.append(drawn.logprob)
+        self._likeliest.append(drawn.likeliest)
         before = (*self._context, *self._ids[: self._decoded])
         fresh = self._codec.decode(self._ids[self._decoded :], before)
         if fresh.endswith(_BROKEN):
@@ -82,51 +85,78 @@ class Pieces:
         if not (self._text + certain).strip():
             return None
         self._held = self._held[len(certain) :]
-        return self._piece(certain, *self._so_far()) if certain else None
+        if not certain:
+            return None
+        given = self._given
+        return self._piece(
+            certain,
+            (*given, *self._ids),
+            (*(0.0 for _ in given), *self._logprobs),
+            (*(() for _ in given), *self._likeliest),
+        )
 
     def end(self, completion: Completion) -> Piece:
         """The last piece: all that was not told."""
         rest = completion.text[len(self._text) :]
-        piece = self._piece(rest, completion.token_ids or (), completion.logprobs)
+        ids = completion.token_ids or ()
+        piece = self._piece(rest, ids, completion.logprobs, completion.likeliest)
         return replace(piece, completion=completion)
 
-    def _so_far(self) -> tuple[Sequence[int], Sequence[float]]:
-        return (*self._given, *self._ids), (*(0.0 for _ in self._given), *self._logprobs)
-
-    def _piece(self, text: str, ids: Sequence[int], logprobs: Sequence[float]) -> Piece:
+    def _piece(
+        self,
+        text: str,
+        ids: Sequence[int],
+        logprobs: Sequence[float],
+        likeliest: Sequence[Likeliest],
+    ) -> Piece:
         told, self._told = self._told, len(ids)
         self._text += text
-        return Piece(text, tuple(ids[told:]), tuple(logprobs[told:]))
+        return Piece(
+            text, tuple(ids[told:]), tuple(logprobs[told:]), likeliest=tuple(likeliest[told:])
+        )
 
 
 class Overheard:
-    """Tells the pieces of many rows while they run."""
+    """Tells of many rows while they run."""
 
     def __init__(
         self,
         codec: TextCodec,
         requests: Sequence[SampleRequest],
         groups: Sequence[Sequence[Row]],
-        tell: Tell,
+        listener: Listener,
     ) -> None:
         """Listen to `groups`, the rows of `requests`, which nobody runs yet."""
-        self._tell = tell
+        self._listener = listener
         self._pieces: dict[tuple[int, int], Pieces] = {}
         for number, (request, rows) in enumerate(zip(requests, groups, strict=True)):
             for sample, row in enumerate(rows):
-                place = number, sample
-                self._pieces[place] = Pieces(codec, row.context, request.stop, request.prefill)
-                row.listener = partial(self._hear, place)
+                if listener.finished is not None:
+                    row.finished = partial(self._finished, number, request.prefill)
+                if listener.piece is not None:
+                    place = number, sample
+                    self._pieces[place] = Pieces(codec, row.context, request.stop, request.prefill)
+                    row.listener = partial(self._hear, place)
+
+    def _finished(self, number: int, prefill: str, text: str) -> None:
+        """Tell of a row's own text after what it was given."""
+        assert self._listener.finished is not None
+        self._listener.finished(number, prefill + text)
 
     def _hear(self, place: tuple[int, int], drawn: Drawn) -> None:
         if piece := self._pieces[place].add(drawn):
-            self._tell(*place, piece.text)
+            self._tell(place, piece)
+
+    def _tell(self, place: tuple[int, int], piece: Piece) -> None:
+        assert self._listener.piece is not None
+        self._listener.piece(*place, piece.text)
 
     def end(self, groups: list[list[Completion]]) -> list[list[Completion]]:
-        """Tell what is left of every completion, and return them all."""
-        for (number, sample), pieces in self._pieces.items():
-            if rest := pieces.end(groups[number][sample]).text:
-                self._tell(number, sample, rest)
+        """Tell what is left of the pieces of every completion, and return them all."""
+        for place, pieces in self._pieces.items():
+            rest = pieces.end(groups[place[0]][place[1]])
+            if rest.text:
+                self._tell(place, rest)
         return groups
 
 

@@ -34,6 +34,9 @@ _NO_THOUGHT: Final = "\n</think>\n\n"
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """A token that stands for one byte, in tokenizers of SentencePiece."""
 
+_BROKEN: Final = "\ufffd"
+"""What a part of a character decodes to."""
+
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 """The warning of transformers that is switched off."""
 
@@ -236,6 +239,14 @@ class TextCodec:
             texts.append(text[seen:])
             seen = max(seen, len(text))
         return texts
+
+    def spelled(self, token: int) -> tuple[str, bool]:
+        """One token by itself: its text, or its name where it has none; and whether it is text."""
+        with self._lock:
+            name, text = self.tokenizer.convert_ids_to_tokens(token), self._decode([token])
+        if not text or _BROKEN in text:
+            return str(name), False
+        return _bytes_of(str(name), text).decode(), True
 
     def may_complete(self, stop: tuple[str, ...], size: int) -> np.ndarray[Any, Any]:
         """Which tokens could end one of the `stop` strings: bool [size].

@@ -140,6 +140,7 @@ class Translator:
                 thought_limit=room - limit,
                 opened=opened and room > limit,
                 grammar=grammar,
+                alternatives=request.top_logprobs,
             )
             for seed in request.seeds
         ]
@@ -168,6 +169,7 @@ class Translator:
                         prompt_tokens=len(row.context),
                         reused_tokens=len(row.context) - (0 if number else read),
                         thought_tokens=row.thought,
+                        likeliest=(*(() for _ in given), *row.likeliest) if row.likeliest else (),
                     )
                     for number, row in enumerate(rows)
                 ]

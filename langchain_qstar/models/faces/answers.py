@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
+from langchain_qstar.models.engine.streaming import Piece
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.protocols import Completion
 
@@ -32,17 +32,23 @@ def ending_of(completion: Completion, model_name: str, *, calls: bool = False) -
 
 
 def logprobs_of(
-    codec: TextCodec, ids: Sequence[int], logprobs: Sequence[float], text: str | None = None
+    codec: TextCodec,
+    told: Completion | Piece,
+    text: str | None = None,
 ) -> dict[str, Any]:
     """Natural-log probabilities of the tokens of `text`, in the shape of OpenAI's chat API.
 
     They are those of the model itself, at temperature 1 and without a grammar.
     Tokens after `text`, if it is given, are left out: those of a stop string.
-    Other likely tokens are not known.
+    A likely token that is no text by itself has its name, and no bytes.
     """
+    ids = told.token_ids or ()
+    likeliest = told.likeliest or ((),) * len(ids)
     content = []
     length = 0
-    for token, logprob in zip(codec.token_texts(ids), logprobs, strict=True):
+    for token, logprob, likely in zip(
+        codec.token_texts(ids), told.logprobs, likeliest, strict=True
+    ):
         if text is not None and length >= len(text):
             break
         length += len(token)
@@ -51,7 +57,16 @@ def logprobs_of(
                 "token": token,
                 "bytes": list(token.encode()),
                 "logprob": logprob,
-                "top_logprobs": [],
+                "top_logprobs": [_likely(codec, *each) for each in likely],
             }
         )
     return {"content": content}
+
+
+def _likely(codec: TextCodec, token: int, logprob: float) -> dict[str, Any]:
+    shown, is_text = codec.spelled(token)
+    return {
+        "token": shown,
+        "bytes": list(shown.encode()) if is_text else None,
+        "logprob": logprob,
+    }

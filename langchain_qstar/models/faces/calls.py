@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -12,11 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
-    InvalidToolCall,
-    ToolCall,
-    ToolCallChunk,
 )
-from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from langchain_qstar.errors import SettingsError
@@ -28,6 +23,7 @@ from langchain_qstar.models.faces.conversation import chat_of, spelled_out
 from langchain_qstar.models.faces.schemas import closed, grammar_of, rule, schema_of
 from langchain_qstar.models.faces.settings import CallSettings, without_stop
 from langchain_qstar.models.faces.tool_calls import OURS, CallFormat, choice_of, format_of
+from langchain_qstar.models.faces.written_calls import WrittenCalls
 from langchain_qstar.protocols import Completion, SampleRequest
 
 ARGUMENTS: Final = ("tools", "tool_choice", "parallel_tool_calls", "strict", "response_format")
@@ -40,22 +36,22 @@ _formats: WeakKeyDictionary[TextCodec, CallFormat | None] = WeakKeyDictionary()
 class ChatCall:
     """A call: what the engine is asked, and what it takes to read the answer.
 
-    `form` is None when the model may call nothing.
+    `form` is None when the model may call nothing; `names` are those of what it may call.
     """
 
     policy: LocalPolicy
     settings: CallSettings
     request: SampleRequest
     form: CallFormat | None
+    names: tuple[str, ...] = ()
 
     def generation(self, completion: Completion) -> ChatGeneration:
         """The message that a completion is."""
         text = without_stop(completion.text, completion, self.request.stop)
         content, calls, invalid = self.form.read(text) if self.form else (text, [], [])
         metadata = ending_of(completion, self.policy.name, calls=bool(calls))
-        if self.settings.logprobs:
-            ids = completion.token_ids or ()
-            metadata["logprobs"] = logprobs_of(self.policy.codec, ids, completion.logprobs, text)
+        if self.settings.tells_logprobs:
+            metadata["logprobs"] = logprobs_of(self.policy.codec, completion, text)
         message = AIMessage(
             content,
             tool_calls=calls,
@@ -109,7 +105,9 @@ def prepare(
         )
     elif schema is not None:
         grammar = grammar_of(schema, strict=bool(strict))
-    return ChatCall(policy, settings, replace(settings.request(state), grammar=grammar), form)
+    names = tuple(tool["function"]["name"] for tool in choice.tools)
+    request = replace(settings.request(state), grammar=grammar)
+    return ChatCall(policy, settings, request, form, names)
 
 
 def _format_of(codec: TextCodec) -> CallFormat | None:
@@ -140,7 +138,7 @@ def _answer_schema(arguments: Mapping[str, Any]) -> tuple[dict[str, Any] | None,
 class Chunks:
     """Makes message chunks of the pieces of one completion.
 
-    The text of a call is held back until the end, where the calls are told at once.
+    A call is never told as text, but as chunks of a call while it is written.
     """
 
     def __init__(self, call: ChatCall) -> None:
@@ -148,6 +146,7 @@ class Chunks:
         self._call = call
         self._text = ""
         self._told = 0
+        self._calls = None if call.form is None else WrittenCalls(call.form, call.names)
 
     def add(self, piece: Piece) -> ChatGenerationChunk | None:
         """The next chunk, if there is anything to tell."""
@@ -155,19 +154,20 @@ class Chunks:
         if completion is None:
             text = piece.text
             self._text += text
-            message = AIMessageChunk(content=self._new(self._certain()))
+            message = AIMessageChunk(
+                content=self._new(self._certain()),
+                tool_call_chunks=self._calls.add(self._text) if self._calls else [],
+            )
         else:
             text = without_stop(piece.text, completion, self._call.request.stop)
             self._text += text
             message = self._last(completion)
-        if self._call.settings.logprobs and piece.token_ids:
-            message.response_metadata["logprobs"] = logprobs_of(
-                self._call.policy.codec,
-                piece.token_ids,
-                piece.logprobs,
-                None if completion is None else text,
-            )
-        if completion is None and not message.content and not message.response_metadata:
+        if self._call.settings.tells_logprobs and piece.token_ids:
+            shown = None if completion is None else text
+            codec = self._call.policy.codec
+            message.response_metadata["logprobs"] = logprobs_of(codec, piece, shown)
+        tells = message.content or message.tool_call_chunks or message.response_metadata
+        if completion is None and not tells:
             return None
         return ChatGenerationChunk(message=message)
 
@@ -188,22 +188,12 @@ class Chunks:
     def _last(self, completion: Completion) -> AIMessageChunk:
         form = self._call.form
         content, calls, invalid = form.read(self._text) if form else (self._text, [], [])
+        written = self._calls
+        chunks = [*written.add(self._text), *written.end(calls, invalid)] if written else []
         return AIMessageChunk(
             content=self._new(content),
-            tool_call_chunks=_call_chunks(calls, invalid),
+            tool_call_chunks=chunks,
             usage_metadata=usage_of(completion),
             response_metadata=ending_of(completion, self._call.policy.name, calls=bool(calls)),
             chunk_position="last",
         )
-
-
-def _call_chunks(
-    calls: Sequence[ToolCall], invalid: Sequence[InvalidToolCall]
-) -> list[ToolCallChunk]:
-    """Whole calls as chunks; an unfinished one is told as it is written."""
-    written = [(call["name"], json.dumps(call["args"]), call["id"]) for call in calls]
-    unfinished = [(call["name"], call["args"], call["id"]) for call in invalid]
-    return [
-        tool_call_chunk(name=name, args=args, id=identity, index=number)
-        for number, (name, args, identity) in enumerate([*written, *unfinished])
-    ]

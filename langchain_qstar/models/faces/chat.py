@@ -4,7 +4,7 @@ Answers can be made to follow a JSON schema, to be calls of tools, or both; the 
 then draws nothing else. What the model was not trained for it still does badly.
 
 It does not: think aloud (thoughts are counted and left out), read images, or give the
-log-probabilities of tokens it did not draw.
+log-probabilities of more than 20 tokens at a place.
 """
 
 # ruff: noqa: ARG002  # LangChain's names and signatures, used or not
@@ -23,7 +23,6 @@ from langchain_core.callbacks import (
     Callbacks,
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
@@ -37,16 +36,12 @@ from langchain_core.runnables.config import (
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import PrivateAttr
 
 from langchain_qstar.errors import GrammarError, SettingsError
-from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.faces.calls import ARGUMENTS, ChatCall, Chunks, prepare
+from langchain_qstar.models.faces.model import LocalModel
 from langchain_qstar.models.faces.schemas import schema_of
 from langchain_qstar.models.faces.settings import (
-    CallSettings,
-    checked,
-    known_only,
     local_policy,
     one_answer,
 )
@@ -60,7 +55,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 Schema = Mapping[str, Any] | type
 
 
-class ChatLocal(CallSettings, BaseChatModel):
+class ChatLocal(LocalModel, BaseChatModel):
     """A model in this process as a LangChain chat model.
 
     Everything that runs on one model shares its engine: calls, batches, streams
@@ -84,17 +79,8 @@ class ChatLocal(CallSettings, BaseChatModel):
         SettingsError: A setting is unknown or out of its range.
     """
 
-    model: Any = "nano"
-    """What runs; see `resolve_policy`."""
     streaming: bool = False
     """Whether `invoke` streams to the callbacks."""
-    _policy: LocalPolicy = PrivateAttr()
-
-    def __init__(self, model: Any = "nano", **settings: Any) -> None:
-        policy = local_policy(model)
-        given = known_only(settings, type(self).model_fields)
-        checked(lambda: super(ChatLocal, self).__init__(model=model, **given))
-        self._policy = policy
 
     def _resolve_model_profile(self) -> ModelProfile:
         profile = ModelProfile(
@@ -110,21 +96,6 @@ class ChatLocal(CallSettings, BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "qstar-chat-local"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in CallSettings.model_fields}
-        return {"model": self._policy.name, **settings}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
-        params["ls_provider"] = "langchain-qstar"
-        params.setdefault("ls_model_name", self._policy.name)
-        return params
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Ids of `text` by the model's own tokenizer."""
-        return list(self._policy.codec.encode(text))
 
     def _call(
         self, messages: list[BaseMessage], stop: list[str] | None, arguments: Mapping[str, Any]

@@ -10,25 +10,20 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
-from pydantic import PrivateAttr
 
-from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.engine.streaming import Piece
 from langchain_qstar.models.faces.answers import ending_of, logprobs_of
+from langchain_qstar.models.faces.model import LocalModel
 from langchain_qstar.models.faces.settings import (
     CallSettings,
-    checked,
-    known_only,
-    local_policy,
     one_answer,
     without_stop,
 )
 from langchain_qstar.protocols import Completion, SampleRequest
 
 
-class LocalLLM(CallSettings, BaseLLM):
+class LocalLLM(LocalModel, BaseLLM):
     """A model in this process as a LangChain LLM.
 
     All prompts of a `generate` or `batch` go to the engine as one submission.
@@ -47,34 +42,9 @@ class LocalLLM(CallSettings, BaseLLM):
         SettingsError: A setting is unknown or out of its range.
     """
 
-    model: Any = "nano"
-    """What runs; see `resolve_policy`."""
-    _policy: LocalPolicy = PrivateAttr()
-
-    def __init__(self, model: Any = "nano", **settings: Any) -> None:
-        policy = local_policy(model)
-        given = known_only(settings, type(self).model_fields)
-        checked(lambda: super(LocalLLM, self).__init__(model=model, **given))
-        self._policy = policy
-
     @property
     def _llm_type(self) -> str:
         return "qstar-local-llm"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in CallSettings.model_fields}
-        return {"model": self._policy.name, **settings}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
-        params["ls_provider"] = "langchain-qstar"
-        params.setdefault("ls_model_name", self._policy.name)
-        return params
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Ids of `text` by the model's own tokenizer."""
-        return list(self._policy.codec.encode(text))
 
     def _asked(
         self, prompts: Sequence[str], stop: list[str] | None, arguments: Mapping[str, Any]
@@ -150,9 +120,8 @@ class LocalLLM(CallSettings, BaseLLM):
     def _generation(self, settings: CallSettings, completion: Completion) -> Generation:
         text = without_stop(completion.text, completion, settings.stop or ())
         info = ending_of(completion, self._policy.name)
-        if settings.logprobs:
-            ids = completion.token_ids or ()
-            info["logprobs"] = logprobs_of(self._policy.codec, ids, completion.logprobs, text)
+        if settings.tells_logprobs:
+            info["logprobs"] = logprobs_of(self._policy.codec, completion, text)
         return Generation(text=text, generation_info=info)
 
     def _chunk(self, settings: CallSettings, piece: Piece) -> GenerationChunk:
@@ -160,9 +129,7 @@ class LocalLLM(CallSettings, BaseLLM):
         if completion is not None:
             text = without_stop(text, completion, settings.stop or ())
             info = ending_of(completion, self._policy.name)
-        if settings.logprobs and piece.token_ids:
+        if settings.tells_logprobs and piece.token_ids:
             shown = None if completion is None else text
-            info["logprobs"] = logprobs_of(
-                self._policy.codec, piece.token_ids, piece.logprobs, shown
-            )
+            info["logprobs"] = logprobs_of(self._policy.codec, piece, shown)
         return GenerationChunk(text=text, generation_info=info or None)

@@ -47,8 +47,15 @@ class CallSettings(BaseModel):
     """What an answer must follow; see `SampleRequest.grammar`."""
     logprobs: bool = False
     """Report the log-probability of every token."""
+    top_logprobs: int = Field(0, ge=0, le=20)
+    """How many of the most probable tokens to report at every place; turns `logprobs` on."""
     timeout: float | None = Field(None, gt=0)
     """Most seconds of one call, waiting for others included."""
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether log-probabilities are to be reported."""
+        return self.logprobs or self.top_logprobs > 0
 
     def request(self, state: State) -> SampleRequest:
         """What the engine is asked."""
@@ -64,6 +71,7 @@ class CallSettings(BaseModel):
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
             grammar=self.grammar,
+            top_logprobs=self.top_logprobs,
         )
 
     def for_call(

@@ -12,9 +12,10 @@ from langchain_qstar.models.engine.backend import Bools, Floats, Start
 from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.context import Context
-from langchain_qstar.models.llamacpp.draws import HostDraws, logprobs_of
+from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, logprobs_of
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
+from langchain_qstar.protocols import Likeliest
 
 READERS: Final = 16
 """Chains that are read together; each needs a sequence of its own meanwhile."""
@@ -180,6 +181,10 @@ class LlamaCppBackend:
     def draw(self, allowed: Mapping[int, Bools]) -> tuple[list[int], list[float]]:
         """See `Backend`."""
         return self._draws.draw(self._logits, allowed)
+
+    def likeliest(self, counts: Mapping[int, int]) -> dict[int, Likeliest]:
+        """See `Backend`."""
+        return likeliest_of(self._logits, counts)
 
     def advance(self, tokens: Sequence[int]) -> None:
         """See `Backend`."""

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from langchain_qstar.models.engine.backend import Bools, Floats, Ints, Sampling, Start
+from langchain_qstar.protocols import Likeliest
 
 REACH: Final = 30.0
 """Nats below the best token, at temperature 1 or less, where tokens stop to count."""
@@ -153,6 +154,18 @@ class HostDraws:
         self._seen = [self._seen[number] for number in numbers]
         self._positions = [self._positions[number] for number in numbers]
         self._arrange()
+
+
+def likeliest_of(logits: Floats, counts: Mapping[int, int]) -> dict[int, Likeliest]:
+    """See `Backend.likeliest`; `logits` [branches, vocabulary]."""
+    found: dict[int, Likeliest] = {}
+    for number, count in counts.items():
+        row = logits[number]
+        kept = np.argpartition(-row, min(count, len(row)) - 1)[:count]
+        best = kept[np.argsort(-row[kept], kind="stable")]
+        values = logprobs_of(np.broadcast_to(row, (len(best), len(row))), best.tolist())
+        found[number] = tuple(zip(best.tolist(), values.tolist(), strict=True))
+    return found
 
 
 def logprobs_of(logits: Floats, tokens: Sequence[int]) -> Floats:

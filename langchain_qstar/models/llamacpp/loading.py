@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError, OffloadWarning
+from langchain_qstar.models.llamacpp.building import CUDA_BUILD
 
 try:
     import llama_cpp
@@ -25,12 +26,6 @@ except ImportError as error:
 
 library: Final[Any] = llama_cpp
 """The low-level bindings; `Any`, because ctypes means nothing to a type checker."""
-
-OFFLOAD_BUILD: Final = (
-    "CMAKE_ARGS='-DGGML_CUDA=on' pip install --force-reinstall --no-cache-dir llama-cpp-python"
-)
-"""How llama-cpp-python is built for NVIDIA GPUs; `-DGGML_METAL=on` is for Apple's,
-`-DGGML_VULKAN=on` for others."""
 
 _MAGIC: Final = b"GGUF"
 _ALL_LAYERS: Final = -1
@@ -97,7 +92,10 @@ class GGUFModel:
                 library.llama_model_is_recurrent(self.pointer)
                 or library.llama_model_is_hybrid(self.pointer)
             ),
-            "does not write from left to right": library.llama_model_is_diffusion(self.pointer),
+            "does not write from left to right": (
+                library.llama_model_is_diffusion(self.pointer)
+                or self.said(f"{self.architecture}.attention.causal") == "false"
+            ),
         }
         for reason, known in unfit.items():
             if known:
@@ -187,7 +185,7 @@ def _shortfalls(asked: int | None, given: int) -> tuple[str, ...]:
         return ()
     line = (
         f"n_gpu_layers={asked}, but this llama-cpp-python was built without GPU support or "
-        f"finds no GPU: everything runs on the CPU. Build it again: {OFFLOAD_BUILD}"
+        f"finds no GPU: everything runs on the CPU. Build it again: {CUDA_BUILD}"
     )
     return (line,)
 

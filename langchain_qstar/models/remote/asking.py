@@ -60,6 +60,7 @@ def unheeded(request: SampleRequest, abilities: Abilities) -> dict[str, str]:
         "top_k": request.top_k != 0,
         "min_p": request.min_p != 0,
         "repetition_penalty": request.repetition_penalty != 1,
+        "top_logprobs": request.top_logprobs != 0,
     }
     return {
         name: f"{name}: not known to the server; left out"

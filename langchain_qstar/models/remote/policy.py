@@ -337,6 +337,9 @@ class RemotePolicy:
             self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
         if ignores_stop(request, reply):
             self._shortfalls.setdefault("stop", _STOP_IGNORED)
+        if reply.model is not None and not _is_one(reply.model, self._model):
+            shown = repr(reply.model[:80])
+            self._shortfalls["model"] = f"model: the server answers with {shown} instead"
         if reply.completion_tokens is None or reply.prompt_tokens is None:
             self._shortfalls["usage"] = _NO_USAGE
 
@@ -393,6 +396,12 @@ def _window(url: str, name: str, data: Any) -> int | None:
     raise ModelSpecError(
         f"{url} does not serve {name!r} but {others}; write openai:{entries[0].get('id')}@{url}"
     )
+
+
+def _is_one(told: str, asked: str) -> bool:
+    """Whether two names are of one model; a server may tell its version or its path as well."""
+    told, asked = told.casefold(), asked.casefold()
+    return told.startswith(asked) or told.endswith(asked) or asked.endswith(told)
 
 
 def _full(request: SampleRequest, error: RefusedError) -> Completion:

@@ -39,12 +39,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply; its counts are None where the server does not tell them."""
+    """A whole reply; what the server does not tell of its counts and its `model` is None."""
 
     choices: tuple[Choice, ...]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int = 0
+    model: str | None = None
 
 
 def read_reply(data: Mapping[str, Any]) -> Reply:
@@ -65,6 +66,7 @@ def read_reply(data: Mapping[str, Any]) -> Reply:
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cached_tokens=_count(cached) or 0,
+        model=model if isinstance(model := data.get("model"), str) else None,
     )
 
 

@@ -21,6 +21,7 @@ from langchain_qstar.models.transformers.forward import (
     following_logprobs,
     out_of_memory,
 )
+from langchain_qstar.protocols import Likeliest
 
 
 @dataclass(slots=True)
@@ -150,6 +151,12 @@ class TransformersBackend:
             assert self._last is not None
             tokens, logprobs = self._draws.draw(self._last.logits, allowed)
             return tokens.tolist(), logprobs.tolist()
+
+    def likeliest(self, counts: Mapping[int, int]) -> dict[int, Likeliest]:
+        """See `Backend`."""
+        with _careful():
+            assert self._last is not None
+            return self._draws.likeliest(self._last.logits, counts)
 
     def advance(self, tokens: Sequence[int]) -> None:
         """See `Backend`."""

@@ -17,6 +17,7 @@ from langchain_qstar.models.transformers.drawing import (
     seed_tensor,
     uniforms,
 )
+from langchain_qstar.protocols import Likeliest
 
 
 class Draws:
@@ -58,6 +59,18 @@ class Draws:
         scored = self._only(allowed, self._penalised(logits.float()))
         tokens = draw(scored, uniforms(seeds, positions), temperature, truncation)
         return tokens, logprobs_of(logits, tokens)
+
+    def likeliest(self, logits: torch.Tensor, counts: Mapping[int, int]) -> dict[int, Likeliest]:
+        """See `Backend.likeliest`; `logits` [branches, vocabulary]."""
+        rows = torch.tensor(list(counts), device=logits.device)
+        most = min(max(counts.values()), logits.shape[-1])
+        found = logits[rows].float().log_softmax(dim=-1).topk(most, dim=-1)
+        return {
+            number: tuple(zip(tokens[:count], values[:count], strict=True))
+            for (number, count), values, tokens in zip(
+                counts.items(), found.values.tolist(), found.indices.tolist(), strict=True
+            )
+        }
 
     def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
         rows = [number for number, seen in enumerate(self._seen) if seen is not None]

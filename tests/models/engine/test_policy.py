@@ -9,7 +9,7 @@ import pytest
 
 from langchain_qstar.errors import ModelError, QuestionError
 from langchain_qstar.models.transformers.policy import TransformersPolicy
-from langchain_qstar.protocols import Step
+from langchain_qstar.protocols import Listener, Step
 
 
 def ids_of(policy, request):
@@ -268,6 +268,52 @@ class TestEngineThread:
         assert "closed" in str(failures[0])
 
 
+class TestLikeliest:
+    """The most probable tokens at every place, where a request asks for them."""
+
+    def test_they_stand_beside_the_tokens_and_agree_with_them(self, policy, ask):
+        asked = ask(n=3, stop=("e",), max_tokens=12, top_logprobs=5)
+        (group,) = policy.sample([asked])
+        for completion in group:
+            assert len(completion.likeliest) == len(completion.token_ids)
+            places = zip(
+                completion.token_ids, completion.logprobs, completion.likeliest, strict=True
+            )
+            for token, logprob, likeliest in places:
+                values = [value for _, value in likeliest]
+                assert len(likeliest) == 5
+                assert values == sorted(values, reverse=True)
+                assert dict(likeliest).get(token, logprob) == pytest.approx(logprob, abs=1e-5)
+
+    def test_greedy_takes_the_first_and_a_grammar_changes_nothing_about_them(self, policy, ask):
+        (free,) = policy.sample([ask(temperature=0, stop=(), max_tokens=5, top_logprobs=1)])[0]
+        assert [place[0][0] for place in free.likeliest] == list(free.token_ids)
+        held = ask(temperature=0, stop=(), max_tokens=5, top_logprobs=1, grammar='start: "zq"')
+        (told,) = policy.sample([held])[0]
+        assert told.text == "zq"
+        assert told.likeliest[0] == free.likeliest[0]
+
+    def test_an_end_token_and_a_cut_token_leave_none_behind(self, saying, ask):
+        ended, _ = saying("a", "b", "<|end|>")
+        (told,) = ended.sample([ask(stop=(), max_tokens=9, top_logprobs=2)])[0]
+        assert (told.text, [len(place) for place in told.likeliest]) == ("ab", [2, 2])
+        cut, _ = saying("a", "bc", merged=("bc",))
+        (told,) = cut.sample([ask(stop=("b",), max_tokens=9, top_logprobs=2)])[0]
+        assert (told.text, [len(place) for place in told.likeliest]) == ("ab", [2, 0])
+
+    def test_given_tokens_have_none_and_nobody_asks_in_vain(self, policy, ask):
+        (told,) = policy.sample([ask(prefill="ab", stop=(), max_tokens=2, top_logprobs=1)])[0]
+        assert [len(place) for place in told.likeliest] == [0, 0, 1, 1]
+        assert policy.sample([ask(max_tokens=2)])[0][0].likeliest == ()
+
+    def test_streamed_they_are_the_same(self, policy, ask):
+        request = ask(stop=(), max_tokens=8, top_logprobs=2)
+        pieces = list(policy.stream(request))
+        assert tuple(each for piece in pieces for each in piece.likeliest) == (
+            pieces[-1].completion.likeliest
+        )
+
+
 class TestReporting:
     """A policy tells of what is finished while the rest still decodes."""
 
@@ -282,7 +328,7 @@ class TestReporting:
     def test_every_text_is_told_and_the_result_is_that_of_sample(self, policy, ask):
         told = []
         requests = self.requests(ask)
-        found = policy.sample_reporting(requests, lambda *each: told.append(each))
+        found = policy.sample_aloud(requests, Listener(finished=lambda *each: told.append(each)))
         expected = [(n, each.text) for n, group in enumerate(found) for each in group]
         assert sorted(told) == sorted(expected)
         again = policy.sample(requests)
@@ -295,14 +341,15 @@ class TestReporting:
         def finished(number, text):
             told.append((number, policy.counters.steps))
 
-        policy.sample_reporting(requests, finished)
+        policy.sample_aloud(requests, Listener(finished=finished))
         assert [number for number, _ in told] == [1, 0]
         assert told[0][1] < told[1][1]
 
     async def test_awaited_it_is_the_same(self, policy, ask):
         told = []
         requests = self.requests(ask)
-        found = await policy.asample_reporting(requests, lambda *each: told.append(each))
+        listener = Listener(finished=lambda *each: told.append(each))
+        found = await policy.asample_aloud(requests, listener)
         assert len(told) == 6
         assert [[each.text for each in group] for group in found] == [
             [each.text for each in group] for group in policy.sample(requests)

@@ -67,6 +67,12 @@ class FollowingBackend:
             tokens.append(rest[0] if free else int(np.flatnonzero(allowed[number])[0]))
         return tokens, [-0.25] * len(tokens)
 
+    def likeliest(self, counts):
+        return {
+            number: tuple((self._rest[number][0] + at, -0.25 - at) for at in range(count))
+            for number, count in counts.items()
+        }
+
     def advance(self, tokens):
         for rest, token in zip(self._rest, tokens, strict=True):
             if rest[0] == token:

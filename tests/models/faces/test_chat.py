@@ -35,6 +35,12 @@ def now() -> str:
     return "noon"
 
 
+@tool
+def say(x: str) -> str:
+    """Say it."""
+    return x
+
+
 def written(tool_name, **arguments):
     return OURS.written([{"name": tool_name, "args": arguments, "id": None}])
 
@@ -89,6 +95,19 @@ class TestAnswers:
         assert "".join(each["token"] for each in content) == message.content == "One"
         assert {each["logprob"] for each in content} == {-0.25}
 
+    def test_the_most_probable_tokens_are_told_at_every_place(self, chat):
+        model = chat("One. Two", top_logprobs=2, stop=["."])
+        message = model.invoke("Count.")
+        content = message.response_metadata["logprobs"]["content"]
+        assert "".join(each["token"] for each in content) == "One"
+        for place in content:
+            first, second = place["top_logprobs"]
+            assert (first["token"], first["logprob"]) == (place["token"], place["logprob"])
+            assert second["logprob"] == -1.25
+        streamed = collected(model.stream("Count.")).response_metadata["logprobs"]
+        assert streamed["content"] == content
+        assert "logprobs" not in model.invoke("Count.", top_logprobs=0).response_metadata
+
     def test_several_answers_come_by_generate(self, chat):
         result = chat("One", n=3).generate([[HumanMessage("?")]])
         assert [each.text for each in result.generations[0]] == ["One"] * 3
@@ -139,13 +158,29 @@ class TestStreams:
         message = chat("One two", streaming=True).invoke("?", config={"callbacks": [listener]})
         assert "".join(listener.tokens) == message.content == "One two"
 
-    def test_calls_are_told_whole_and_never_as_text(self, chat):
+    def test_a_call_is_told_while_it_is_written_and_never_as_text(self, chat):
         model = chat("I add." + ADD).bind_tools([add])
         chunks = list(model.stream("1+2?"))
         assert "".join(chunk.content for chunk in chunks) == "I add."
-        assert [(c["name"], c["args"]) for c in collected(chunks).tool_calls] == [
-            ("add", {"a": 1, "b": 2})
-        ]
+        told = [each for chunk in chunks for each in chunk.tool_call_chunks]
+        assert (told[0]["name"], told[0]["args"]) == ("add", "")
+        assert "".join(each["args"] or "" for each in told) == '{"a": 1, "b": 2}'
+        assert len(told) > 5
+        assert [each["id"] is None for each in told] == [False] + [True] * (len(told) - 1)
+        message = collected(chunks)
+        assert [(c["name"], c["args"]) for c in message.tool_calls] == [("add", {"a": 1, "b": 2})]
+        assert message.response_metadata["finish_reason"] == "tool_calls"
+
+    async def test_several_calls_are_told_one_after_the_other(self, chat):
+        calls = [("now", {}), ("add", {"a": 1, "b": 2}), ("now", {})]
+        text = OURS.written([{"name": name, "args": args, "id": None} for name, args in calls])
+        model = chat(text).bind_tools([add, now], tool_choice="any")
+        chunks = [chunk async for chunk in model.astream("?")]
+        told = [each["index"] for chunk in chunks for each in chunk.tool_call_chunks]
+        assert told == sorted(told)
+        message = collected(chunks)
+        assert [(c["name"], c["args"]) for c in message.tool_calls] == calls
+        assert len({c["id"] for c in message.tool_calls}) == 3
 
     def test_what_only_begins_like_a_call_is_told_after_all(self, chat):
         model = chat("5 <tool_cat> <to").bind_tools([add])
@@ -153,13 +188,22 @@ class TestStreams:
 
     def test_a_call_that_is_cut_is_no_call(self, chat):
         model = chat(ADD).bind_tools([add], tool_choice="any")
-        for message in (
-            model.invoke("?", max_tokens=30),
-            collected(model.stream("?", max_tokens=30)),
-        ):
-            assert message.tool_calls == []
-            assert message.invalid_tool_calls[0]["args"].startswith(OURS.opening)
-            assert message.response_metadata["finish_reason"] == "length"
+        message = model.invoke("?", max_tokens=30)
+        assert message.tool_calls == []
+        assert message.invalid_tool_calls[0]["args"].startswith(OURS.opening)
+        assert message.response_metadata["finish_reason"] == "length"
+
+    def test_wherever_a_call_is_cut_its_chunks_join_to_no_call(self, chat):
+        twice = OURS.written([{"name": "say", "args": {"x": '}"\\'}, "id": None}] * 2)
+        model = chat(twice).bind_tools([say], tool_choice="any")
+        whole = model.invoke("?", max_tokens=400).usage_metadata["output_tokens"]
+        for size in range(1, whole):
+            message = collected(model.stream("?", max_tokens=size))
+            same = model.invoke("?", max_tokens=size)
+            assert [each["args"] for each in message.tool_calls] == [
+                each["args"] for each in same.tool_calls
+            ]
+            assert bool(message.invalid_tool_calls) == bool(same.invalid_tool_calls)
 
 
 class TestBatches:

@@ -92,6 +92,21 @@ class TestSampling:
             assert (mine.text, mine.finish) == (other.text, other.finish)
             np.testing.assert_allclose(mine.logprobs, other.logprobs, atol=1e-4)
 
+    def test_the_most_probable_tokens_are_those_of_transformers(self, llamacpp, policy, ask):
+        requests = [
+            ask(question, n=2, stop=("e",), max_tokens=9, top_logprobs=4, prefill="It")
+            for question in QUESTIONS
+        ]
+        ours, theirs = llamacpp().sample(requests), policy.sample(requests)
+        assert tokens_of(ours) == tokens_of(theirs)
+        for mine, other in zip(chain(*ours), chain(*theirs), strict=True):
+            assert len(mine.likeliest) == len(mine.token_ids or ()) > 0
+            for here, there in zip(mine.likeliest, other.likeliest, strict=True):
+                assert [token for token, _ in here] == [token for token, _ in there]
+                np.testing.assert_allclose(
+                    [each for _, each in here], [each for _, each in there], atol=1e-4
+                )
+
     def test_it_is_a_policy_called_by_the_name_in_the_file(self, llamacpp):
         made = llamacpp()
         assert (made.name, made.window, made.gpu_layers) == ("tiny", 160, 0)
@@ -265,6 +280,7 @@ class TestOptions:
                 ModelSpecError,
                 r"(?i)flash.*other types of keys and values",
             ),
+            ({"type_k": "q8_0"}, ModelSpecError, r"no context .*other types of keys and values"),
         ],
     )
     def test_what_cannot_be_is_one_line(self, llamacpp, options, error, says):
@@ -330,8 +346,15 @@ class TestOptions:
 
 def split(file, folder):
     """The same model in files of ten tensors each; the first of them."""
+    copied(file, folder / "parts.gguf", split_max_tensors=10)
+    return next(folder.glob("*-00001-of-*.gguf"))
+
+
+def copied(file, target, change=lambda writer: None, **options):
+    """Write the same model into another file, or several."""
     reader = GGUFReader(file)
-    writer = GGUFWriter(folder / "parts.gguf", "llama", split_max_tensors=10)
+    writer = GGUFWriter(target, "llama", **options)
+    change(writer)
     for name, field in reader.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture":
             kind = field.types[0]
@@ -343,7 +366,6 @@ def split(file, folder):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return next(folder.glob("*-00001-of-*.gguf"))
 
 
 def lora(llama, file, scale):
@@ -414,6 +436,33 @@ class TestFiles:
             llamacpp(short)
         assert "\n" not in str(caught.value)
         assert capfd.readouterr().err == ""
+
+    @pytest.mark.parametrize("place", [8, 16, 24, 60])
+    def test_a_file_whose_head_is_damaged(self, llamacpp, tiny_gguf, tmp_path, place):
+        damaged = bytearray(tiny_gguf.read_bytes())
+        damaged[place : place + 8] = b"\xff" * 8
+        (tmp_path / "damaged.gguf").write_bytes(damaged)
+        with pytest.raises(ModelSpecError, match=r"cannot load .*download the file again"):
+            llamacpp(tmp_path / "damaged.gguf")
+
+    def test_a_part_alone_of_a_model_in_several_files(self, llamacpp, tiny_gguf, tmp_path):
+        first, second, *_ = sorted(split(tiny_gguf, tmp_path).parent.glob("*.gguf"))
+        with pytest.raises(ModelSpecError, match="cannot load"):
+            llamacpp(second)
+        second.unlink()
+        with pytest.raises(ModelSpecError, match=r"cannot load .*download the file again"):
+            llamacpp(first)
+
+    def test_a_lora_is_no_model(self, llamacpp, llama, tmp_path):
+        file, _ = lora(llama, tmp_path / "lora.gguf", 1.0)
+        with pytest.raises(ModelSpecError, match="cannot load"):
+            llamacpp(file)
+
+    def test_a_model_that_reads_in_both_directions(self, llamacpp, tiny_gguf, tmp_path):
+        file = tmp_path / "encoder.gguf"
+        copied(tiny_gguf, file, lambda writer: writer.add_causal_attention(value=False))
+        with pytest.raises(ModelSpecError, match="does not write from left to right"):
+            llamacpp(file)
 
     def test_an_architecture_that_llama_cpp_does_not_know(self, llamacpp, tmp_path):
         file = tmp_path / "foreign.gguf"

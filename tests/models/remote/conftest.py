@@ -37,6 +37,7 @@ class Imitation:
         self.keeps_lines = True
         self.tells_stop = False
         self.tells_usage = True
+        self.tells_model: str | None = None
         self.says = lambda seed: f"step {seed}\nmore"
         self.before: Callable[[str, dict[str, Any]], tuple[int, Any] | None] = lambda path, body: (
             None
@@ -68,7 +69,8 @@ class Imitation:
             "completion_tokens": sum(choice.pop("tokens") for choice in choices),
             "prompt_tokens_details": {"cached_tokens": 2},
         }
-        return {"choices": choices} | ({"usage": usage} if self.tells_usage else {})
+        named = {} if self.tells_model is None else {"model": self.tells_model}
+        return {"choices": choices, **named} | ({"usage": usage} if self.tells_usage else {})
 
     def choice(self, path: str, body: dict[str, Any], seed: int, number: int) -> dict[str, Any]:
         text, finish, matched = self.held(body) or self.says(seed), "stop", None

@@ -54,7 +54,7 @@ def test_nothing_is_sent_that_the_server_does_not_know(ask):
 def test_what_the_server_does_not_know_is_told(ask):
     plain = Abilities("continue", frozenset())
     assert unheeded(ask(), plain) == {}
-    assert unheeded(ask(top_k=5, min_p=0.1), plain).keys() == {"top_k", "min_p"}
+    assert unheeded(ask(top_k=5, top_logprobs=1), plain).keys() == {"top_k", "top_logprobs"}
     assert unheeded(ask(top_k=5, min_p=0.1, repetition_penalty=1.2), CHAT) == {}
 
 

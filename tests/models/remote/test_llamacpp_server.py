@@ -159,7 +159,7 @@ def test_a_gbnf_grammar_decides_what_is_said(policy, ask):
 
 SCHEMA = {
     "type": "object",
-    "properties": {"bags": {"type": "integer"}, "sure": {"type": "boolean"}},
+    "properties": {"bags": {"enum": [3, 40, 500]}, "sure": {"type": "boolean"}},
     "required": ["bags", "sure"],
     "additionalProperties": False,
 }
@@ -167,11 +167,11 @@ SCHEMA = {
 
 def test_a_json_schema_decides_what_is_said(policy, ask):
     grammar = json.dumps(SCHEMA)
-    request = ask(QUESTIONS[0], n=4, stop=(), max_tokens=60, grammar=grammar, grammar_required=True)
-    completions = policy.sample([request])[0]
-    told = [json.loads(each.text) for each in completions if each.finish == "eos"]
-    assert told
-    assert all({*each} == {"bags", "sure"} and isinstance(each["sure"], bool) for each in told)
+    request = ask(
+        QUESTIONS[0], n=4, stop=(), max_tokens=160, grammar=grammar, grammar_required=True
+    )
+    told = [json.loads(each.text) for each in policy.sample([request])[0]]
+    assert all(each["bags"] in {3, 40, 500} and isinstance(each["sure"], bool) for each in told)
 
 
 def test_lark_is_refused_before_anything_is_drawn_where_it_is_required(policy, ask):

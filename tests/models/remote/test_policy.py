@@ -179,6 +179,19 @@ def test_another_model_than_asked_is_named(serve, connect):
         connect(server)
 
 
+@pytest.mark.parametrize(
+    ("told", "another"),
+    [(None, False), ("m", False), ("m-2026-11-01", False), ("/models/M", False), ("n", True)],
+)
+def test_another_model_that_answers_without_being_listed_is_told(
+    serve, connect, ask, told, another
+):
+    policy = connect(serve(names=[], tells_model=told))
+    policy.sample([ask(max_tokens=20)])
+    lines = ("model: the server answers with 'n' instead",) if another else ()
+    assert policy.shortfalls == lines
+
+
 def test_the_window_is_what_the_server_lists(serve, connect):
     server = serve(window=512)
     assert connect(server).window == 512

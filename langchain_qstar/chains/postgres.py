@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeGuard
 
+from langchain_qstar.chains import jsonb
 from langchain_qstar.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres import PostgresSaver
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-    from psycopg import Connection
+    from psycopg import BaseConnection, Connection
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 
@@ -77,7 +78,10 @@ def open_database(address: str) -> Iterator[PostgresSaver]:
         with _opening():
             _prepare(options)
             pool: ConnectionPool[Any] = ConnectionPool(
-                kwargs=options, check=ConnectionPool.check_connection, **_pooled()
+                kwargs=options,
+                check=ConnectionPool.check_connection,
+                configure=_configure,
+                **_pooled(),
             )
             stack.enter_context(pool)
         yield PostgresSaver(pool)
@@ -96,7 +100,10 @@ async def aopen_database(address: str) -> AsyncIterator[AsyncPostgresSaver]:
         with _opening():
             await to_thread(_prepare, options)
             pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-                kwargs=options, check=AsyncConnectionPool.check_connection, **_pooled()
+                kwargs=options,
+                check=AsyncConnectionPool.check_connection,
+                configure=_aconfigure,
+                **_pooled(),
             )
             await stack.enter_async_context(pool)
         yield AsyncPostgresSaver(pool)
@@ -121,6 +128,17 @@ def _pooled() -> dict[str, Any]:
         "name": "langchain-qstar",
         "open": False,
     }
+
+
+def _configure(connection: BaseConnection[Any]) -> None:
+    from psycopg.types.json import set_json_dumps, set_json_loads
+
+    set_json_dumps(jsonb.dumps, connection)
+    set_json_loads(jsonb.loads, connection)
+
+
+async def _aconfigure(connection: BaseConnection[Any]) -> None:
+    _configure(connection)
 
 
 def _options(address: str) -> dict[str, Any]:

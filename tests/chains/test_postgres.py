@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableConfig
 
-from langchain_qstar.chains import postgres
+from langchain_qstar.chains import QStarChain, postgres
 from langchain_qstar.chains.checkpoints import aopen_checkpoints, open_checkpoints
-from langchain_qstar.errors import CheckpointError, MissingExtraError
+from langchain_qstar.errors import CheckpointError, MissingExtraError, QuestionError
+from langchain_qstar.models.scripted import ScriptedPolicy
 
 PROGRAM = Path(__file__).with_name("stored_search.py")
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
@@ -469,3 +470,25 @@ async def test_a_blocking_store_in_an_async_call_says_what_to_use(address, make)
         pytest.raises(CheckpointError, match="aopen_checkpoints"),
     ):
         await make(None, saver).ainvoke("q", THREAD)
+
+
+# --- texts
+
+
+async def test_a_model_may_write_what_the_database_has_no_character_for(address, tmp_path):
+    def settings(saver: Any) -> dict[str, Any]:
+        one: Any = {"num_trajectories": 1}
+        return {"task": SEARCH["LETTERS"], "settings": one, "checkpointer": saver}
+
+    policy = ScriptedPolicy(lambda _: ["7\0b\n"])
+    with open_checkpoints(address) as saver:
+        qstar = QStarChain(policy, None, **settings(saver))
+        assert qstar.invoke("q", THREAD).answer == "7\0b"
+        assert qstar.resume("t").answer == "7\0b"
+        for unreadable in ("q\0", "q\ud800"):
+            with pytest.raises(QuestionError, match="position 1"):
+                qstar.invoke(unreadable, THREAD)
+    async with aopen_checkpoints(address) as saver:
+        qstar = QStarChain(policy, None, **settings(saver))
+        assert (await qstar.aresume("t")).answer == "7\0b"
+        assert (await qstar.ainvoke("r", THREAD)).answer == "7\0b"

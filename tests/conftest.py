@@ -156,7 +156,6 @@ class PostgresServer:
         self._run("initdb", "--auth=trust", "--username=tester", "--encoding=UTF8", "--no-sync")
         rules = self.folder / "data" / "pg_hba.conf"
         rules.write_text(f"local all bob scram-sha-256\n{rules.read_text()}")
-        self.databases = 0
         self.start()
         self.execute(f"CREATE ROLE bob LOGIN PASSWORD '{self.password}'")
 
@@ -203,12 +202,6 @@ class PostgresServer:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def database(self) -> str:
-        """The name of a new database."""
-        self.databases += 1
-        self.execute(f"CREATE DATABASE d{self.databases}")
-        return f"d{self.databases}"
-
 
 def _lacks(what: str) -> NoReturn:
     """Skip what cannot be tested here, but for CI, which installs it."""
@@ -236,6 +229,14 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_address(postgres_server: PostgresServer) -> str:
-    """The address of a new database."""
-    return postgres_server.address(postgres_server.database())
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a new database."""
+    postgres_server.execute("CREATE DATABASE test")
+    yield "test"
+    postgres_server.execute("DROP DATABASE test WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_address(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """Its address."""
+    return postgres_server.address(postgres_database)

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +24,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 
-@contextmanager
-def open_checkpoints(store: str | Path) -> Iterator[BaseCheckpointSaver[Any]]:
+def open_checkpoints(store: str | Path) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
     """A sqlite file or a PostgreSQL database as a checkpointer, set up for searches.
 
     Several processes may use one store, each with threads of its own. A kill loses nothing.
@@ -39,25 +43,24 @@ def open_checkpoints(store: str | Path) -> Iterator[BaseCheckpointSaver[Any]]:
         store: A file, made when it is missing, or an address,
             `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters after `?`.
 
-    Yields:
-        The checkpointer, until the context ends. For `ainvoke` and the like see
-        `aopen_checkpoints`.
+    Returns:
+        A context whose value is the checkpointer, usable until the context ends. For `ainvoke`
+        and the like see `aopen_checkpoints`.
 
     Raises:
         CheckpointError: The file or database cannot be opened, or is no such thing.
         MissingExtraError: The extra `sqlite` or `postgres` is not installed.
     """
-    is_database = postgres.is_address(store)
-    with (postgres.open_database if is_database else sqlite.open_file)(store) as saver:
-        yield saver
+    if postgres.is_address(store):
+        return postgres.open_database(store)
+    return sqlite.open_file(store)
 
 
-@asynccontextmanager
-async def aopen_checkpoints(store: str | Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+def aopen_checkpoints(store: str | Path) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
     """As `open_checkpoints`, for `ainvoke`, `astream` and `aresume` in this event loop."""
-    is_database = postgres.is_address(store)
-    async with (postgres.aopen_database if is_database else sqlite.aopen_file)(store) as saver:
-        yield saver
+    if postgres.is_address(store):
+        return postgres.aopen_database(store)
+    return sqlite.aopen_file(store)
 
 
 @contextmanager

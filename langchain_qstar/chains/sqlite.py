@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -53,6 +54,8 @@ async def aopen_file(path: str | Path) -> AsyncIterator[AsyncSqliteSaver]:
     except ImportError:
         raise MissingExtraError("langgraph-checkpoint-sqlite", "sqlite") from None
     with _opening(path):
+        # aiosqlite leaves its thread behind when this fails.
+        await asyncio.to_thread(lambda: sqlite3.connect(path).close())
         connection = await aiosqlite.connect(path, timeout=BUSY_SECONDS)
     try:
         with _opening(path):

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar.chains.checkpoints import aopen_checkpoints, open_checkpoints
+from langchain_qstar.chains.sqlite import aopen_file, open_file
 from langchain_qstar.errors import CheckpointError
 from langchain_qstar.models.scripted import ScriptedPolicy
 
@@ -29,19 +30,19 @@ def bytes_of(path: Path) -> bytes:
 
 
 def test_a_file_is_opened_for_searches(tmp_path):
-    with open_checkpoints(tmp_path / "t.sqlite") as saver:
+    with open_file(tmp_path / "t.sqlite") as saver:
         pragmas = ["journal_mode", "synchronous", "secure_delete"]
         values = [saver.conn.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
     assert values == ["wal", 1, 1]
 
 
 async def test_a_file_is_opened_for_async_searches(tmp_path):
-    async with aopen_checkpoints(tmp_path / "t.sqlite") as saver:
+    async with aopen_file(tmp_path / "t.sqlite") as saver:
         pragmas = ["journal_mode", "synchronous", "secure_delete"]
         rows = [await saver.conn.execute_fetchall(f"PRAGMA {name}") for name in pragmas]
     assert [[*row] for (row,) in rows] == [["wal"], [1], [1]]
     with pytest.raises(CheckpointError, match="name another file"):
-        async with aopen_checkpoints(tmp_path / "missing" / "t.sqlite"):
+        async with aopen_file(tmp_path / "missing" / "t.sqlite"):
             pytest.fail("it was opened")
 
 
@@ -95,7 +96,7 @@ async def test_an_async_file_forgets_too(make, tmp_path):
 
 def test_a_thread_that_another_process_is_writing_to_is_not_half_forgotten(make, tmp_path):
     path = tmp_path / "t.sqlite"
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         qstar = make(None, saver)
         qstar.invoke(QUESTION, THREAD)
         saver.conn.execute("PRAGMA busy_timeout=10")
@@ -129,14 +130,14 @@ def test_a_store_that_closes_in_the_middle_is_one_line_and_what_was_stored_is_ke
     make, grown, asked_of, tmp_path
 ):
     path = tmp_path / "t.sqlite"
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         policy = Meddling(make().policy._script, saver.conn.close)
         with pytest.raises(CheckpointError) as failed:
             make(policy, saver).invoke("q", THREAD)
     assert "closed database" in str(failed.value)
     assert "repeat the call" in str(failed.value)
     assert isinstance(failed.value.__cause__, sqlite3.ProgrammingError)
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         rest = ScriptedPolicy(make().policy._script)
         assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make().invoke("q"))
     assert not {*asked_of(rest)} & {*asked_of(policy)[:2]}
@@ -179,7 +180,7 @@ FULL = "PRAGMA max_page_count=1"
 def test_a_disk_that_is_full_is_one_line_and_the_search_goes_on_when_there_is_room(
     make, grown, asked_of, tmp_path
 ):
-    with open_checkpoints(tmp_path / "t.sqlite") as saver:
+    with open_file(tmp_path / "t.sqlite") as saver:
         policy = Meddling(make().policy._script, lambda: saver.conn.execute(FULL))
         with pytest.raises(CheckpointError) as failed:
             make(policy, saver).invoke("q", THREAD)
@@ -193,7 +194,7 @@ def test_a_disk_that_is_full_is_one_line_and_the_search_goes_on_when_there_is_ro
 
 async def test_a_disk_that_is_full_under_an_async_search_is_no_other(make, grown, tmp_path):
     path = tmp_path / "t.sqlite"
-    async with aopen_checkpoints(path) as saver:
+    async with aopen_file(path) as saver:
         qstar = make(None, saver)
         await qstar.ainvoke("q", THREAD)
         await saver.conn.execute(FULL)

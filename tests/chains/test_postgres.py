@@ -47,13 +47,13 @@ END $$"""
 
 
 @pytest.fixture
-def database(postgres_server):
-    return postgres_server.database()
+def database(postgres_database):
+    return postgres_database
 
 
 @pytest.fixture
-def address(postgres_server, database):
-    return postgres_server.address(database)
+def address(postgres_address):
+    return postgres_address
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     [("bob:s3cretly", "password authentication failed"), ("nobody", 'role "nobody" does not')],
 )
 async def test_a_refused_login_is_one_line_without_the_password(postgres_server, caplog, who, says):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "psycopg")
     address = postgres_server.address("postgres", who)
     with pytest.raises(CheckpointError) as refused, open_checkpoints(address):
         pytest.fail("it was opened")
@@ -185,7 +185,11 @@ async def test_a_refused_login_is_one_line_without_the_password(postgres_server,
         ("postgresql://bob:s3cret@127.0.0.1:1/d", "port 1 failed"),
         ("postgresql://bob:s3cret@/d?host=/nowhere", "No such file or directory"),
         ("postgresql://bob:s3cret@/d?host=/nowhere&sslmode=perhaps", "sslmode"),
-        (f"postgresql://bob:s3cret@{'a' * 70}/d", "cannot be used"),
+        pytest.param(
+            f"postgresql://bob:s3cret@{'a' * 70}/d",  # refused before any name server is asked
+            "cannot be used",
+            marks=pytest.mark.enable_socket,
+        ),
     ],
 )
 def test_a_server_that_is_not_there_is_one_line(address, says):
@@ -232,7 +236,7 @@ def test_a_file_may_have_any_other_name(name):
 def test_the_password_may_be_anything_and_is_never_logged(
     postgres_server, database, query, caplog, make
 ):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "psycopg")
     query("GRANT CREATE ON SCHEMA public TO bob")
     address = postgres_server.address(database, f"bob:{quoted(postgres_server.password)}")
     with open_checkpoints(address) as saver:
@@ -265,13 +269,10 @@ def test_a_search_that_is_killed_ends_in_the_same_tree(
     assert len(before) < len(lines(whole))
     assert SEARCH["searched"](address, "killed", method, form, log) == expected
     after = lines(log)[len(before) :]
-    assert len(before) + len(after) <= len(lines(whole)) + ROUNDS[method]
-    if method == "qstar":
+    if method == "qstar":  # its expansions are one batch each, of rStar several
         assert {*before} & {*after} <= {*before[-1:]}
-
-
-ROUNDS = {"qstar": 1, "rstar": 3}
-"""Batches in one superstep at most; those of one that was not stored are made again."""
+    elif batches > 1:
+        assert len(after) < len(lines(whole))
 
 
 # --- several at once
@@ -387,7 +388,7 @@ def machine(method: str, saver: Any, log: Path, meddle: Any = None) -> Any:
 
         def meddling(requests: Any) -> Any:
             calls.append(requests)
-            if len(calls) == 3:
+            if len(calls) == 9:
                 meddle()
             return sample(requests)
 
@@ -415,7 +416,7 @@ def test_a_search_whose_server_stops_is_one_line_and_goes_on_when_it_is_back(
         assert query(ORPHANS) == [(0,)]
         resumed = machine(method, saver, log).invoke("q", THREAD)
     assert SEARCH["found"](resumed) == SEARCH["found"](whole)
-    assert len(lines(log)) <= len(lines(tmp_path / "whole")) + ROUNDS[method]
+    assert len(lines(log)) - len(before) < len(lines(tmp_path / "whole"))
 
 
 @pytest.mark.usefixtures("impatient")

@@ -46,7 +46,10 @@ LOOK_SECONDS: Final = 0.05
 SETUP_LOCK: Final = int.from_bytes(b"qstar")
 """The advisory lock under which the tables are made; any number that is always the same."""
 
-_CONNINFO: Final = re.compile(r"\w[\w+.-]+:/|(?:^|\s)(?:host|user|dbname|password|service)\s*=")
+QUIET: Final = logging.NullHandler()
+"""What the pool logs, an error says too; Python would print it where logging is not set up."""
+
+_CONNINFO: Final = re.compile(r"^\w[\w+.-]+:/|(?:^|\s)(?:host|user|dbname|password|service)\s*=")
 """An address of another kind or a mistyped one, which is no file and may hold a password."""
 
 
@@ -60,7 +63,7 @@ def is_address(target: str | Path) -> TypeGuard[str]:
         return False
     if target.startswith(SCHEMES):
         return True
-    if _CONNINFO.match(target):
+    if _CONNINFO.search(target):
         raise CheckpointError(f"checkpoints go to a file or to {FORM}, and this is neither")
     return False
 
@@ -118,8 +121,7 @@ def _pooled() -> dict[str, Any]:
 
     A saver of LangGraph uses one at a time; the pool is there to replace it when it breaks.
     """
-    # What the pool logs, an error says too; Python prints it where logging is not set up.
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())
+    logging.getLogger("psycopg").addHandler(QUIET)
     return {
         "min_size": 0,
         "max_size": 1,

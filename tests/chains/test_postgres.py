@@ -215,6 +215,7 @@ def test_a_server_that_is_not_there_is_one_line(address, says):
         "postgresql+psycopg://bob:s3cret@h/d",
         "host=h password=s3cret",
         "password = s3cret",
+        "sslmode=require password=s3cret",
     ],
 )
 def test_an_address_that_cannot_be_read_is_not_quoted(address, tmp_path, monkeypatch):

@@ -361,7 +361,7 @@ def test_a_thread_is_forgotten_whole_or_not_at_all(address, query, make):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(postgres, "WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(postgres, "WAIT_SECONDS", 2.0)
 
 
 @pytest.fixture

@@ -65,7 +65,8 @@ unit: $(DEV_STAMP)  ## the tests, without lint and types
 	@$(BIN)/python -m pytest
 
 # The oldest versions that pyproject.toml allows, in an environment of their own, without torch.
-MINIMUM := langchain-core==1.7.0 langgraph==1.2.16 langgraph-checkpoint-sqlite==3.1.2 pydantic==2.11.0
+MINIMUM := langchain-core==1.7.0 langgraph==1.2.16 langgraph-checkpoint-sqlite==3.1.2 \
+  langgraph-checkpoint-postgres==3.2.0 'psycopg[binary,pool]==3.2.10' pydantic==2.11.0
 test-minimum: | $(BIN)/python  ## the tests of search and threads with the oldest langchain-core and langgraph
 	@test -x build/minimum/bin/python || $(PYTHON) -m venv build/minimum
 	@build/minimum/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off $(MINIMUM) \

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         RStarChain,
         SelfConsistencyChain,
     )
-    from langchain_qstar.chains.checkpoints import open_checkpoints
+    from langchain_qstar.chains.checkpoints import aopen_checkpoints, open_checkpoints
     from langchain_qstar.errors import (
         CheckError,
         CheckpointError,
@@ -94,7 +94,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "RStarChain",
         "SelfConsistencyChain",
     ),
-    "chains.checkpoints": ("open_checkpoints",),
+    "chains.checkpoints": ("aopen_checkpoints", "open_checkpoints"),
     "errors": (
         "CheckError",
         "CheckpointError",
@@ -218,6 +218,7 @@ __all__ = [
     "ValueRecipe",
     "Vote",
     "__version__",
+    "aopen_checkpoints",
     "collect_labels",
     "create_qstar_graph",
     "create_qstar_tool",

@@ -14,6 +14,7 @@ import argparse
 import io
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,10 @@ PIPE_WIDTH: Final = 120
 """Columns of a drawing that does not go to a terminal."""
 
 THREAD: Final = "qstar solve"
-"""The thread of a checkpoint file; one file holds one search."""
+"""The thread where --thread names none, as of a file that holds one search."""
+
+CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
+"""Of an address, which never becomes a part of a message."""
 
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
@@ -58,6 +62,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "q_model": "q_model",
         "verifier": "verifier",
         "checkpoint": "checkpoint",
+        "thread": "thread",
         "samples": "num_samples",
         "trajectories": "num_trajectories",
         "lam": "lam",
@@ -72,6 +77,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "q_model": "q_model",
         "verifier": "verifier",
         "checkpoint": "checkpoint",
+        "thread": "thread",
         "rollouts": "num_rollouts",
         "depth": "max_depth",
         "temperature": "temperature",
@@ -182,8 +188,12 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
     solve.add_argument("--debug", action="store_true", help="show the traceback of an error")
     solve.add_argument(
-        "--checkpoint", metavar="FILE", help="store the search; the same command resumes it"
+        "--checkpoint",
+        metavar="STORE",
+        help="store the search in a sqlite file or at postgresql://HOST/DATABASE (its password: "
+        "PGPASSWORD or ~/.pgpass); the same command resumes it",
     )
+    solve.add_argument("--thread", metavar="NAME", help="tells searches in one --checkpoint apart")
     search = solve.add_argument_group("search")
     search.add_argument(
         "-k", "--samples", type=int, help="steps a state (qstar), or solutions (the others)"
@@ -233,9 +243,12 @@ def _solve(args: argparse.Namespace) -> int:
     options = _options(args)
     question = _question(args.question)
     show = _write_json if args.json else _drawing()
-    with _checkpointer(options.pop("checkpoint", None)) as checkpointer:
+    store, thread = (options.pop(name, None) for name in ("checkpoint", "thread"))
+    if thread is not None and store is None:
+        raise SettingsError("--thread names a search in a --checkpoint, and there is none")
+    with _checkpointer(store) as checkpointer:
         chain = _chain(args, options, checkpointer)
-        solution = _followed(chain, question, args.seed)
+        solution = _followed(chain, question, args.seed, thread or THREAD)
     show(solution)
     return _exit_code(solution, abstained=args.abstain)
 
@@ -319,27 +332,27 @@ def _policy(spec: str) -> Any:
 
 
 @contextmanager
-def _opened_checkpoints(path: str) -> Iterator[Checkpointer]:
+def _opened_checkpoints(store: str) -> Iterator[Checkpointer]:
     from langchain_qstar.chains.checkpoints import open_checkpoints
 
     with ExitStack() as stack:
         try:
-            checkpointer = stack.enter_context(open_checkpoints(path))
+            checkpointer = stack.enter_context(open_checkpoints(store))
         except CheckpointError as error:
             raise InputError(f"--checkpoint: {error}") from error
         yield checkpointer
 
 
-def _checkpointer(path: str | None) -> AbstractContextManager[Checkpointer]:
-    return nullcontext() if path is None else _opened_checkpoints(path)
+def _checkpointer(store: str | None) -> AbstractContextManager[Checkpointer]:
+    return nullcontext() if store is None else _opened_checkpoints(store)
 
 
-def _followed(chain: SolverChain, question: str, seed: int) -> Solution:
+def _followed(chain: SolverChain, question: str, seed: int, thread: str) -> Solution:
     """The solution; what happens until then is told on standard error."""
     from langchain_qstar.report.progress import SearchProgress
 
     progress = SearchProgress(sys.stderr.write)
-    config: RunnableConfig = {"configurable": {"thread_id": THREAD}}
+    config: RunnableConfig = {"configurable": {"thread_id": thread}}
     last: Any = None
     for last in chain.stream(question, config, seed=seed):
         if isinstance(last, dict):
@@ -391,10 +404,10 @@ def _failed(message: str, code: int, *, debug: bool) -> int:
 
 
 def _printable(message: str) -> str:
-    """`message` on one line, with nothing in it that a terminal would act upon."""
+    """`message` on one line, with no credentials and nothing that a terminal would act upon."""
     from langchain_qstar.rendering import plain
 
-    return plain(message)
+    return plain(CREDENTIALS.sub("***@", message))
 
 
 def _reader_left() -> int:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -172,3 +177,100 @@ def solution(node):
         return Solution.model_validate(given | fields)
 
     return make
+
+
+class PostgresServer:
+    """A server of the tests' own: in a folder, on a unix socket, with nothing of the system's."""
+
+    def __init__(self, programs: Path) -> None:
+        self.programs = programs
+        # Short, because a socket's path has 107 bytes at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.user = None if os.getuid() else self._unprivileged()
+        self._run("initdb", "--auth=trust", "--username=tester", "--encoding=UTF8", "--no-sync")
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"local all bob scram-sha-256\n{rules.read_text()}")
+        self.start()
+        self.execute(f"CREATE ROLE bob LOGIN PASSWORD '{self.password}'")
+
+    password = "s3cret/@%"  # noqa: S105  # of the role bob; anyone else needs none
+
+    def _unprivileged(self) -> int:
+        """The user that runs the server, which does not run as root."""
+        import pwd
+
+        for name in ("postgres", "nobody"):
+            with suppress(KeyError):
+                user = pwd.getpwnam(name)
+                os.chown(self.folder, user.pw_uid, user.pw_gid)
+                return user.pw_uid
+        return _lacks("a user beside root to run PostgreSQL")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.programs / program, "-D", self.folder / "data", *arguments],
+            user=self.user,
+            cwd=self.folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Wait until it answers."""
+        options = f"-c listen_addresses= -c fsync=off -k {self.folder}"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "start", "--wait", "--log", log, "--options", options)
+
+    def stop(self) -> None:
+        """As a power cut does it: every connection breaks in the middle of what it does."""
+        self._run("pg_ctl", "stop", "--wait", "--mode", "immediate")
+
+    def address(self, database: str = "postgres", who: str = "tester") -> str:
+        return f"postgresql://{who}@/{database}?host={self.folder}"
+
+    def execute(self, statement: Any, database: str = "postgres") -> list[Any]:
+        """The rows of one statement."""
+        import psycopg
+
+        with psycopg.connect(self.address(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+def _lacks(what: str) -> NoReturn:
+    """Skip what cannot be tested here, but for CI, which installs it."""
+    say: Callable[[str], NoReturn] = pytest.fail if os.environ.get("CI") else pytest.skip
+    say(f"needs {what}")
+
+
+def _postgres_programs() -> Path:
+    if find_spec("psycopg") is None:
+        _lacks("the extra postgres")
+    found = shutil.which("initdb")
+    # Debian keeps the programs of each version apart, and out of the path.
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    folders = [Path(found).resolve().parent] if found else versions
+    return folders[-1] if folders else _lacks("PostgreSQL: apt install postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started when the first test asks for it."""
+    server = PostgresServer(_postgres_programs())
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a new database."""
+    postgres_server.execute("CREATE DATABASE test")
+    yield "test"
+    postgres_server.execute("DROP DATABASE test WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_address(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """Its address."""
+    return postgres_server.address(postgres_database)

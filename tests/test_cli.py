@@ -325,6 +325,56 @@ def test_a_checkpoint_file_that_is_something_else_is_one_line_and_code_2(model, 
     assert "not a database" in one_line(capsys.readouterr().err)
 
 
+def test_a_database_keeps_searches_apart_by_their_threads(model, capsys, postgres_address):
+    def dies(text):
+        if text:
+            raise RuntimeError("killed")
+        return WRITES[text]
+
+    stored = ("--checkpoint", postgres_address, "--json", "--thread")
+    model(dies)
+    assert solve(QUESTION, *stored, "a") == cli.FAULT
+    model(WRITES)
+    assert solve("How many, then?", *stored, "b") == cli.ANSWERED
+    assert solve("How many, then?", *stored, "a") == cli.USAGE
+    assert "thread 'a' holds an unfinished search" in capsys.readouterr().err
+    rest = model(WRITES)
+    assert solve(QUESTION, *stored, "a") == cli.ANSWERED
+    assert json.loads(capsys.readouterr().out)["answer"] == "24"
+    assert all(request.state.text for call in rest.calls for request in call)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("postgresql://bob:s3cret@127.0.0.1:1/d", "port 1 failed"),
+        ("mysql://bob:s3cret@h", "a file"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(
+    model, capsys, address, says
+):
+    pytest.importorskip("psycopg")
+    model(WRITES)
+    assert solve(QUESTION, "--checkpoint", address) == cli.USAGE
+    told = one_line(capsys.readouterr().err)
+    assert says in told
+    assert "s3cret" not in told
+
+
+def test_credentials_in_a_mistyped_command_are_not_repeated(capsys):
+    with pytest.raises(SystemExit):
+        solve(QUESTION, "--chekpoint=postgresql://bob:s3cret@h/d")
+    told = one_line(capsys.readouterr().err)
+    assert "--chekpoint=postgresql://***@h/d" in told
+
+
+def test_a_thread_without_a_store_is_bad_usage(model, capsys):
+    model(WRITES)
+    assert solve(QUESTION, "--thread", "a") == cli.USAGE
+    assert "--thread" in one_line(capsys.readouterr().err)
+
+
 def test_output_that_the_terminal_cannot_show_does_not_break_the_drawing(model, monkeypatch):
     model(WRITES)
     page = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

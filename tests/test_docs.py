@@ -117,7 +117,7 @@ def _extras_exist(arguments: list[str]) -> None:
 def answering() -> list[str]:
     """Commands that need no server."""
     lines = {line for _, line in commands() if line.startswith("qstar solve")}
-    return sorted(line for line in lines if "openai:" not in line)
+    return sorted(line for line in lines if "openai:" not in line and "postgresql:" not in line)
 
 
 @pytest.mark.nano

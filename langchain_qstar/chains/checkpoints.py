@@ -1,84 +1,98 @@
 """The store behind a thread: opening it, what happens when it fails, and forgetting.
 
-For sqlite this module knows how to keep a file well. Any other checkpointer of LangGraph
-works too.
+A sqlite file and a PostgreSQL database are opened well here (`sqlite.py`, `postgres.py`).
+Any other checkpointer of LangGraph works too.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from langchain_qstar.errors import CheckpointError, MissingExtraError, SettingsError
+from langchain_qstar.chains import postgres, sqlite
+from langchain_qstar.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
-BUSY_SECONDS: Final = 30.0
-"""How long a process waits for another one that writes to the same file."""
+    from langgraph.checkpoint.base import BaseCheckpointSaver
 
 
-@contextmanager
-def open_checkpoints(path: str | Path) -> Iterator[SqliteSaver]:
-    """A sqlite file as a checkpointer, set up for searches.
+def open_checkpoints(store: str | Path) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
+    """A sqlite file or a PostgreSQL database as a checkpointer, set up for searches.
 
-    Several processes may use one file, each with threads of its own. A commit is not
-    flushed to the disk at once (`synchronous=NORMAL`): a kill loses nothing, a power cut
-    may lose the last supersteps, and neither damages the file. What is deleted is
+    Several processes may use one store, each with threads of its own. A kill loses nothing.
+
+    A commit to a file is not flushed to the disk at once (`synchronous=NORMAL`): a power cut
+    may lose the last supersteps, and does not damage the file. What is deleted there is
     overwritten (`secure_delete`).
 
-    Args:
-        path: The file, made when it is missing.
+    In a database the tables of langgraph-checkpoint-postgres are made or migrated. Every
+    write is a transaction, with the server's own `synchronous_commit`. A server that is
+    restarted is waited for, 30 seconds at most. The address may leave out what libpq knows
+    otherwise: the password from `PGPASSWORD` or `~/.pgpass`, the rest from `PGHOST` and the
+    like. No message and no log holds a password.
 
-    Yields:
-        The checkpointer, until the context ends.
+    Args:
+        store: A file, made when it is missing, or an address,
+            `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters after `?`.
+
+    Returns:
+        A context whose value is the checkpointer, usable until the context ends. For `ainvoke`
+        and the like see `aopen_checkpoints`.
 
     Raises:
-        CheckpointError: The file cannot be opened, or is no such database.
-        MissingExtraError: The extra `sqlite` is not installed.
+        CheckpointError: The file or database cannot be opened, or is no such thing.
+        MissingExtraError: The extra `sqlite` or `postgres` is not installed.
     """
-    try:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-    except ImportError:
-        raise MissingExtraError("langgraph-checkpoint-sqlite", "sqlite") from None
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
-    with closing(connection):
-        try:
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA secure_delete=ON")
-            saver = SqliteSaver(connection)
-            saver.setup()
-        except sqlite3.Error as error:
-            raise _unusable(path, error) from error
-        yield saver
+    if postgres.is_address(store):
+        return postgres.open_database(store)
+    return sqlite.open_file(store)
 
 
-def _unusable(path: str | Path, error: sqlite3.Error) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be used for checkpoints: {error}; name another file")
+def aopen_checkpoints(store: str | Path) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
+    """As `open_checkpoints`, for `ainvoke`, `astream` and `aresume` in this event loop."""
+    if postgres.is_address(store):
+        return postgres.aopen_database(store)
+    return sqlite.aopen_file(store)
 
 
 @contextmanager
 def storing(checkpointer: Any) -> Iterator[None]:
     """Turn what `checkpointer` raises in the body into a `CheckpointError`."""
-    file = _file(checkpointer)
+    file = sqlite.file_of(checkpointer)
+    with _failing(checkpointer):
+        yield
+        _missed(file)
+
+
+@asynccontextmanager
+async def astoring(checkpointer: Any) -> AsyncIterator[None]:
+    """As `storing`, for calls that do not block."""
+    file = await sqlite.afile_of(checkpointer)
+    with _failing(checkpointer):
+        yield
+        _missed(file)
+
+
+@contextmanager
+def _failing(checkpointer: Any) -> Iterator[None]:
     try:
         yield
-        if file is not None and not file.exists():
-            warnings.warn(
-                f"{file} has gone while a search was stored there: the search is not harmed, but "
-                "its thread cannot be resumed",
-                stacklevel=3,
-            )
     except Exception as error:
         if not checkpointer or not _was_in(checkpointer, error):
             raise
+        if isinstance(error, NotImplementedError):
+            raise CheckpointError(
+                f"{type(checkpointer).__name__} does not do that; for asynchronous calls open "
+                "the store with aopen_checkpoints"
+            ) from error
         reason = str(error).partition("\n")[0].rstrip(".")
         raise CheckpointError(
             f"the checkpoints cannot be stored or read: {type(error).__name__}: {reason}; "
@@ -86,15 +100,14 @@ def storing(checkpointer: Any) -> Iterator[None]:
         ) from error
 
 
-def _file(checkpointer: Any) -> Path | None:
-    """The file of a sqlite checkpointer. When it is deleted, sqlite goes on without a word."""
-    connection = getattr(checkpointer, "conn", None)
-    if not isinstance(connection, sqlite3.Connection):
-        return None
-    with suppress(sqlite3.Error):
-        name: str = connection.execute("PRAGMA database_list").fetchone()[2]
-        return Path(name) if name else None
-    return None
+def _missed(file: Path | None) -> None:
+    """Warn of a file that is deleted; sqlite goes on without a word."""
+    if file is not None and not file.exists():
+        warnings.warn(
+            f"{file} has gone while a search was stored there: the search is not harmed, but "
+            "its thread cannot be resumed",
+            stacklevel=4,
+        )
 
 
 def _was_in(checkpointer: Any, error: BaseException) -> bool:
@@ -111,48 +124,28 @@ def forget(checkpointer: Any, thread_id: str) -> None:
     """Remove a thread and all its checkpoints from a store, for good.
 
     Of a sqlite file the bytes are gone too: it is vacuumed, which takes as long as copying
-    it and waits for other processes.
+    it and waits for other processes. From a PostgreSQL database the rows are deleted in one
+    transaction; their bytes go when its autovacuum, its log and its backups get there.
 
     Raises:
         SettingsError: There is no checkpointer.
         CheckpointError: The store failed, or another process is using it.
     """
     _needed(checkpointer)
-    with storing(checkpointer), _vacuumed():
+    with storing(checkpointer), sqlite.removing():
         checkpointer.delete_thread(thread_id)
-        if isinstance(connection := getattr(checkpointer, "conn", None), sqlite3.Connection):
-            with checkpointer.lock:
-                for statement in VACUUM:
-                    connection.execute(statement)
+        sqlite.vacuum(checkpointer)
 
 
 async def aforget(checkpointer: Any, thread_id: str) -> None:
     """As `forget`, for a checkpointer that is asynchronous."""
     _needed(checkpointer)
-    with storing(checkpointer), _vacuumed():
-        await checkpointer.adelete_thread(thread_id)
-        connection: Any = getattr(checkpointer, "conn", None)
-        if type(connection).__module__.startswith("aiosqlite"):
-            async with checkpointer.lock:
-                for statement in VACUUM:
-                    await (await connection.execute(statement)).close()
-
-
-VACUUM: Final = ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
-"""The log is emptied into the file, the file is written anew, and so is what that logged."""
+    async with astoring(checkpointer):
+        with sqlite.removing():
+            await checkpointer.adelete_thread(thread_id)
+            await sqlite.avacuum(checkpointer)
 
 
 def _needed(checkpointer: Any) -> None:
     if not checkpointer:
         raise SettingsError("there is nothing to forget: the chain has no checkpointer")
-
-
-@contextmanager
-def _vacuumed() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise CheckpointError(
-            f"the thread's bytes could not be removed: {error}; repeat when no other process "
-            "uses the file"
-        ) from error

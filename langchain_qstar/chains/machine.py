@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 
 from langchain_qstar.chains.asking import Ask, Continuation
-from langchain_qstar.chains.checkpoints import aforget, forget, storing
+from langchain_qstar.chains.checkpoints import aforget, astoring, forget, storing
 from langchain_qstar.chains.control import Closing
 from langchain_qstar.chains.solver import SolverChain
 from langchain_qstar.chains.threads import (
@@ -158,7 +158,7 @@ class MachineChain(SolverChain):
             return drive(self._searched(ask, config), Call.wait)
 
     async def _asolve(self, ask: Ask, config: RunnableConfig) -> Solution:
-        with storing(self.checkpointer):
+        async with astoring(self.checkpointer):
             return await adrive(self._searched(ask, config), Call.awaited)
 
     def _searched(self, ask: Ask, config: RunnableConfig) -> Generator[Call, Any, Solution]:
@@ -190,7 +190,7 @@ class MachineChain(SolverChain):
 
     async def _aevents(self, ask: Ask, config: RunnableConfig) -> AsyncIterator[Any]:
         control = Closing(ask.control)
-        with storing(self.checkpointer):
+        async with astoring(self.checkpointer):
             run = await adrive(self._begin(replace(ask, control=control), config), Call.awaited)
             if isinstance(run, Solution):
                 yield run

@@ -39,6 +39,7 @@ _PURPOSES: Final = {
     "remote": "models behind servers",
     "checks": "symbolic checks and LaTeX answers",
     "sqlite": "searches that survive a kill",
+    "postgres": "searches stored in a PostgreSQL database",
     "cli": "trees in the terminal",
     "peft": "adapters",
     "train": "training scorers",

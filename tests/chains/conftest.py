@@ -10,6 +10,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar.chains import QStarChain
+from langchain_qstar.chains.checkpoints import open_checkpoints
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.protocols import Task
@@ -52,13 +53,16 @@ def make(request: pytest.FixtureRequest) -> MakeChain:
     return {"qstar": qstar}[request.param]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "memory":
         yield InMemorySaver()
         return
-    sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
-    with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as stored:
+    pytest.importorskip("langgraph.checkpoint.sqlite")
+    store = str(tmp_path / "threads.sqlite")
+    if request.param == "postgres":
+        store = request.getfixturevalue("postgres_address")
+    with open_checkpoints(store) as stored:
         yield stored
 
 

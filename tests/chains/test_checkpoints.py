@@ -13,7 +13,8 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_qstar.chains.checkpoints import open_checkpoints
+from langchain_qstar.chains.checkpoints import aopen_checkpoints, open_checkpoints
+from langchain_qstar.chains.sqlite import aopen_file, open_file
 from langchain_qstar.errors import CheckpointError
 from langchain_qstar.models.scripted import ScriptedPolicy
 
@@ -29,10 +30,20 @@ def bytes_of(path: Path) -> bytes:
 
 
 def test_a_file_is_opened_for_searches(tmp_path):
-    with open_checkpoints(tmp_path / "t.sqlite") as saver:
+    with open_file(tmp_path / "t.sqlite") as saver:
         pragmas = ["journal_mode", "synchronous", "secure_delete"]
         values = [saver.conn.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
     assert values == ["wal", 1, 1]
+
+
+async def test_a_file_is_opened_for_async_searches(tmp_path):
+    async with aopen_file(tmp_path / "t.sqlite") as saver:
+        pragmas = ["journal_mode", "synchronous", "secure_delete"]
+        rows = [await saver.conn.execute_fetchall(f"PRAGMA {name}") for name in pragmas]
+    assert [[*row] for (row,) in rows] == [["wal"], [1], [1]]
+    with pytest.raises(CheckpointError, match="name another file"):
+        async with aopen_file(tmp_path / "missing" / "t.sqlite"):
+            pytest.fail("it was opened")
 
 
 def test_a_file_that_is_no_database_is_one_clear_line(tmp_path):
@@ -74,9 +85,8 @@ def test_forgetting_works_for_other_stores_too(make):
 
 
 async def test_an_async_file_forgets_too(make, tmp_path):
-    aio = pytest.importorskip("langgraph.checkpoint.sqlite.aio")
     path = tmp_path / "t.sqlite"
-    async with aio.AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+    async with aopen_checkpoints(path) as saver:
         qstar = make(None, saver)
         await qstar.ainvoke(QUESTION, THREAD)
         assert QUESTION.encode() in bytes_of(path)
@@ -86,7 +96,7 @@ async def test_an_async_file_forgets_too(make, tmp_path):
 
 def test_a_thread_that_another_process_is_writing_to_is_not_half_forgotten(make, tmp_path):
     path = tmp_path / "t.sqlite"
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         qstar = make(None, saver)
         qstar.invoke(QUESTION, THREAD)
         saver.conn.execute("PRAGMA busy_timeout=10")
@@ -120,14 +130,14 @@ def test_a_store_that_closes_in_the_middle_is_one_line_and_what_was_stored_is_ke
     make, grown, asked_of, tmp_path
 ):
     path = tmp_path / "t.sqlite"
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         policy = Meddling(make().policy._script, saver.conn.close)
         with pytest.raises(CheckpointError) as failed:
             make(policy, saver).invoke("q", THREAD)
     assert "closed database" in str(failed.value)
     assert "repeat the call" in str(failed.value)
     assert isinstance(failed.value.__cause__, sqlite3.ProgrammingError)
-    with open_checkpoints(path) as saver:
+    with open_file(path) as saver:
         rest = ScriptedPolicy(make().policy._script)
         assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make().invoke("q"))
     assert not {*asked_of(rest)} & {*asked_of(policy)[:2]}
@@ -147,6 +157,51 @@ def test_a_file_that_is_removed_in_the_middle_costs_the_thread_and_not_the_answe
         with pytest.warns(UserWarning, match=r"t\.sqlite has gone"):
             solution = make(policy, saver).invoke("q", THREAD)
     assert grown(solution) == grown(make().invoke("q"))
+
+
+async def test_a_file_that_is_removed_under_an_async_search_is_warned_about_too(
+    make, grown, tmp_path
+):
+    def remove() -> None:
+        for each in tmp_path.glob("t.sqlite*"):
+            each.unlink()
+
+    async with aopen_checkpoints(tmp_path / "t.sqlite") as saver:
+        policy = Meddling(make().policy._script, remove)
+        with pytest.warns(UserWarning, match=r"t\.sqlite has gone"):
+            solution = await make(policy, saver).ainvoke("q", THREAD)
+    assert grown(solution) == grown(make().invoke("q"))
+
+
+FULL = "PRAGMA max_page_count=1"
+"""No page more than there are: to sqlite, a disk that is full."""
+
+
+def test_a_disk_that_is_full_is_one_line_and_the_search_goes_on_when_there_is_room(
+    make, grown, asked_of, tmp_path
+):
+    with open_file(tmp_path / "t.sqlite") as saver:
+        policy = Meddling(make().policy._script, lambda: saver.conn.execute(FULL))
+        with pytest.raises(CheckpointError) as failed:
+            make(policy, saver).invoke("q", THREAD)
+        assert "disk is full" in str(failed.value)
+        assert "\n" not in str(failed.value)
+        saver.conn.execute("PRAGMA max_page_count=1000000")
+        rest = ScriptedPolicy(make().policy._script)
+        assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make().invoke("q"))
+    assert not {*asked_of(rest)} & {*asked_of(policy)[:2]}
+
+
+async def test_a_disk_that_is_full_under_an_async_search_is_no_other(make, grown, tmp_path):
+    path = tmp_path / "t.sqlite"
+    async with aopen_file(path) as saver:
+        qstar = make(None, saver)
+        await qstar.ainvoke("q", THREAD)
+        await saver.conn.execute(FULL)
+        with pytest.raises(CheckpointError, match="disk is full"):
+            await qstar.ainvoke("r", THREAD)
+        await saver.conn.execute("PRAGMA max_page_count=1000000")
+        assert grown(await qstar.ainvoke("r", THREAD)) == grown(make().invoke("r"))
 
 
 def test_a_file_that_stays_is_not_warned_about(make, tmp_path):
@@ -171,7 +226,7 @@ def test_an_error_of_a_model_stays_the_error_of_the_model(make, tmp_path):
 async def test_a_synchronous_store_in_an_async_call_says_what_to_use(make, tmp_path):
     with (
         open_checkpoints(tmp_path / "t.sqlite") as saver,
-        pytest.raises(CheckpointError, match="AsyncSqliteSaver"),
+        pytest.raises(CheckpointError, match="aopen_checkpoints"),
     ):
         await make(None, saver).ainvoke("q", THREAD)
 

@@ -95,7 +95,7 @@ def served(spec: str, *, api_key: str | None = None) -> Policy:
     """
     name, _, urls = spec.removeprefix("openai:").partition("@http")
     if not (name and urls):
-        raise ModelSpecError(f"policy={spec!r}: write openai:NAME@http://HOST:PORT/v1")
+        raise ModelSpecError(f"policy={spec!r:.200}: write openai:NAME@http://HOST:PORT/v1")
     from langchain_qstar.models.remote.policy import RemotePolicy
 
     where = f"http{urls}".split(",")
@@ -149,14 +149,23 @@ def _source(spec: str) -> tuple[str, str]:
         return str(BUNDLED[spec]), spec
     if kind == "hf":
         if not rest or rest.startswith("/") or rest.count("/") > 1:
-            raise ModelSpecError(f"policy={spec!r}: write hf:ORG/NAME")
+            raise ModelSpecError(f"policy={spec!r:.200}: write hf:ORG/NAME")
         return rest, spec
-    folder = Path(spec).expanduser()
-    if not folder.is_dir():
-        raise ModelSpecError(f"policy={spec!r}: no such folder or name; give {_KNOWN}")
+    folder = _folder(spec)
+    if folder is None:
+        raise ModelSpecError(f"policy={spec!r:.200}: no such folder or name; give {_KNOWN}")
     if not (folder / "config.json").is_file():
-        raise ModelSpecError(f"policy={spec!r}: the folder holds no config.json of a model")
+        raise ModelSpecError(f"policy={spec!r:.200}: the folder holds no config.json of a model")
     return str(folder.resolve()), folder.resolve().name
+
+
+def _folder(spec: str) -> Path | None:
+    """The folder of that name, None where there is none or the name can be none."""
+    try:
+        folder = Path(spec).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):  # too long a name, or the home of nobody
+        return None
 
 
 def _pair(model: Any, tokenizer: Any) -> Policy:

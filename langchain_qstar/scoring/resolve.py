@@ -84,8 +84,15 @@ def _nano(policy: Policy) -> StepScorer:
 
 
 def _head(policy: Policy, folder: Path, name: str) -> StepScorer:
-    if not (folder / "q_head.json").is_file():
-        raise ModelSpecError(f"q_model={name!r}: there is no Q head in {folder}")
+    try:
+        there = (folder / "q_head.json").is_file()
+    except OSError:  # too long a name
+        there = False
+    if not there:
+        raise ModelSpecError(
+            f"q_model={name!r:.60}: there is no Q head in {str(folder)!r:.200}; give a folder "
+            f"that qstar train wrote, {', '.join(sorted(_NAMED))}, prm:FAMILY:MODEL or orm:MODEL"
+        )
     from langchain_qstar.scoring.trained import load_value_model
 
     return load_value_model(policy, folder, name)

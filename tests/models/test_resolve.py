@@ -64,6 +64,9 @@ def test_a_pair_is_wrapped_once(llama, make_tokenizer):
     ("spec", "says"),
     [
         ("no-such-folder", "no such folder or name"),
+        ("x" * 5000, "no such folder or name"),
+        ("~nobody-has-this-name/x", "no such folder or name"),
+        ("gguf:" + "x" * 5000, "there is no such file"),
         ("hf:", "write hf:ORG/NAME"),
         ("hf:a/b/c", "write hf:ORG/NAME"),
         ("gguf:model.gguf", "there is no such file; write gguf:FILE, or gguf:ORG/NAME:FILE"),

@@ -42,6 +42,13 @@ def test_a_folder_without_a_head_is_refused(tmp_path):
         resolve_scorer(tmp_path, POLICY)
 
 
+@pytest.mark.parametrize("name", ["nowhere", "", "x" * 5000])
+def test_a_name_that_is_none_lists_the_known_ones(name):
+    with pytest.raises(ModelSpecError, match=r"log-probability, nano, .*orm:MODEL") as error:
+        resolve_scorer(name, POLICY)
+    assert len(str(error.value)) < 500
+
+
 def test_what_is_not_a_scorer_is_refused():
     with pytest.raises(ModelSpecError, match="not understood"):
         resolve_scorer(7, POLICY)  # type: ignore[arg-type]

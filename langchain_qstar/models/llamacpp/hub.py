@@ -24,13 +24,16 @@ def gguf_file(place: str, revision: str | None = None) -> Path:
         ModelSpecError: There is no such file, here or there.
         MissingExtraError: huggingface_hub is not installed.
     """
-    path = Path(place).expanduser()
-    if path.is_file():
-        return path.resolve()
+    try:
+        path = Path(place).expanduser()
+        if path.is_file():
+            return path.resolve()
+    except (OSError, RuntimeError):  # too long a name, or the home of nobody
+        pass
     named = _HUB.fullmatch(place)
     if named is None:
         raise ModelSpecError(
-            f'policy="gguf:{place}": there is no such file; write gguf:FILE, or '
+            f'policy="gguf:{place:.200}": there is no such file; write gguf:FILE, or '
             "gguf:ORG/NAME:FILE for one on the Hugging Face hub"
         )
     first, *_ = [_fetched(named["repo"], each, revision) for each in _all_parts(named["file"])]

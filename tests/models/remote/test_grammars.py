@@ -156,7 +156,7 @@ def test_a_grammar_that_the_server_refuses_is_told(serve, connect, ask):
     [
         ("{", "begins like a JSON schema"),
         (" ", "is empty"),
-        ("root ::= other", "cannot be enforced"),
+        ("root ::= other", "is not GBNF"),
         ("start: (", "cannot be enforced"),
     ],
 )

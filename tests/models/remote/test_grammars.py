@@ -48,7 +48,6 @@ def probes(server):
         (LARK, "structured_outputs"),
         (LARK, "ebnf"),
         (LARK, "guided_grammar"),
-        (LARK, "grammar"),
         (SCHEMA, "response_format"),
         (SCHEMA, "structured_outputs"),
         (SCHEMA, "guided_json"),

@@ -82,6 +82,10 @@ class ChatLocal(LocalModel, BaseChatModel):
     streaming: bool = False
     """Whether `invoke` streams to the callbacks."""
 
+    # A type checker would make one of the fields, without the name in front.
+    def __init__(self, model: Any = "nano", **settings: Any) -> None:
+        super().__init__(model, **settings)
+
     def _resolve_model_profile(self) -> ModelProfile:
         profile = ModelProfile(
             text_inputs=True,

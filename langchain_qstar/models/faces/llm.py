@@ -42,6 +42,10 @@ class LocalLLM(LocalModel, BaseLLM):
         SettingsError: A setting is unknown or out of its range.
     """
 
+    # A type checker would make one of the fields, without the name in front.
+    def __init__(self, model: Any = "nano", **settings: Any) -> None:
+        super().__init__(model, **settings)
+
     @property
     def _llm_type(self) -> str:
         return "qstar-local-llm"

@@ -93,7 +93,7 @@ class ServerGrammars:
 
 
 def _check(grammar: str) -> None:
-    """Refuse here what is no grammar: a server may break over it.
+    """Refuse here what is no grammar: a server may end over it, as llama-cpp-python's does.
 
     Without llguidance only the outer form can be looked at.
 
@@ -124,7 +124,9 @@ def _forms(notation: Notation) -> tuple[Form, ...]:
     if notation == "GBNF":
         return (_by_name("grammar"), _structured("grammar"), _by_name("ebnf"), _guided("grammar"))
     if notation == "Lark":
-        return (_structured("grammar"), _by_name("ebnf"), _guided("grammar"), _marked_lark)
+        # Not llama.cpp's `grammar`: a build without llguidance takes it for GBNF, and the
+        # server of llama-cpp-python ends over a grammar that it cannot read.
+        return (_structured("grammar"), _by_name("ebnf"), _guided("grammar"))
     forms: tuple[Form, ...] = (_response_format, _structured_schema, _guided_schema)
     forms += (_named_schema, _json_object)
     return forms if find_spec("llama_cpp") is None else (*forms, _schema_as_gbnf)
@@ -143,11 +145,6 @@ def _structured(kind: str) -> Form:
 def _guided(kind: str) -> Form:
     """As vLLM had it."""
     return lambda grammar: {f"guided_{kind}": grammar}
-
-
-def _marked_lark(grammar: str) -> Mapping[str, Any]:
-    """As llama.cpp takes Lark where it was built with llguidance."""
-    return {"grammar": f"%llguidance {{}}\n{grammar}"}
 
 
 def _schema(grammar: str) -> dict[str, Any]:

@@ -32,16 +32,17 @@ def call(name: str, args: Any) -> Any:
     return {"name": name, "args": args, "id": None}
 
 
-def told(form: CallFormat, text: str, sizes: list[int]) -> AIMessageChunk:
+def told(form: CallFormat, text: str, sizes: list[int]) -> Any:
     """The joined chunks of an answer that comes in pieces of these sizes."""
     written = WrittenCalls(form, NAMES)
-    chunks, at = [], 0
+    chunks: list[Any] = []
+    at = 0
     for size in sizes:
         at += size
         chunks += written.add(text[:at])
     _, calls, invalid = form.read(text)
     chunks += [*written.add(text), *written.end(calls, invalid)]
-    joined = AIMessageChunk("")
+    joined: Any = AIMessageChunk("")
     for chunk in chunks:
         joined += AIMessageChunk("", tool_call_chunks=[chunk])
     return joined

@@ -48,7 +48,6 @@ def probes(server):
         (LARK, "structured_outputs"),
         (LARK, "ebnf"),
         (LARK, "guided_grammar"),
-        (LARK, "grammar"),
         (SCHEMA, "response_format"),
         (SCHEMA, "structured_outputs"),
         (SCHEMA, "guided_json"),
@@ -156,7 +155,7 @@ def test_a_grammar_that_the_server_refuses_is_told(serve, connect, ask):
     [
         ("{", "begins like a JSON schema"),
         (" ", "is empty"),
-        ("root ::= other", "cannot be enforced"),
+        ("root ::= other", "is not GBNF"),
         ("start: (", "cannot be enforced"),
     ],
 )

@@ -6,7 +6,9 @@ What both machines share is tested in `test_people.py` too.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -37,6 +39,19 @@ SCRIPT = {
 }
 ALL = ("expand", "answer", "failed_check")
 SMALL = {"actions": ("propose_step",), "num_steps": 2, "num_rollouts": 4, "verify": "never"}
+
+
+@pytest.fixture
+def saver() -> InMemorySaver:
+    """What is stored is read back from sqlite where it matters (`file`)."""
+    return InMemorySaver()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Any]:
+    sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
+    with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as stored:
+        yield stored
 
 
 def not_a(state: Any, step: str) -> bool | None:
@@ -95,7 +110,7 @@ def test_a_search_that_asks_returns_what_it_asks_before_anything_is_expanded(sav
 @pytest.mark.parametrize("verify", ["never", "during", "after"])
 @pytest.mark.parametrize("rollouts_in_flight", [1, 3])
 def test_approving_everything_grows_the_tree_of_a_search_that_asks_nothing(
-    saver, grown, verify, rollouts_in_flight
+    file, grown, verify, rollouts_in_flight
 ):
     settings = {
         "verify": verify,
@@ -104,11 +119,11 @@ def test_approving_everything_grows_the_tree_of_a_search_that_asks_nothing(
         "actions": ("propose_step", "finish"),
         "num_last_votes": 3,
     }
-    solution, questions = made(saver, *ALL, settings=settings).invoke("q", THREAD), []
+    solution, questions = made(file, *ALL, settings=settings).invoke("q", THREAD), []
     while solution.pending:
         questions.append(solution.pending.about)
         # each time as in another process, which knows nothing but the store
-        solution = made(saver, *ALL, settings=settings).resume("t", "approve")
+        solution = made(file, *ALL, settings=settings).resume("t", "approve")
     assert grown(solution) == grown(made(None, settings=settings).invoke("q"))
     assert set(questions) == {"expand", "answer"}
 
@@ -297,7 +312,9 @@ def test_at_every_earlier_point_a_step_may_be_decided_about(decision, rollouts_i
     rstar = made(InMemorySaver(), settings=settings)
     b = named(rstar.invoke("q", THREAD), "b\n")
     points = [
-        each for each in rstar.graph.get_state_history(THREAD) if b.id in each.values["nodes"]
+        each
+        for each in rstar.graph.get_state_history(THREAD)
+        if b.id in each.values.get("nodes", {})
     ]
     said = {"forbid": [b.id]} if decision == "forbid" else {"edit": {b.id: "c"}}
     ends = {each.next for each in points}
@@ -313,9 +330,7 @@ def test_at_every_earlier_point_a_step_may_be_decided_about(decision, rollouts_i
             assert any(node.text == "c1\n" for node in solution.tree)
 
 
-def test_the_same_decision_in_two_threads_gives_the_same_tree_also_when_killed(
-    saver, grown, killed
-):
+def test_the_same_decision_in_two_threads_gives_the_same_tree_also_when_killed(file, grown, killed):
     class Dying(ScriptedPolicy):
         dies_at = -1
 
@@ -327,7 +342,7 @@ def test_the_same_decision_in_two_threads_gives_the_same_tree_also_when_killed(
 
     def search(thread: str, dies_at: int) -> Any:
         policy = Dying(SCRIPT)
-        rstar = made(saver, "expand", policy=policy, settings={"num_rollouts": 6})
+        rstar = made(file, "expand", policy=policy, settings={"num_rollouts": 6})
         first = rstar.invoke("q", {"configurable": {"thread_id": thread}})
         policy.dies_at = len(policy.calls) + dies_at
         solution, decision = first, {"edit": {first.pending.steps[0].id: "c"}}

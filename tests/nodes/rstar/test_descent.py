@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,3 +90,34 @@ def test_a_choice_is_a_function_of_seed_rollout_and_depth(weights: list[float]):
     assert drawn != [seeded_choice(1, rollout, 1, weights) for rollout in range(200)]
     assert drawn != [seeded_choice(2, rollout, 0, weights) for rollout in range(200)]
     assert 70 < sum(drawn) < 130
+
+
+CLOSED: Any = {"closed": "forbidden by a person", "decision": "forbidden"}
+
+
+def test_a_closed_child_is_never_gone_to():
+    without = {**SEEN, "0.0": {**SEEN["0.0"], **CLOSED}}
+    assert descent(without).children("0") == ["0.1", "0.2"]
+    assert descent(without).leaf(3, 0.0) == "0.2.0"
+    every = {each: {**SEEN.get(each, {}), **CLOSED} for each in ("0.0", "0.1", "0.2")}
+    assert descent({**SEEN, **every}).is_end("0")
+
+
+def test_a_rollout_at_or_below_a_closed_step_goes_on_from_the_one_above():
+    closed = {**SEEN, "0.2": {**SEEN["0.2"], **CLOSED}, "0.2.0": CLOSED}
+    for tip in ("0.2", "0.2.0"):
+        assert descent(closed).simulate({"number": 3, "tip": tip}) == {"number": 3, "tip": "0.0"}
+
+
+def test_a_rollout_at_a_replaced_step_goes_on_from_what_was_written_in_its_place():
+    at = descent({**SEEN, "0.2": {**SEEN["0.2"], **CLOSED}, "0.2.0": CLOSED})
+    written = at.rules.next_written(at.nodes, "0")
+    at.nodes[written] = {  # type: ignore[index]
+        "action": "propose_step",
+        "terminal": False,
+        "truncated": False,
+        "replaces": "0.2",
+    }
+    assert at.simulate({"number": 3, "tip": "0.2.0"})["tip"] == written
+    again = {**at.stats, written: CLOSED}
+    assert replace(at, stats=again).simulate({"number": 3, "tip": "0.2.0"})["tip"] == "0.0"

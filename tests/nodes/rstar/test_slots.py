@@ -70,3 +70,18 @@ def test_a_child_that_was_dropped_leaves_its_slot_empty():
     rules = Rules(ACTIONS, RStarSettings())
     assert rules.children(nodes, "0") == ["0.1", "0.3", "0.6"]
     assert rules.siblings(nodes, "0.1", "finish") == ["0.3"]
+
+
+def test_what_a_person_writes_stands_after_all_slots_and_the_spare_one():
+    nodes: Any = {
+        "0": {"action": "root", "terminal": False, "truncated": False},
+        "0.0": {"action": "propose_step"},
+        "0.8": {"action": "finish"},  # the completion of a search that found nothing
+    }
+    rules = Rules(ACTIONS, RStarSettings())
+    assert rules.spare("root") == 8
+    assert rules.next_written(nodes, "0") == "0.9"
+    nodes["0.9"] = {"action": "propose_step", "replaces": "0.0"}
+    assert rules.next_written(nodes, "0") == "0.10"
+    assert rules.children(nodes, "0") == ["0.0", "0.9"]
+    assert rules.siblings(nodes, "0.0", "propose_step") == ["0.0"]  # the policy's alone

@@ -74,6 +74,16 @@ def one_line(error: BaseException) -> str:
     return str(error)
 
 
+def test_without_a_server_to_test_with_ci_fails_and_others_skip(monkeypatch):
+    lacks = sys.modules["tests.conftest"]._lacks
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="needs PostgreSQL"):
+        lacks("PostgreSQL")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="needs PostgreSQL"):
+        lacks("PostgreSQL")
+
+
 # --- opening
 
 

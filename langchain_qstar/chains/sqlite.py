@@ -88,7 +88,8 @@ def file_of(checkpointer: Any) -> Path | None:
 
 async def afile_of(checkpointer: Any) -> Path | None:
     """As `file_of`, of any checkpointer."""
-    if not _is_async(connection := getattr(checkpointer, "conn", None)):
+    connection: Any = getattr(checkpointer, "conn", None)
+    if not _is_async(connection):
         return file_of(checkpointer)
     with suppress(sqlite3.Error, ValueError):  # aiosqlite's way to say that it is closed
         async with connection.execute(FILES) as rows:

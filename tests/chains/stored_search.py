@@ -107,4 +107,5 @@ def searched(store: str, thread: str, method: str, form: str, log: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(searched(*sys.argv[1:5], Path(sys.argv[5])))
+    store, thread, method, form, log = sys.argv[1:]
+    sys.stdout.write(searched(store, thread, method, form, Path(log)))

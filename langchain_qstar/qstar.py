@@ -82,7 +82,7 @@ def create_qstar_graph(
         input_schema=SearchInput,
         output_schema=SearchOutput,
     )
-    root = Phase("root", make_root(policy, task, settings, names))
+    root = Phase("root", make_root(policy, task, settings, names, verifier))
     propose_step = Phase("propose_step", make_propose_step(policy, task, settings, judges))
     score_with_q = Phase(
         "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)

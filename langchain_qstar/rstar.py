@@ -91,7 +91,7 @@ def create_rstar_graph(
     def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
         graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
 
-    add("root", make_root(parts, names), RootView)
+    add("root", make_root(parts, names, verifier), RootView)
     add(
         "select",
         make_select(parts.forms.actions, choose),

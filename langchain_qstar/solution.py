@@ -175,6 +175,8 @@ class Solution(Frozen):
     """
 
     question: str
+    images: tuple[dict[str, Any], ...] = ()
+    """What the question shows, as LangChain's content blocks."""
     answer: str | None
     method: str
     verified: bool | None = None

@@ -155,7 +155,8 @@ class MachineChain(SolverChain):
             return replace(super()._ask(value, given), control=control)
         if given:
             raise SettingsError(f"a search goes on as it began; leave out {', '.join(given)}")
-        return Continuation("", 0, {}, control, None if value is None else value.resume)
+        decision = None if value is None else value.resume
+        return Continuation("", 0, {}, control, decision=decision)
 
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
         with storing(self.checkpointer):
@@ -278,14 +279,15 @@ class MachineChain(SolverChain):
         return self.settings.replace(**ask.budget) if ask.budget else self.settings
 
     def _facts(self, ask: Ask) -> dict[str, Any]:
-        return run_facts(ask.question, ask.seed, self._settings_of(ask), self._names)
+        return run_facts(ask.question, ask.seed, self._settings_of(ask), self._names, ask.images)
 
     def _limited(self, ask: Ask, config: RunnableConfig) -> RunnableConfig:
         return patch_config(config, recursion_limit=self._superstep_limit(self._settings_of(ask)))
 
 
 def _input(ask: Ask) -> dict[str, Any]:
-    return {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
+    asked = {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
+    return asked | {"images": list(ask.images)} if ask.images else asked
 
 
 def _spoken(decision: Any) -> Any:

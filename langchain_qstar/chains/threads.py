@@ -27,6 +27,9 @@ STORED_BY_OUTER: Final = "__pregel_checkpointer"
 BEGINNING: Final = frozenset({"__start__", "root"})
 """Nodes before which nothing of a search is there yet."""
 
+NOT_ALWAYS: Final = frozenset({"images"})
+"""Facts that only some runs have."""
+
 
 class Standing(Enum):
     """How a call stands to what its thread holds."""
@@ -77,7 +80,8 @@ def recalled(
     run = root["run"]
     stored = run["settings"]
     budget = {name: stored[name] for name in overrides if name in stored}
-    return replace(ask, question=run["question"], seed=run["seed"], budget=budget)
+    images = tuple(run.get("images", ()))
+    return replace(ask, question=run["question"], seed=run["seed"], budget=budget, images=images)
 
 
 def ahead(snapshot: StateSnapshot) -> set[str]:
@@ -128,15 +132,17 @@ def standing(snapshot: StateSnapshot, facts: Mapping[str, Any], thread: str) -> 
 
 
 def _keys(facts: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    return {*facts}, {*facts["settings"]}
+    return {*facts} - NOT_ALWAYS, {*facts["settings"]}
 
 
 def _differing(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
     """What the stored run has and the call has not."""
     flat = {**facts, **facts["settings"]}
     for name, value in {**stored, **stored["settings"]}.items():
-        if name != "settings" and flat[name] != value:
+        if name not in NOT_ALWAYS | {"settings"} and flat[name] != value:
             yield f"{name}={value!r} (here {flat[name]!r})"
+    if stored.get("images") != facts.get("images"):
+        yield "other images"
 
 
 def asked_steps(snapshot: StateSnapshot) -> list[str]:

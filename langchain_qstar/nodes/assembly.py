@@ -71,6 +71,7 @@ def solution_of(
     withheld = run["settings"]["abstain"] and not verified
     return Solution(
         question=run["question"],
+        images=tuple(run.get("images", ())),
         answer=None if withheld else nodes[chosen]["answer"],
         method=method,
         verified=verified,

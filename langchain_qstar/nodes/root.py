@@ -11,7 +11,7 @@ from langgraph.types import Overwrite
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
 from langchain_qstar.nodes.thread_budget import thread_facts
-from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.protocols import Image, Policy, SeesImages, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
 from langchain_qstar.state.channels import RootView
 from langchain_qstar.tree import ROOT, NodeRecord, state_key
@@ -23,7 +23,11 @@ ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
 
 
 def make_root(
-    policy: Policy, task: Task, settings: QStarSettings, names: Mapping[str, str | None]
+    policy: Policy,
+    task: Task,
+    settings: QStarSettings,
+    names: Mapping[str, str | None],
+    verifier: Policy | None = None,
 ) -> Beat:
     """The node that starts a run.
 
@@ -36,6 +40,7 @@ def make_root(
         task: How the question is prompted.
         settings: Settings of the machine; the input's budget replaces theirs.
         names: The names of policy, q_model, utility, task and checks.
+        verifier: Who completes what was collected, if anyone; it must see images too.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
@@ -44,9 +49,10 @@ def make_root(
     """
 
     def root(view: RootView, _: Writer) -> Update:
-        length = check_question(view["question"], policy, task)
+        images = check_images(view.get("images", ()), policy, verifier)
+        length = check_question(view["question"], policy, task, shown=bool(images))
         used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
-        run = run_facts(view["question"], view.get("seed", 0), used, names)
+        run = run_facts(view["question"], view.get("seed", 0), used, names, images)
         record = root_record(run, length)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
@@ -62,16 +68,21 @@ def make_root(
 
 
 def run_facts(
-    question: str, seed: int, settings: Settings, names: Mapping[str, str | None]
+    question: str,
+    seed: int,
+    settings: Settings,
+    names: Mapping[str, str | None],
+    images: Sequence[Image] = (),
 ) -> dict[str, Any]:
     """What makes a run this run: with the same facts it grows the same tree."""
-    return {
+    facts = {
         "layout": LAYOUT,
         "question": question,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
         **names,
     }
+    return facts | {"images": [dict(each) for each in images]} if images else facts
 
 
 def root_record(run: dict[str, Any], length: int) -> NodeRecord:
@@ -94,23 +105,45 @@ def root_record(run: dict[str, Any], length: int) -> NodeRecord:
     }
 
 
-def check_question(question: object, policy: Policy, task: Task) -> int:
+def check_images(
+    images: Sequence[Image], policy: Policy, verifier: Policy | None = None
+) -> Sequence[Image]:
+    """`images`, if every model that is asked the question sees them.
+
+    Raises:
+        QuestionError: One reads text only.
+    """
+    for each in (policy, verifier):
+        if images and each is not None and not _sees(each):
+            raise QuestionError(
+                f"the question shows an image, but {each.name} reads text only; use a chat model "
+                "that takes images, or put what matters of it into words"
+            )
+    return images
+
+
+def _sees(policy: Policy) -> bool:
+    return isinstance(policy, SeesImages) and policy.takes_images
+
+
+def check_question(question: object, policy: Policy, task: Task, *, shown: bool = False) -> int:
     """Whether `question` can be asked, in any human language.
 
     Args:
         question: What the user passed.
         policy: Whose window it must fit, with room for one step.
         task: How it will be prompted.
+        shown: Whether images belong to it; they may be all of it.
 
     Returns:
-        The tokens of its prompt, without what a chat template adds.
+        The tokens of its prompt, without what a chat template adds and without images.
 
     Raises:
         QuestionError: It is not text, blank, binary, or too long.
     """
     if not isinstance(question, str):
         raise QuestionError(f"the question must be text, not {type(question).__name__}")
-    if not question.strip():
+    if not question.strip() and not shown:
         raise QuestionError("the question is empty; write one, such as: What is 2 + 3?")
     if (place := _binary(question)) is not None:
         raise QuestionError(

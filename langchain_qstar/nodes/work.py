@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
+from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.protocols import Action, Completion, State, Step, Task
 from langchain_qstar.state.channels import put_nodes, put_stats
 from langchain_qstar.tree import (
@@ -164,9 +165,10 @@ def _is_unfinished(nodes: Nodes, stats: Stats, node_id: str) -> bool:
 
 
 def state_of(nodes: Nodes, node_id: str, messages: tuple[tuple[str, str], ...]) -> State:
-    """The MDP state of a node: the question and the steps to it."""
+    """The MDP state of a node: the question, what comes with it, and the steps to it."""
     question: str = nodes[ROOT]["run"]["question"]
-    return State(question, messages, tuple(step_of(each) for each in path(nodes, node_id)))
+    state = State(question, messages, tuple(step_of(each) for each in path(nodes, node_id)))
+    return prefaced(state, preface_of(nodes[ROOT]))
 
 
 def step_of(record: NodeRecord) -> Step:

@@ -76,6 +76,27 @@ StatsChannel = Annotated[
 ]
 UsageChannel = Annotated[dict[str, float], BinaryOperatorAggregate(dict, add_usage)]
 """calls, completions, prompt_tokens, completion_tokens, reused_tokens, pops, seconds."""
+
+
+class Preface(TypedDict, total=False):
+    """What the prompts of a run hold beside its question."""
+
+    images: list[dict[str, Any]]
+    """Content blocks, see `protocols.Image`."""
+
+
+def put_preface(preface: Mapping[str, Any], writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A copy of `preface` with all `writes` put in."""
+    merged = dict(preface)
+    for write in writes:
+        merged.update(write)
+    return merged
+
+
+PrefaceChannel = Annotated[
+    dict[str, Any], DeltaChannel(put_preface, snapshot_frequency=SNAPSHOT_EXPANSIONS)
+]
+"""Written once, so it is stored once, however large its images are."""
 Untracked = Annotated[Any, UntrackedValue]
 """Not stored in checkpoints."""
 
@@ -84,6 +105,8 @@ class SearchInput(TypedDict, total=False):
     """What a run starts from."""
 
     question: Required[Annotated[str, EphemeralValue]]
+    images: Annotated[list[dict[str, Any]], EphemeralValue]
+    """Images that belong to the question, as LangChain's content blocks; none when absent."""
     seed: Annotated[int, EphemeralValue]
     """Seed of the run; 0 when absent."""
     budget: Annotated[dict[str, float | None], EphemeralValue]

@@ -10,6 +10,7 @@ from typing import NotRequired, TypedDict
 
 from langchain_qstar.state.channels import (
     NodesChannel,
+    PrefaceChannel,
     SearchInput,
     SearchOutput,
     StatsChannel,
@@ -73,6 +74,9 @@ class RStarState(SearchInput, SearchOutput, total=False):
     """The last node of each rollout that ended, in order; written by backup."""
     since: Untracked
     """When this round began, on this machine's clock; written by select."""
+    preface: PrefaceChannel
+    """What prompts hold beside the question, for nodes that do not read the tree; written by
+    root."""
 
 
 class SelectView(TypedDict):
@@ -90,6 +94,7 @@ class ActionView(TypedDict):
     """What an action reads: the paths to the nodes it expands, not the tree."""
 
     work: Work
+    preface: NotRequired[PrefaceChannel]
 
 
 class BackupView(TypedDict):

@@ -17,6 +17,7 @@ from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
+from langchain_qstar.nodes.preface import preface_of
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
@@ -115,7 +116,7 @@ def most_visited(nodes: Nodes, stats: Stats) -> str:
 def _completed(parts: Parts, checks: StepChecks, nodes: Nodes) -> Generator[Call, Any, Update]:
     """One greedy completion of the question, as one more child of the root, if it says anything."""
     start = perf_counter()
-    request = _completion(parts, nodes)
+    request = _completion(replace(parts, preface=preface_of(nodes[ROOT])), nodes)
     if request is None:
         return {}
     groups = checked((yield sample(parts.policy, [request])), 1, parts.policy.name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from langchain_qstar.actions import ActionForms, Opening
+from langchain_qstar.nodes.preface import prefaced
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.nodes.rstar.slots import Rules, Slots
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, Task
@@ -22,12 +24,18 @@ class Parts:
         task: Where answers are and when two are the same.
         forms: How the actions are asked for.
         settings: How many children and votes, and how they are sampled.
+        preface: What the prompts of a run hold beside its question.
     """
 
     policy: Policy
     task: Task
     forms: ActionForms
     settings: RStarSettings
+    preface: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_preface(self, view: Mapping[str, Any]) -> Parts:
+        """The parts for one run, from what a node reads of its state."""
+        return replace(self, preface=view.get("preface", {}))
 
     @property
     def rules(self) -> Rules:
@@ -44,6 +52,7 @@ class Parts:
 
     def request(self, opening: Opening, seeds: Sequence[int]) -> SampleRequest | None:
         """The request that asks for `opening`, or None when the policy has no room for it."""
+        opening = replace(opening, state=prefaced(opening.state, self.preface))
         room = room_for(opening, self.policy)
         if room < 1:
             return None

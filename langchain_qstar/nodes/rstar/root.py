@@ -9,16 +9,24 @@ from langgraph.types import Overwrite
 from langchain_qstar.actions import Trace
 from langchain_qstar.errors import QuestionError
 from langchain_qstar.nodes.phase import Beat, Update, Writer
-from langchain_qstar.nodes.root import check_budget, check_question, root_record, run_facts
+from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.root import (
+    check_budget,
+    check_images,
+    check_question,
+    root_record,
+    run_facts,
+)
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.thread_budget import thread_facts
+from langchain_qstar.protocols import Policy
 from langchain_qstar.settings.rstar import RSTAR_BUDGETS
 from langchain_qstar.state.channels import RootView
 from langchain_qstar.state.rstar import Work
 from langchain_qstar.tree import ROOT
 
 
-def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
+def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -> Beat:
     """The node that starts a run.
 
     It overwrites whatever an earlier run left in the same thread.
@@ -26,6 +34,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
     Args:
         parts: Of the machine; the input's budget replaces its settings' own.
         names: The names of policy, verifier, q_model, task and checks.
+        verifier: Who completes candidates; it must see images too.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
@@ -35,10 +44,11 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
 
     def root(view: RootView, _: Writer) -> Update:
         question, seed = view["question"], view.get("seed", 0)
-        length = check_question(question, parts.policy, parts.task)
+        images = check_images(view.get("images", ()), parts.policy, verifier)
+        length = check_question(question, parts.policy, parts.task, shown=bool(images))
         _check_prompts(parts, question)
         used = parts.settings.replace(**check_budget(view.get("budget", {}), RSTAR_BUDGETS))
-        record = root_record(run_facts(question, seed, used, names), length)
+        record = root_record(run_facts(question, seed, used, names, images), length)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         work: Work = {
             "question": question,
@@ -58,6 +68,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
             "ended": [],
             "stopped": "",
             "answer": None,
+            "preface": Overwrite(preface_of(record)),
         }
 
     return root

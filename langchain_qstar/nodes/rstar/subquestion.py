@@ -58,10 +58,10 @@ def make_subquestion(parts: Parts) -> Beat:
     """
 
     def subquestion(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
-        drawn, usage = yield from draw_steps(parts, work, "subquestion")
+        work, here = view["work"], parts.with_preface(view)
+        drawn, usage = yield from draw_steps(here, work, "subquestion")
         asked = [_asked(parts, work, *each) for each in drawn]
-        spent = yield from hold(parts, work["seed"], [each.poll for each in asked], SHARES_LAST)
+        spent = yield from hold(here, work["seed"], [each.poll for each in asked], SHARES_LAST)
         nodes = {
             record["id"]: record for each in asked if (record := each.record(parts)) is not None
         }

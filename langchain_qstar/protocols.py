@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkab
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
-Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
+Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase", "retrieve"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
 BLANK_LINES: Final = "\n\n\n"

@@ -9,6 +9,8 @@ from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.remembering import needed_store
+from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
@@ -22,6 +24,7 @@ from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
 from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer
 
 
@@ -46,7 +49,11 @@ class RStarChain(MachineChain):
         checks: See `SolverChain`; `failed_check` of the settings says whether a candidate
             with a failed step can win.
         abstain: Give no answer that nothing verifies; also a setting.
+        retriever: Finds passages, where the setting `actions` names `retrieve`: any
+            retriever of LangChain, or another Runnable from a text to documents.
         checkpointer: Where LangGraph stores the search, if anywhere.
+        store: Where sub-questions are remembered across questions, where the setting
+            `remember` says so: any store of LangGraph.
         output: See `SolverChain`.
         seed: See `SolverChain`.
     """
@@ -63,7 +70,9 @@ class RStarChain(MachineChain):
         q_model: Any = None,
         checks: Sequence[str | StepCheck] | None = None,
         abstain: bool = False,
+        retriever: Any = None,
         checkpointer: Checkpointer = None,
+        store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
     ) -> None:
@@ -73,9 +82,16 @@ class RStarChain(MachineChain):
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
         self.q_model = scorer_of(q_model, self.policy)
+        self.retriever = retriever_of(retriever, self.settings.actions)
         self.checkpointer = checkpointer
+        self.store = needed_store(store, self.settings)
         self._names = rstar_part_names(
-            self.policy, self.verifier, self.q_model, self.task, self.checks
+            self.policy,
+            self.verifier,
+            self.q_model,
+            self.task,
+            self.checks,
+            retriever=self.retriever,
         )
         itself = self.settings.selection == "self_verification"
         graph = create_rstar_graph(
@@ -86,8 +102,9 @@ class RStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             judge=scorer_of("self-evaluation", self.policy) if itself else None,
+            retriever=self.retriever,
         )
-        self._graph = graph.compile(checkpointer=checkpointer, name="rstar")
+        self._graph = graph.compile(checkpointer=checkpointer, store=store, name="rstar")
 
     @property
     def samples(self) -> int:

@@ -263,9 +263,9 @@ class SolverChain(Runnable[Any, Any]):
 
 
 def message_of(solution: Solution) -> AIMessage:
-    """The text of a solution as a message, with the rest but for the tree in its metadata."""
+    """The text of a solution as a message, with the rest but for what is large in its metadata."""
     usage = solution.usage
-    facts = solution.model_dump(mode="json", exclude={"tree", "steps", "images"})
+    facts = solution.model_dump(mode="json", exclude={"tree", "steps", "images", "turns"})
     return AIMessage(
         content=solution.text,
         response_metadata={"model_name": solution.policy, **facts},

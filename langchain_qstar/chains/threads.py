@@ -27,7 +27,7 @@ STORED_BY_OUTER: Final = "__pregel_checkpointer"
 BEGINNING: Final = frozenset({"__start__", "root"})
 """Nodes before which nothing of a search is there yet."""
 
-NOT_ALWAYS: Final = frozenset({"images"})
+NOT_ALWAYS: Final = frozenset({"images", "retriever"})
 """Facts that only some runs have."""
 
 
@@ -141,8 +141,9 @@ def _differing(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[
     for name, value in {**stored, **stored["settings"]}.items():
         if name not in NOT_ALWAYS | {"settings"} and flat[name] != value:
             yield f"{name}={value!r} (here {flat[name]!r})"
-    if stored.get("images") != facts.get("images"):
-        yield "other images"
+    for name in sorted(NOT_ALWAYS):
+        if stored.get(name) != facts.get(name):
+            yield f"other {name}"
 
 
 def asked_steps(snapshot: StateSnapshot) -> list[str]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.types import Overwrite
 
 from langchain_qstar.errors import QuestionError, SettingsError
-from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.nodes.answer import stored_solution
+from langchain_qstar.nodes.earlier import finished_root, fitting, goes_on, turns_after
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
+from langchain_qstar.nodes.remembering import memory_facts
 from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Image, Policy, SeesImages, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
-from langchain_qstar.state.channels import RootView
-from langchain_qstar.tree import ROOT, NodeRecord, state_key
+from langchain_qstar.state.qstar import QStarRootView
+from langchain_qstar.tree import ROOT, NodeRecord, TurnRecord, state_key
 
 LAYOUT: Final = 1
 """Which layout a stored search has. One of another layout is not gone on with."""
@@ -31,9 +34,9 @@ def make_root(
 ) -> Beat:
     """The node that starts a run.
 
-    It overwrites whatever an earlier run left in the same thread. The root
-    record holds the facts of the run: they are stored once, not with every
-    checkpoint.
+    It overwrites whatever an earlier run left in the same thread, unless the run goes on
+    with that (`earlier.py`). The root record holds the facts of the run: they are stored
+    once, not with every checkpoint.
 
     Args:
         policy: Who will answer; its window bounds the question.
@@ -48,12 +51,20 @@ def make_root(
         `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: RootView, _: Writer) -> Update:
+    def root(view: QStarRootView, _: Writer) -> Generator[Call, Any, Update]:
         images = check_images(view.get("images", ()), policy, verifier)
         length = check_question(view["question"], policy, task, shown=bool(images))
         used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
         run = run_facts(view["question"], view.get("seed", 0), used, names, images)
+        before = finished_root(view, run) if used.remember_thread else None
+        if before is not None and goes_on(before["run"], run):
+            return gone_on(view, before, run, used)
         record = root_record(run, length)
+        if before is not None:
+            settings_then = QStarSettings(**before["run"]["settings"])
+            found = yield aside(lambda: stored_solution(view, task, settings_then))
+            known(record, turns_after(before, found, task), policy, task)
+        remember(record, task, used)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
             "nodes": Overwrite({ROOT: {**record, **thread}}),
@@ -65,6 +76,33 @@ def make_root(
         }
 
     return root
+
+
+def gone_on(
+    view: Mapping[str, Any], before: NodeRecord, run: dict[str, Any], settings: Settings
+) -> Update:
+    """The update by which a run goes on in the tree of the run before it."""
+    thread = thread_facts(view["nodes"], view["usage"], settings, goes_on=True)
+    kept = {key: value for key, value in before.items() if key not in ("earlier", "left")}
+    return {"nodes": {ROOT: {**kept, "run": run, **thread}}, "stopped": "", "answer": None}
+
+
+def known(record: NodeRecord, turns: Sequence[TurnRecord], policy: Policy, task: Task) -> None:
+    """Put into a new root what was asked before in its thread, as far as there is room."""
+    kept, size = fitting(turns, record["length"], policy, task)
+    if kept:
+        record["turns"] = kept
+        record["length"] += size
+
+
+def remember(record: NodeRecord, task: Task, settings: Settings) -> None:
+    """Put into a new root where it remembers sub-questions, if it does.
+
+    Raises:
+        SettingsError: The graph has no store.
+    """
+    if (memory := memory_facts(record, task.name, settings)) is not None:
+        record["memory"] = dict(memory)
 
 
 def run_facts(

@@ -47,8 +47,8 @@ def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(key: str, value: Any) -> Any:
-    """Of images how many; they are large, and not read in a trace."""
-    if key == "images" and isinstance(value, Sequence):
+    """Of images and earlier turns how many; they are large, and the same in every node."""
+    if key in ("images", "turns") and isinstance(value, Sequence):
         return len(value)
     if key in ("run", "preface", "solution") and isinstance(value, Mapping):
         return {name: _shown(name, each) for name, each in value.items()}

@@ -27,6 +27,7 @@ from langchain_qstar.tree import (
     is_closed,
     lineage,
     path,
+    reasoning,
     state_key,
     trajectory,
 )
@@ -130,8 +131,10 @@ def to_score(work: Work) -> dict[str, list[str]]:
     """Steps that have no score yet, by the state they continue."""
     groups: dict[str, list[str]] = {}
     for node_id, record in work.nodes.items():
-        if record["parent"] is not None and "q" not in work.stats.get(node_id, {}):
-            groups.setdefault(record["parent"], []).append(node_id)
+        if record["parent"] is None or record["action"] == "retrieve":
+            continue  # passages are no reasoning that could be judged
+        if "q" not in work.stats.get(node_id, {}):
+            groups.setdefault(str(record["parent"]), []).append(node_id)
     return groups
 
 
@@ -214,8 +217,11 @@ def record_of(
     """
     parent = lineage(node_id)[-2]
     text = trajectory(nodes, parent) + completion.text
+    retrieved = action == "retrieve"
+    reasoned = reasoning(nodes, parent) + completion.text
     stopped = bool(task.stop) and completion.text.endswith(task.stop)
-    terminal = task.is_terminal(text) or (completion.finish == "eos" and not stopped)
+    ended = task.is_terminal(reasoned) or (completion.finish == "eos" and not stopped)
+    terminal = ended and not retrieved
     length = max(nodes[parent]["length"], completion.prompt_tokens) + completion.generated
     too_long = window is not None and length + task.step_tokens > window
     ids = completion.token_ids
@@ -231,7 +237,7 @@ def record_of(
         "length": length,
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
-        "answer": task.answer(text) if terminal else None,
-        # A rephrasing finds nothing out, but it is not the question as it was.
-        "key": state_key(text if action == "rephrase" else task.canonical(text)),
+        "answer": task.answer(reasoned) if terminal else None,
+        # These find nothing out, but the state is not what it was before.
+        "key": state_key(text if retrieved or action == "rephrase" else task.canonical(text)),
     }

@@ -78,11 +78,26 @@ UsageChannel = Annotated[dict[str, float], BinaryOperatorAggregate(dict, add_usa
 """calls, completions, prompt_tokens, completion_tokens, reused_tokens, pops, seconds."""
 
 
+class MemoryFacts(TypedDict):
+    """Where a run remembers sub-questions."""
+
+    namespace: list[str]
+    """Of the store."""
+    before: float
+    """When the run began, seconds since 1970: what was stored later is not read."""
+    near: float | None
+    """See the setting `remember_near`."""
+
+
 class Preface(TypedDict, total=False):
-    """What the prompts of a run hold beside its question."""
+    """What a run has beside its question."""
 
     images: list[dict[str, Any]]
     """Content blocks, see `protocols.Image`."""
+    turns: list[list[str]]
+    """[role, content] pairs: what was asked and answered before in the thread."""
+    memory: MemoryFacts
+    """Not in prompts: where sub-questions are remembered."""
 
 
 def put_preface(preface: Mapping[str, Any], writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -117,7 +132,9 @@ class RootView(SearchInput, total=False):
     """What root reads: the input, and what an earlier run in the thread left."""
 
     nodes: NodesChannel
+    stats: StatsChannel
     usage: UsageChannel
+    stopped: str
 
 
 class SearchOutput(TypedDict, total=False):

@@ -10,6 +10,7 @@ from typing import NotRequired, TypedDict
 
 from langchain_qstar.state.channels import (
     NodesChannel,
+    RootView,
     SearchInput,
     SearchOutput,
     StatsChannel,
@@ -35,6 +36,12 @@ class QStarState(SearchInput, SearchOutput, total=False):
     """The part of the tree that is being expanded and scored."""
     frontier: Untracked
     """The open states as a heap; written by select."""
+
+
+class QStarRootView(RootView, total=False):
+    """What root reads: the input, and what an earlier run in the thread left."""
+
+    collected: list[str]
 
 
 class SelectView(TypedDict):

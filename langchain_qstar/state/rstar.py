@@ -11,6 +11,7 @@ from typing import NotRequired, TypedDict
 from langchain_qstar.state.channels import (
     NodesChannel,
     PrefaceChannel,
+    RootView,
     SearchInput,
     SearchOutput,
     StatsChannel,
@@ -77,6 +78,12 @@ class RStarState(SearchInput, SearchOutput, total=False):
     preface: PrefaceChannel
     """What prompts hold beside the question, for nodes that do not read the tree; written by
     root."""
+
+
+class RStarRootView(RootView, total=False):
+    """What root reads: the input, and what an earlier run in the thread left."""
+
+    ended: list[str]
 
 
 class SelectView(TypedDict):

@@ -72,11 +72,13 @@ def candidate_at(
 def has_failed(nodes: Nodes, stats: Stats, node_id: str) -> bool:
     """Whether a check failed a step of a trajectory that no re-answer replaced."""
     steps = path(nodes, node_id)
-    return any(
-        check["verdict"] == "failed"
-        for step in _standing(steps)
-        for check in stats.get(step["id"], {}).get("checks", ())
-    )
+    return any(failed_itself(stats, step["id"]) for step in _standing(steps))
+
+
+def failed_itself(stats: Stats, node_id: str) -> bool:
+    """Whether a check failed the step of a node."""
+    checks = stats.get(node_id, {}).get("checks", ())
+    return any(check["verdict"] == "failed" for check in checks)
 
 
 def _standing(steps: Sequence[NodeRecord]) -> Iterator[NodeRecord]:

@@ -15,9 +15,11 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.lessons import voted_lessons
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.remembering import learnt
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
@@ -60,6 +62,8 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
             chosen,
             cast("Stopped", view["stopped"]),
         )
+        if memory := preface_of(nodes[ROOT]).get("memory"):
+            yield from learnt(memory, solution.question, voted_lessons(nodes, stats, solution))
         event: AnsweredEvent = {
             "type": "answered",
             "id": chosen or ROOT,

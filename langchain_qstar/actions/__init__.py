@@ -11,6 +11,7 @@ from langchain_qstar.actions.problem import (
     is_last_subquestion,
     normalised,
     problem_part,
+    unlabelled,
 )
 from langchain_qstar.actions.shapes import ActionForms, Opening, Thought, Trace
 from langchain_qstar.actions.traces import trace_of
@@ -27,4 +28,5 @@ __all__ = [
     "normalised",
     "problem_part",
     "trace_of",
+    "unlabelled",
 ]

@@ -89,7 +89,16 @@ def normalised(text: str) -> str:
     'how many pens are there'
     """
     text = unicodedata.normalize("NFKC", text)
-    return " ".join(_NUMBERED.sub("", text).split()).strip(_ENDS).casefold()
+    return unlabelled(text).strip(_ENDS).casefold()
+
+
+def unlabelled(text: str) -> str:
+    """A question on one line, without its label.
+
+    >>> unlabelled("Q: How many pens are there? ")
+    'How many pens are there?'
+    """
+    return " ".join(_NUMBERED.sub("", text).split())
 
 
 def _sentences(text: str) -> list[str]:

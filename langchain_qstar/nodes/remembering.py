@@ -28,7 +28,7 @@ from typing import Any, Final
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchOp
 
-from langchain_qstar.actions import context_of, normalised
+from langchain_qstar.actions import context_of, normalised, unlabelled
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.settings import Settings
@@ -156,18 +156,18 @@ def _batch(operations: Sequence[Any]) -> Call:
         try:
             return store.batch(operations)
         except Exception as error:  # noqa: BLE001  # a store may raise what it likes
-            return _failed(error)
+            _tell_failed(error)
 
     async def arun() -> Any:
         try:
             return await store.abatch(operations)
         except Exception as error:  # noqa: BLE001
-            return _failed(error)
+            _tell_failed(error)
 
     return Call(run, arun)
 
 
-def _failed(error: Exception) -> None:
+def _tell_failed(error: Exception) -> None:
     reason = str(error).partition("\n")[0]
     warnings.warn(
         f"the store of sub-questions failed, and the search goes on without it: "
@@ -196,7 +196,8 @@ def _nearest(asked: Subquestion, items: Sequence[Any], memory: MemoryFacts) -> I
 
 def _particulars(text: str) -> tuple[Counter[str], Counter[str]]:
     """The numbers and names of a text: what texts differ in that mean nearly the same."""
-    return Counter(_NUMBER.findall(text)), Counter(_NAME.findall(" ".join(text.split())))
+    asked = unlabelled(text)
+    return Counter(_NUMBER.findall(asked)), Counter(_NAME.findall(asked))
 
 
 def _value(lesson: Lesson, question: str) -> dict[str, Any]:

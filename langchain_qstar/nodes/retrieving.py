@@ -118,20 +118,18 @@ class Retrieval:
 
     def _fitting(self, passages: Iterable[PassageRecord], known: set[str]) -> list[PassageRecord]:
         """The passages that are new, as many as there is room for; the last may be cut."""
-        left, found = self.tokens, []
+        left = self.tokens
+        found: dict[str, PassageRecord] = {}
         for each in passages:
-            if each["text"] in known or left < 1:
+            if each["text"] in known | found.keys() or left < 1:
                 continue
             size = self.policy.count_tokens(each["text"])
-            if size > left:
-                words = each["text"].split()
-                shorter = " ".join(words[: len(words) * left // size])
-                each = {**each, "text": f"{shorter} …"} if shorter else None  # noqa: PLW2901
+            if size <= left:
+                found[each["text"]] = each
+            elif shorter := _shortened(each["text"], left / size):
+                found[each["text"]] = {**each, "text": shorter}
             left -= size
-            if each is not None and each["text"] not in known:
-                found.append(each)
-                known = known | {each["text"]}
-        return found
+        return list(found.values())
 
     def completion(self, found: Retrieved) -> Completion:
         """The text of the step as a policy would have written it."""
@@ -146,6 +144,13 @@ def with_passages(record: NodeRecord, found: Retrieved) -> NodeRecord:
         record["failure"] = found.failure
         record["key"] = state_key(f"{record['id']}: {found.failure}")
     return record
+
+
+def _shortened(text: str, share: float) -> str:
+    """The first words of a text, about that share of them; empty when that is none."""
+    words = text.split()
+    kept = words[: int(len(words) * share)]
+    return " ".join([*kept, "…"]) if kept else ""
 
 
 def _passages(documents: Iterable[Document]) -> Iterable[PassageRecord]:

@@ -56,7 +56,7 @@ def create_qstar_graph(
 ) -> StateGraph[QStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
-    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    It reads `question`, `images`, `seed` and `budget` and ends with `answer`, `stopped`
     and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
     `recursion_limit` (see `superstep_limit`); `QStarChain` does.
 

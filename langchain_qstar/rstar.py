@@ -62,7 +62,7 @@ def create_rstar_graph(
 ) -> StateGraph[RStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
-    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    It reads `question`, `images`, `seed` and `budget` and ends with `answer`, `stopped`
     and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
     `recursion_limit` (see `rstar_superstep_limit`); `RStarChain` does.
 

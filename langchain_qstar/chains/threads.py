@@ -3,7 +3,8 @@
 A thread holds at most one unfinished search. The call that began it, repeated, finishes
 it; any other call is refused, so that no search is lost and none begins again unseen. In
 a thread whose search is finished, the same call gives the same result from the store, and
-any other call begins a search.
+any other call begins a search; what that knows of the one before it, and whether it goes on in
+its tree, is the setting `remember_thread`'s (`nodes.earlier`).
 """
 
 from __future__ import annotations

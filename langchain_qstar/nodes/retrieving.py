@@ -182,9 +182,10 @@ def retriever_of(given: Any, actions: Sequence[Action]) -> Runnable[str, Any] | 
             f"retriever={given!r:.60} is no retriever of LangChain; give a Runnable from text "
             "to documents"
         )
-    if ("retrieve" in actions) == (given is not None):
-        return given
-    if given is None:
+    retriever: Runnable[str, Any] | None = given
+    if ("retrieve" in actions) == (retriever is not None):
+        return retriever
+    if retriever is None:
         raise SettingsError("actions names 'retrieve', but there is no retriever; pass retriever=")
     raise SettingsError(
         "there is a retriever, but actions does not name 'retrieve'; "

@@ -343,7 +343,7 @@ def test_a_sub_graph_remembers_in_the_store_of_the_graph_around_it():
     store = InMemoryStore()
     outer = builder.compile(store=store)
     for _ in range(2):
-        assert outer.invoke({"question": SAME, "answer": ""})["answer"] == "12"  # type: ignore[arg-type]
+        assert outer.invoke({"question": SAME, "answer": ""})["answer"] == "12"
     assert entries(store)
 
 

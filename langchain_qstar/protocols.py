@@ -7,14 +7,14 @@ them can be plugged in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
-Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase"]
+Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase", "retrieve"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
 Likeliest = tuple[tuple[int, float], ...]
@@ -22,6 +22,11 @@ Likeliest = tuple[tuple[int, float], ...]
 
 BLANK_LINES: Final = "\n\n\n"
 """A stop string that ends a whole text, as examples in a prompt end, and not a step."""
+
+
+Image = Mapping[str, Any]
+"""An image as a content block of LangChain: its `type` is `image`, and `url`, `base64` (with
+`mime_type`) or `file_id` says where it is. JSON types only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,14 @@ class State:
     """The MDP state: a question and the steps so far (Q* paper, section 3).
 
     Never carries a gold answer. `messages` is the rendered prompt as
-    (role, content) pairs, which the task made from `question`.
+    (role, content) pairs, which the task made from `question`. `images` belong to
+    the last of them; only a policy that `takes_images` is asked about any.
     """
 
     question: str
     messages: tuple[tuple[str, str], ...] = ()
     steps: tuple[Step, ...] = ()
+    images: tuple[Image, ...] = field(default=(), hash=False)
 
     @property
     def text(self) -> str:
@@ -61,7 +68,7 @@ class State:
 
     def then(self, step: Step) -> State:
         """The successor state; transitions are deterministic concatenation."""
-        return State(self.question, self.messages, (*self.steps, step))
+        return State(self.question, self.messages, (*self.steps, step), self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,16 @@ class FallsShort(Protocol):
     @property
     def shortfalls(self) -> tuple[str, ...]:
         """What was done instead of what was asked, in a line each; none twice."""
+        ...
+
+
+@runtime_checkable
+class SeesImages(Protocol):
+    """A policy that can say whether it reads the images of a state. Optional."""
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether images of a state reach the model."""
         ...
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from langchain_core.runnables import Runnable
 from langgraph.graph import END, START, StateGraph
 
 from langchain_qstar.checks.running import StepChecks, resolve_checks
@@ -21,6 +22,7 @@ from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.mutual.verify_collected import make_verify_collected
 from langchain_qstar.nodes.phase import Phase
 from langchain_qstar.nodes.propose_step import make_propose_step
+from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
@@ -28,8 +30,15 @@ from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.nodes.work import unfinished
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
-from langchain_qstar.state.qstar import AnswerView, GateView, QStarState, SelectView, WorkView
+from langchain_qstar.state.channels import SearchInput, SearchOutput
+from langchain_qstar.state.qstar import (
+    AnswerView,
+    GateView,
+    QStarRootView,
+    QStarState,
+    SelectView,
+    WorkView,
+)
 
 NO_LIMIT: Final = 10**9
 """A recursion limit that no search reaches."""
@@ -44,11 +53,12 @@ def create_qstar_graph(
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
     verifier: Policy | None = None,
+    retriever: Runnable[str, Any] | None = None,
     context_schema: type[Any] | None = None,
 ) -> StateGraph[QStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
-    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    It reads `question`, `images`, `seed` and `budget` and ends with `answer`, `stopped`
     and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
     `recursion_limit` (see `superstep_limit`); `QStarChain` does.
 
@@ -64,33 +74,41 @@ def create_qstar_graph(
         checks: What judges the steps, names or functions; None is the task's own.
         verifier: Completes what was collected, where the setting `verify` asks for it; None
             is the policy itself.
+        retriever: Finds passages, where the setting `actions` names `retrieve`: any
+            retriever of LangChain, or another Runnable from a text to documents.
         context_schema: What a server shows of the context it takes; no node reads one.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: There is a verifier, but `verify` does not ask for one.
+        SettingsError: There is a verifier, but `verify` does not ask for one; or a
+            retriever, but not the action, or the action without one.
     """
     settings = settings or QStarSettings()
     verifier = verifier_of(verifier, policy, settings)
+    retriever = retriever_of(retriever, settings.actions)
     gated = bool(settings.interrupt)
     before_answer = "human_gate" if "answer" in settings.interrupt else "answer"
     judges = resolve_checks(checks, task)
-    names = part_names(policy, q_model, utility, task, judges, verifier=verifier)
+    names = part_names(
+        policy, q_model, utility, task, judges, verifier=verifier, retriever=retriever
+    )
     graph: StateGraph[QStarState, Any, SearchInput, SearchOutput] = StateGraph(
         QStarState,
         context_schema=context_schema,
         input_schema=SearchInput,
         output_schema=SearchOutput,
     )
-    root = Phase("root", make_root(policy, task, settings, names))
-    propose_step = Phase("propose_step", make_propose_step(policy, task, settings, judges))
+    root = Phase("root", make_root(policy, task, settings, names, verifier))
+    propose_step = Phase(
+        "propose_step", make_propose_step(policy, task, settings, judges, retriever)
+    )
     score_with_q = Phase(
         "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
     )
     answer = Phase("answer", make_answer(policy, task, settings, judges))
-    graph.add_node("root", root, input_schema=RootView, trace_policy=TRACE)
+    graph.add_node("root", root, input_schema=QStarRootView, trace_policy=TRACE)
     graph.add_node(
         "select",
         Phase("select", select),
@@ -148,9 +166,10 @@ def part_names(
     checks: StepChecks,
     *,
     verifier: Policy | None,
+    retriever: Runnable[str, Any] | None = None,
 ) -> dict[str, str | None]:
     """The names of the parts of a machine, as they are stored with a run."""
-    return {
+    names = {
         "policy": policy.name,
         "q_model": None if q_model is None else q_model.name,
         "utility": None if utility is None else utility.name,
@@ -158,6 +177,7 @@ def part_names(
         "checks": ", ".join(checks.names),
         "verifier": None if verifier is None else verifier.name,
     }
+    return names if retriever is None else names | {"retriever": retriever.get_name()}
 
 
 def verifier_of(verifier: Policy | None, policy: Policy, settings: QStarSettings) -> Policy | None:

@@ -99,6 +99,8 @@ def figures_of(node: Mapping[str, Any]) -> list[str]:
         figures += [f"N={node['visits']}", f"Q/N={node['value'] / node['visits']:.2f}"]
     if node.get("confidence") is not None:
         figures.append(f"vote={node['confidence']:.2f}")
+    if node.get("remembered") is not None:
+        figures.append("remembered")
     return figures
 
 
@@ -197,7 +199,9 @@ def _preorder(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _row_html(node: Mapping[str, Any], *, chosen: bool) -> str:
     figures = figures_of(node)
     style = f"margin-left:{node['depth']}em" + (";font-weight:bold" if chosen else "")
-    text = step_line(node) or "root"
+    text = step_line(node) or ("root" if node["parent"] is None else node["action"])
+    if node.get("closed") is not None:
+        text += f" [{plain(node['closed'])}]"
     if node.get("closed") is not None:
         style += ";text-decoration:line-through;opacity:0.6"
     return f'<div style="{style}">{escape(" ".join(figures))} {escape(text)}</div>'

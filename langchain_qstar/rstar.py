@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_core.runnables import Runnable
 from langgraph.graph import END, START, StateGraph
 
 from langchain_qstar.actions import forms_of
@@ -21,6 +22,7 @@ from langchain_qstar.nodes.human_gate import Gate, make_human_gate
 from langchain_qstar.nodes.mutual.outcome import outcome
 from langchain_qstar.nodes.mutual.verify_by_completion import make_verify_by_completion
 from langchain_qstar.nodes.phase import Beat, Phase
+from langchain_qstar.nodes.retrieving import Retrieval, retriever_of
 from langchain_qstar.nodes.rstar.answer import make_answer
 from langchain_qstar.nodes.rstar.backup import make_backup
 from langchain_qstar.nodes.rstar.descent import Choose, seeded_choice
@@ -31,18 +33,20 @@ from langchain_qstar.nodes.rstar.propose_step import make_propose_step
 from langchain_qstar.nodes.rstar.re_answer import make_re_answer
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.nodes.rstar.rephrase import make_rephrase
+from langchain_qstar.nodes.rstar.retrieve import make_retrieve
 from langchain_qstar.nodes.rstar.root import make_root
 from langchain_qstar.nodes.rstar.select import before_answer, make_select, waiting_in
 from langchain_qstar.nodes.rstar.subquestion import make_subquestion
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
-from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
-from langchain_qstar.state.channels import RootView, SearchInput, SearchOutput
+from langchain_qstar.settings.rstar import ACTIONS, EVERY_ACTION, RStarSettings
+from langchain_qstar.state.channels import SearchInput, SearchOutput
 from langchain_qstar.state.rstar import (
     ActionView,
     BackupView,
     EndedView,
     GateView,
+    RStarRootView,
     RStarState,
     SelectView,
 )
@@ -58,11 +62,12 @@ def create_rstar_graph(
     checks: Sequence[str | StepCheck] | None = None,
     judge: StepScorer | None = None,
     choose: Choose = seeded_choice,
+    retriever: Runnable[str, Any] | None = None,
     context_schema: type[Any] | None = None,
 ) -> StateGraph[RStarState, Any, SearchInput, SearchOutput]:
     """The machine, not compiled, for sub-graphs, servers and Studio.
 
-    It reads `question`, `seed` and `budget` and ends with `answer`, `stopped`
+    It reads `question`, `images`, `seed` and `budget` and ends with `answer`, `stopped`
     and `solution` (a `Solution` as JSON types). Compiled by hand, give it a
     `recursion_limit` (see `rstar_superstep_limit`); `RStarChain` does.
 
@@ -75,13 +80,16 @@ def create_rstar_graph(
         checks: What judges the steps, names or functions; None is the task's own.
         judge: Values candidates, for the selection `self_verification`.
         choose: Makes the random choices; the default is a function of the seed.
+        retriever: Finds passages, where the setting `actions` names `retrieve`: any
+            retriever of LangChain, or another Runnable from a text to documents.
         context_schema: What a server shows of the context it takes; no node reads one.
 
     Returns:
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: A setting needs a Q-value model or a judge and there is none.
+        SettingsError: A setting needs a Q-value model, a judge or a retriever and there is
+            none.
     """
     settings = settings or RStarSettings()
     if q_model is None and "q_model" in {settings.prior, settings.reward}:
@@ -89,9 +97,10 @@ def create_rstar_graph(
     if judge is None and settings.selection == "self_verification":
         raise SettingsError("selection is 'self_verification', but there is no judge; pass judge=")
     verifier = verifier or policy
-    parts = Parts(policy, task, forms_of(task), settings)
+    retriever = retriever_of(retriever, settings.actions)
+    parts = parts_of(policy, task, settings, retriever)
     judges = resolve_checks(checks, task)
-    names = rstar_part_names(policy, verifier, q_model, task, judges)
+    names = rstar_part_names(policy, verifier, q_model, task, judges, retriever=retriever)
     graph: StateGraph[RStarState, Any, SearchInput, SearchOutput] = StateGraph(
         RStarState,
         context_schema=context_schema,
@@ -99,22 +108,26 @@ def create_rstar_graph(
         output_schema=SearchOutput,
     )
 
+    actions = ACTIONS if parts.retrieval is None else EVERY_ACTION
+
     def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
         graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
 
     gated = ("human_gate",) if settings.interrupt else ()
-    add("root", make_root(parts, names), RootView)
+    add("root", make_root(parts, names, verifier), RStarRootView)
     add(
         "select",
-        make_select(parts.forms.actions, choose),
+        make_select(parts.actions, choose),
         SelectView,
-        destinations=(*ACTIONS, "backup", "verify_by_completion", "answer", *gated),
+        destinations=(*actions, "backup", "verify_by_completion", "answer", *gated),
     )
     add("propose_step", make_propose_step(parts), ActionView)
     add("finish", make_finish(parts), ActionView)
     add("subquestion", make_subquestion(parts), ActionView)
     add("re_answer", make_re_answer(parts), ActionView)
     add("rephrase", make_rephrase(parts), ActionView)
+    if parts.retrieval is not None:
+        add("retrieve", make_retrieve(parts, parts.retrieval), ActionView)
     add("backup", make_backup(parts, q_model, judges, choose), BackupView)
     verify = make_verify_by_completion(verifier, task, settings, judge)
     add("verify_by_completion", verify, EndedView)
@@ -129,7 +142,7 @@ def create_rstar_graph(
         )
     graph.add_edge(START, "root")
     graph.add_edge("root", "select")
-    for action in ACTIONS:
+    for action in actions:
         graph.add_edge(action, "backup")
     graph.add_edge("backup", "select")
     last = before_answer(settings)
@@ -140,6 +153,17 @@ def create_rstar_graph(
     graph.add_conditional_edges("verify_by_completion", after_verification, ["select", last])
     graph.add_edge("answer", END)
     return graph
+
+
+def parts_of(
+    policy: Policy, task: Task, settings: RStarSettings, retriever: Runnable[str, Any] | None
+) -> Parts:
+    """What the nodes of a machine have in common; the same places for the same actions."""
+    retrieval = None
+    if retriever is not None:
+        most, tokens = settings.max_depth, settings.passage_tokens
+        retrieval = Retrieval(retriever, policy, task.stop, most, tokens)
+    return Parts(policy, task, forms_of(task), settings, retrieval=retrieval)
 
 
 def _gate(parts: Parts) -> Gate:
@@ -163,15 +187,18 @@ def rstar_part_names(
     q_model: StepScorer | None,
     task: Task,
     checks: StepChecks,
+    *,
+    retriever: Runnable[str, Any] | None = None,
 ) -> dict[str, str | None]:
     """The names of the parts of a machine, as they are stored with a run."""
-    return {
+    names = {
         "policy": policy.name,
         "verifier": verifier.name,
         "q_model": None if q_model is None else q_model.name,
         "task": task.name,
         "checks": ", ".join(checks.names),
     }
+    return names if retriever is None else names | {"retriever": retriever.get_name()}
 
 
 def rstar_superstep_limit(settings: RStarSettings, written: int = 0) -> int:

@@ -45,6 +45,39 @@ class Check(Frozen):
     reason: str = ""
 
 
+class Passage(Frozen):
+    """A passage that a retriever found, as the model read it."""
+
+    text: str
+    id: str | None = None
+    """Of the document, None when it has none."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """The document's own, as JSON types; such as its `source`."""
+
+
+class Remembered(Frozen):
+    """Where the answer to a sub-question is from that was not worked out anew."""
+
+    asked_in: str
+    """The question in whose search it was found."""
+    subquestion: str
+    """As it was asked there."""
+    answer: str
+    evidence: str
+    """Why it was remembered, such as `9 of 10 votes`, or `verified by arithmetic`."""
+    key: str
+    """Of the entry in the store."""
+
+
+class Turn(Frozen):
+    """An earlier question of a thread, and what its search came to."""
+
+    question: str
+    answer: str | None
+    steps: str
+    """The text of its solution."""
+
+
 class SolutionStep(Frozen):
     """One step of the chosen path."""
 
@@ -56,6 +89,10 @@ class SolutionStep(Frozen):
     """Q-value in [0, 1], None when nothing scored it."""
     visits: int = 0
     checks: tuple[Check, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    """Of a step by the action `retrieve`: what its text shows."""
+    remembered: Remembered | None = None
+    """Of a sub-question whose answer an earlier search found."""
 
 
 class TreeNode(Frozen):
@@ -100,6 +137,10 @@ class TreeNode(Frozen):
     """Why the search did not go on from here, None when it might have."""
     replaces: str | None = None
     """Of a step that a person wrote: the id of the step in whose place."""
+    passages: tuple[Passage, ...] = ()
+    """Of a step by the action `retrieve`: what its text shows, with where it is from."""
+    remembered: Remembered | None = None
+    """Of a sub-question whose answer an earlier search found."""
 
 
 class Vote(Frozen):
@@ -151,6 +192,10 @@ class PendingStep(Frozen):
     q: float | None = None
     f: float | None = None
     checks: tuple[Check, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    """Of a step by the action `retrieve`: what its text shows."""
+    remembered: Remembered | None = None
+    """Of a sub-question whose answer an earlier search found."""
 
 
 class Pending(Frozen):
@@ -175,6 +220,10 @@ class Solution(Frozen):
     """
 
     question: str
+    images: tuple[dict[str, Any], ...] = ()
+    """What the question shows, as LangChain's content blocks."""
+    turns: tuple[Turn, ...] = ()
+    """Earlier questions of the thread that the search knew, oldest first."""
     answer: str | None
     method: str
     verified: bool | None = None

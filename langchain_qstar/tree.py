@@ -29,6 +29,48 @@ class WrittenText(TypedDict):
     logprobs: list[float]
 
 
+class PassageRecord(TypedDict):
+    """A passage that a retriever found."""
+
+    text: str
+    """On one line, as the model reads it."""
+    id: str | None
+    """Of the document, None when it has none."""
+    metadata: dict[str, Any]
+    """The document's own, such as its source."""
+
+
+class RememberedRecord(TypedDict):
+    """An answer to a sub-question that an earlier search found, as it was read from a store."""
+
+    key: str
+    """Of the entry in the store."""
+    subquestion: str
+    """As it was asked then."""
+    text: str
+    """The answer as the model wrote it."""
+    answer: str
+    """What it comes to."""
+    asked_in: str
+    """The question that it was found for."""
+    evidence: str
+    """Why it was stored, in words."""
+    confidence: float
+    """Its share of the votes then, in [0, 1]."""
+    votes: int
+
+
+class TurnRecord(TypedDict):
+    """An earlier question of a thread, and what its search came to."""
+
+    question: str
+    answer: str | None
+    steps: str
+    """The text of its solution."""
+    messages: list[list[str]]
+    """[role, content] pairs: how later prompts show it."""
+
+
 class NodeRecord(TypedDict):
     """One step of the tree and the state it leads to; written once."""
 
@@ -62,10 +104,20 @@ class NodeRecord(TypedDict):
     left: NotRequired[dict[str, float]]
     """Of the root only: budgets of this run that are smaller than its settings say, because
     earlier runs spent of the thread's."""
+    turns: NotRequired[list[TurnRecord]]
+    """Of the root only: earlier questions of the thread that the run knows, oldest first."""
     replaces: NotRequired[str]
     """Of a step that a person wrote: the id of the step in whose place."""
     subquestion: NotRequired[WrittenText]
     """Of rStar's sub-questions: the question; `text` and the rest are its answer."""
+    passages: NotRequired[list[PassageRecord]]
+    """Of a step by `retrieve`: what `text` shows, with where it is from."""
+    failure: NotRequired[str]
+    """Of a step by `retrieve` without text: why there are no passages."""
+    remembered: NotRequired[RememberedRecord]
+    """Of a sub-question whose answer was remembered, and not written by the policy."""
+    memory: NotRequired[dict[str, Any]]
+    """Of the root only: where the run remembers, `state.channels.MemoryFacts`."""
     confidence: NotRequired[float]
     """Of rStar's voted nodes: the share of the votes drawn that say what `text` says, in
     [0, 1]. Votes that do not parse count in the denominator only."""
@@ -149,6 +201,13 @@ def path(nodes: Nodes, node_id: str) -> list[NodeRecord]:
 def trajectory(nodes: Nodes, node_id: str) -> str:
     """The text of the state: its step texts joined in order."""
     return "".join(record["text"] for record in path(nodes, node_id))
+
+
+def reasoning(nodes: Nodes, node_id: str) -> str:
+    """The text of the state without what was retrieved: what may state an answer."""
+    return "".join(
+        record["text"] for record in path(nodes, node_id) if record["action"] != "retrieve"
+    )
 
 
 def children(nodes: Nodes, node_id: str) -> Iterator[str]:

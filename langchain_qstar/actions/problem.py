@@ -8,6 +8,7 @@ solution there. Here the part is a whole sentence.
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 from typing import Final
 
@@ -15,6 +16,9 @@ ANNOUNCED: Final = "now we can answer"
 """How a model says that its sub-question is the last one."""
 
 _LABEL: Final = re.compile(r"^(?:(?:the )?question|q)\s*:\s*", re.IGNORECASE)
+_NUMBERED: Final = re.compile(
+    r"^[\s*_#]*(?:(?:the )?(?:sub-?)?question|q)(?: ?\d+)?[\s*_]*:[\s*_]*", re.IGNORECASE
+)
 _LABEL_LEFT: Final = re.compile(r"\b(?:(?:the )?question|q)\s*:\s*$", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(
     r"""(?:(?<=[.?!])|(?<=[.?!][$)"'”])|(?<=[.?!]\\[\])]))  # a formula may end in the period
@@ -74,6 +78,27 @@ def is_last_subquestion(question: str, subquestion: str) -> bool:
     if len(_WORD.findall(wanted)) < _FEWEST_WORDS:
         return False
     return re.search(rf"(?<!\w){re.escape(wanted)}(?=\s*(?:$|[,;:.?!](?!\d)))", asked) is not None
+
+
+def normalised(text: str) -> str:
+    r"""A question by its words alone, so that the same one asked again is the same text.
+
+    Its label (`Q:`, `Question 2:`), case, white space and the marks at its ends do not count.
+
+    >>> normalised("Question 2:  How many pens are\nthere?")
+    'how many pens are there'
+    """
+    text = unicodedata.normalize("NFKC", text)
+    return unlabelled(text).strip(_ENDS).casefold()
+
+
+def unlabelled(text: str) -> str:
+    """A question on one line, without its label.
+
+    >>> unlabelled("Q: How many pens are there? ")
+    'How many pens are there?'
+    """
+    return " ".join(_NUMBERED.sub("", text).split())
 
 
 def _sentences(text: str) -> list[str]:

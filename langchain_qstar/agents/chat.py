@@ -22,7 +22,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import ConfigDict, Field, SkipValidation, ValidationError
 
-from langchain_qstar.agents.conversation import question_of
+from langchain_qstar.agents.conversation import Asked, question_of
 from langchain_qstar.agents.replies import with_cost
 from langchain_qstar.agents.runs import (
     astreamed,
@@ -59,7 +59,8 @@ class ChatQStar(BaseChatModel):
         chain: What answers: `QStarChain` or another `SolverChain`. By default
             Q* over `model`, or without one over the bundled model.
         model: The chat model that calls tools.
-        question: The conversation as a question; None is an error.
+        question: The conversation as a question: a text, or a message with a text and
+            images, which the chain's model must take. None is an error.
         max_tokens: Most tokens that the search may generate; the chain's own by default.
         timeout: Most seconds that the search may take; the chain's own by default.
         stop: The answer ends before the first of these texts.
@@ -72,7 +73,7 @@ class ChatQStar(BaseChatModel):
 
     chain: SkipValidation[SolverChain]
     model: BaseChatModel | None = None
-    question: Callable[[Sequence[BaseMessage]], str | None] = question_of
+    question: Callable[[Sequence[BaseMessage]], Asked | None] = question_of
     max_tokens: int | None = Field(None, ge=1)
     timeout: float | None = Field(None, gt=0)
     stop: list[str] | None = None
@@ -245,7 +246,7 @@ class ChatQStar(BaseChatModel):
         given = {"max_tokens": self.max_tokens, "max_seconds": self.timeout}
         return {name: value for name, value in given.items() if value is not None}
 
-    def _asked(self, messages: Sequence[BaseMessage]) -> str:
+    def _asked(self, messages: Sequence[BaseMessage]) -> Asked:
         question = self.question(messages)
         if question is None:
             raise QuestionError("the messages hold no human message to answer")

@@ -9,14 +9,19 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from langchain_qstar.chains.asking import text_of
+from langchain_qstar.chains.asking import question_in
+from langchain_qstar.models.instruction import shown_with
 from langchain_qstar.protocols import State, Step
 
 _ROLES: Final = {"human": "user", "ai": "assistant"}
 
 
-def question_of(messages: Sequence[BaseMessage]) -> str | None:
-    """The question a conversation ends with, as one text.
+Asked = str | HumanMessage
+"""A question: a text, or a message with a text and images."""
+
+
+def question_of(messages: Sequence[BaseMessage]) -> Asked | None:
+    """The question a conversation ends with, as one text, with its images if it has any.
 
     That is the text of the last human message, and after it, a line each, what
     tools have returned since. What was said before is not part of it.
@@ -25,20 +30,32 @@ def question_of(messages: Sequence[BaseMessage]) -> str | None:
         messages: The conversation.
 
     Returns:
-        The question, or None when no human message holds any text.
+        The question, or None when no human message holds any text or image.
 
     Raises:
-        QuestionError: The last human message holds an image or the like.
+        QuestionError: The last human message holds a sound or the like.
     """
     last = _last_human(messages)
-    if last is None or not (asked := text_of(last[1])).strip():
+    if last is None:
+        return None
+    asked, images = question_in(last[1])
+    if not asked.strip() and not images:
         return None
     returned = [
         f"{message.name or 'tool'}: {message.text}"
         for message in messages[last[0] + 1 :]
         if isinstance(message, ToolMessage) and message.status == "success"
     ]
-    return "\n".join([asked, *returned])
+    text = "\n".join([asked, *returned])
+    return HumanMessage(shown_with(text, images)) if images else text
+
+
+def without_opening(question: Asked, opening: str) -> Asked:
+    """A question without what its text starts with."""
+    if isinstance(question, str):
+        return question.lstrip().removeprefix(opening).lstrip()
+    text, images = question_in(question)
+    return HumanMessage(shown_with(text.lstrip().removeprefix(opening).lstrip(), images))
 
 
 def last_human_text(messages: Sequence[BaseMessage]) -> str:

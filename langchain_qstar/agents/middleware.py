@@ -20,7 +20,14 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.constants import TAG_NOSTREAM
 
-from langchain_qstar.agents.conversation import last_human_text, question_of, state_of, step_of
+from langchain_qstar.agents.conversation import (
+    Asked,
+    last_human_text,
+    question_of,
+    state_of,
+    step_of,
+    without_opening,
+)
 from langchain_qstar.agents.replies import groups_of, same_words, sureness, with_cost
 from langchain_qstar.agents.solving import asolved, solved
 from langchain_qstar.agents.wording import reply_of
@@ -45,7 +52,7 @@ class _Calls:
     ask: Callable[[int], Any]
     """So many replies of the agent's model, each a `ModelResponse`."""
     score: Callable[[list[ScoreRequest]], Any]
-    solve: Callable[[str], Any]
+    solve: Callable[[Asked], Any]
     """A `Solution`, or the `QuestionError` of a question that cannot be asked."""
 
 
@@ -64,8 +71,9 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
     3. A final answer is replaced by the chain's, if there is a chain. What was
        known so far, the question and what tools returned since, is its question.
        The model is not even asked at a turn where it has no tools to call. When the
-       search finds no answer, or its question is too long, holds an image, or there
-       is none, the model's own answer stands. So it does where the agent wants structured output.
+       search finds no answer, or its question is too long, shows an image to a model that
+       reads text only, or there is none, the model's own answer stands. So it does where
+       the agent wants structured output.
 
     The cost of all that is in `usage_metadata` of the message; how it came about in
     its `response_metadata`: for a choice under `search` (`samples`, `values`,
@@ -93,8 +101,8 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
             last human message starts with it; the chain's question is without it. Or
             a function of the `ModelRequest`, which has the messages, the state and
             the runtime with its context.
-        question: The conversation as a question for the chain; None leaves the
-            turn to the model.
+        question: The conversation as a question for the chain, a text or a message with a
+            text and images; None leaves the turn to the model.
 
     Raises:
         SettingsError: An argument is out of range.
@@ -110,7 +118,7 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
         samples: int = 4,
         threshold: float = 0.7,
         requested: str | Callable[[ModelRequest[Any]], bool] = "/search",
-        question: Callable[[Sequence[BaseMessage]], str | None] = question_of,
+        question: Callable[[Sequence[BaseMessage]], Asked | None] = question_of,
     ) -> None:
         super().__init__()
         _check(chain, scorer, when=when, samples=samples, threshold=threshold)
@@ -258,7 +266,7 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
         if question is None:
             return None
         if self._when == "on_request" and isinstance(self._requested, str):
-            question = question.lstrip().removeprefix(self._requested).lstrip()
+            question = without_opening(question, self._requested)
         return (yield calls.solve(question))  # type: ignore[no-any-return]
 
     def _same(self, a: str, b: str) -> bool:
@@ -279,14 +287,14 @@ class QStarMiddleware(AgentMiddleware[Any, Any, Any]):
         assert self._scorer
         return await self._scorer.ascore(requests)
 
-    def _solve(self, question: str) -> Solution | QuestionError:
+    def _solve(self, question: Asked) -> Solution | QuestionError:
         assert self._chain
         try:
             return solved(self._chain, question)
         except QuestionError as error:
             return error
 
-    async def _asolve(self, question: str) -> Solution | QuestionError:
+    async def _asolve(self, question: Asked) -> Solution | QuestionError:
         assert self._chain
         try:
             return await asolved(self._chain, question)

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 from langchain_qstar.baselines.solving import Method, Run, Scoring, adrive, drive, vote
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.protocols import Policy, ScoreRequest, Scores, StepScorer, Task
+from langchain_qstar.protocols import Image, Policy, ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.solution import Solution
 
 Aggregate = Literal["min", "last", "mean"]
@@ -37,6 +37,7 @@ def best_of_n(
     weighted: bool = False,
     seed: int = 0,
     max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by the best-scored of `n` sampled solutions.
 
@@ -55,6 +56,7 @@ def best_of_n(
             best-scored solution, instead of the best solution alone.
         seed: Of the run; samples are those `self_consistency` draws by it.
         max_tokens: Most tokens the policy generates in all, or None.
+        images: What the question shows, if anything.
 
     Raises:
         QuestionError: The question cannot be asked.
@@ -72,6 +74,7 @@ def best_of_n(
         aggregate=aggregate,
         weighted=weighted,
         max_tokens=max_tokens,
+        images=images,
     )
     return drive(method, policy)
 
@@ -88,6 +91,7 @@ async def abest_of_n(
     weighted: bool = False,
     seed: int = 0,
     max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """As `best_of_n`, without blocking the event loop."""
     method = _method(
@@ -101,6 +105,7 @@ async def abest_of_n(
         aggregate=aggregate,
         weighted=weighted,
         max_tokens=max_tokens,
+        images=images,
     )
     return await adrive(method, policy)
 
@@ -117,12 +122,13 @@ def _method(
     aggregate: Aggregate,
     weighted: bool,
     max_tokens: int | None,
+    images: Sequence[Image],
 ) -> Method:
     if aggregate not in _AGGREGATES:
         raise SettingsError(
             f"aggregate={aggregate!r}; choose one of: {', '.join(get_args(Aggregate))}"
         )
-    run = Run(question, policy, task, seed)
+    run = Run(question, policy, task, seed, images)
     yield from run.draw(n, temperature, max_tokens)
     scores: list[Scores] = yield Scoring(scorer, _requests(run))
     run.spend(scores)

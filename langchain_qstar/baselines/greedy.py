@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langchain_qstar.baselines.solving import Method, Run, adrive, drive
-from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.protocols import Image, Policy, Task
 from langchain_qstar.solution import Solution
 
 
 def greedy(
-    question: str, *, policy: Policy, task: Task, seed: int = 0, max_tokens: int | None = None
+    question: str,
+    *,
+    policy: Policy,
+    task: Task,
+    seed: int = 0,
+    max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by one solution at temperature 0.
 
@@ -18,25 +26,42 @@ def greedy(
         task: How the question is prompted and its answer read.
         seed: Recorded only; nothing is random for a local model.
         max_tokens: Most tokens to generate, or None for the task's own limit.
+        images: What the question shows, if anything.
 
     Raises:
         QuestionError: The question cannot be asked.
         SettingsError: The budget is impossible.
         ModelError: The policy failed.
     """
-    return drive(_method(question, policy, task, seed, max_tokens=max_tokens), policy)
+    return drive(
+        _method(question, policy, task, seed, max_tokens=max_tokens, images=images), policy
+    )
 
 
 async def agreedy(
-    question: str, *, policy: Policy, task: Task, seed: int = 0, max_tokens: int | None = None
+    question: str,
+    *,
+    policy: Policy,
+    task: Task,
+    seed: int = 0,
+    max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """As `greedy`, without blocking the event loop."""
-    return await adrive(_method(question, policy, task, seed, max_tokens=max_tokens), policy)
+    return await adrive(
+        _method(question, policy, task, seed, max_tokens=max_tokens, images=images), policy
+    )
 
 
 def _method(
-    question: str, policy: Policy, task: Task, seed: int, *, max_tokens: int | None
+    question: str,
+    policy: Policy,
+    task: Task,
+    seed: int,
+    *,
+    max_tokens: int | None,
+    images: Sequence[Image],
 ) -> Method:
-    run = Run(question, policy, task, seed)
+    run = Run(question, policy, task, seed, images)
     yield from run.draw(1, 0.0, max_tokens)
     return run.solution("greedy", 0, {"max_tokens": max_tokens})

@@ -6,8 +6,10 @@ Language Models", ICLR 2023, section 2 (unweighted majority).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langchain_qstar.baselines.solving import Method, Run, adrive, drive, vote
-from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.protocols import Image, Policy, Task
 from langchain_qstar.solution import Solution
 
 
@@ -20,6 +22,7 @@ def self_consistency(
     temperature: float = 0.8,
     seed: int = 0,
     max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by the majority of `n` sampled solutions.
 
@@ -34,6 +37,7 @@ def self_consistency(
         temperature: Of sampling.
         seed: Of the run; samples are those `best_of_n` draws by the same seed.
         max_tokens: Most tokens to generate in all, or None.
+        images: What the question shows, if anything.
 
     Raises:
         QuestionError: The question cannot be asked.
@@ -41,7 +45,14 @@ def self_consistency(
         ModelError: The policy failed.
     """
     method = _method(
-        question, policy, task, seed, n=n, temperature=temperature, max_tokens=max_tokens
+        question,
+        policy,
+        task,
+        seed,
+        n=n,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        images=images,
     )
     return drive(method, policy)
 
@@ -55,10 +66,18 @@ async def aself_consistency(
     temperature: float = 0.8,
     seed: int = 0,
     max_tokens: int | None = None,
+    images: Sequence[Image] = (),
 ) -> Solution:
     """As `self_consistency`, without blocking the event loop."""
     method = _method(
-        question, policy, task, seed, n=n, temperature=temperature, max_tokens=max_tokens
+        question,
+        policy,
+        task,
+        seed,
+        n=n,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        images=images,
     )
     return await adrive(method, policy)
 
@@ -72,8 +91,9 @@ def _method(
     n: int,
     temperature: float,
     max_tokens: int | None,
+    images: Sequence[Image],
 ) -> Method:
-    run = Run(question, policy, task, seed)
+    run = Run(question, policy, task, seed, images)
     yield from run.draw(n, temperature, max_tokens)
     votes, winners = vote(run.samples, task)
     settings = {"n": n, "temperature": temperature, "max_tokens": max_tokens}

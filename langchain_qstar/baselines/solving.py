@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.steps import split_steps
-from langchain_qstar.nodes.root import check_question
+from langchain_qstar.nodes.root import check_images, check_question
 from langchain_qstar.protocols import (
     Completion,
+    Image,
     Policy,
     SampleRequest,
     ScoreRequest,
@@ -66,6 +67,7 @@ class Run:
     policy: Policy
     task: Task
     seed: int
+    images: Sequence[Image] = ()
     samples: list[Sampled] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
@@ -77,12 +79,14 @@ class Run:
         Raises:
             QuestionError: It is not text, blank, binary, or too long.
         """
-        check_question(self.question, self.policy, self.task)
+        check_images(self.images, self.policy)
+        check_question(self.question, self.policy, self.task, shown=bool(self.images))
 
     @property
     def root(self) -> State:
         """The state in which solutions start."""
-        return State(self.question, self.task.messages(self.question))
+        messages = self.task.messages(self.question)
+        return State(self.question, messages, images=tuple(self.images))
 
     def draw(
         self, n: int, temperature: float, max_tokens: int | None
@@ -164,6 +168,7 @@ class Run:
         scored = [*values, *[None] * (len(sample.steps) - len(values))]
         return Solution(
             question=self.question,
+            images=tuple(dict(each) for each in self.images),
             answer=sample.answer,
             method=method,
             steps=tuple(

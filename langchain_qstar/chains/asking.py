@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel, Field
 
 from langchain_qstar.errors import QuestionError, SettingsError
+from langchain_qstar.protocols import Image
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -31,6 +33,8 @@ class Ask:
     budget: Mapping[str, Any]
     control: RunControl | None = None
     """Where the caller asks the run to drain."""
+    images: tuple[Image, ...] = ()
+    """What the question shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +45,34 @@ class Continuation(Ask):
     """What a person says, in a form of `decisions.py`; None goes on as it is."""
 
 
-def read(value: Any) -> tuple[Any, dict[str, Any]]:
+class Question(NamedTuple):
+    """What is asked: its text, and the images that it shows."""
+
+    text: Any
+    images: tuple[Image, ...] = ()
+
+
+WHERE: Final = ("url", "base64", "file_id")
+"""The fields of an image block that say where the image is."""
+
+
+def read(value: Any) -> tuple[Question, dict[str, Any]]:
     """The question in an input, and what else a dict input gives."""
     if isinstance(value, str):
-        return value, {}
+        return Question(value), {}
     if isinstance(value, Mapping):
         given = dict(value)
         if "question" in given:
-            return given.pop("question"), given
+            images = given.pop("images", None) or ()
+            return Question(given.pop("question"), read_images(images)), given
         if "messages" in given:
             return _last_question(given.pop("messages")), given
         raise QuestionError("the input has no 'question'; pass a string or {'question': ...}")
     return _last_question(value), {}
 
 
-def _last_question(value: Any) -> str:
-    """The text of the last human message."""
+def _last_question(value: Any) -> Question:
+    """The text and the images of the last human message."""
     if isinstance(value, PromptValue):
         messages: Sequence[BaseMessage] = value.to_messages()
     elif isinstance(value, BaseMessage):
@@ -73,23 +89,51 @@ def _last_question(value: Any) -> str:
         )
     for message in reversed(messages):
         if isinstance(message, HumanMessage):
-            return text_of(message)
+            return question_in(message)
     raise QuestionError("the messages hold no human message to answer")
 
 
-def text_of(message: HumanMessage) -> str:
-    """The text of a message that holds nothing else.
+def question_in(message: HumanMessage) -> Question:
+    """The text and the images of a message that holds nothing else.
 
     Raises:
-        QuestionError: It holds an image or the like, which would be left out.
+        QuestionError: It holds a sound or the like, which would be left out.
     """
-    kinds = {block["type"] for block in message.content_blocks} - {"text"}
+    blocks = message.content_blocks
+    kinds = {block["type"] for block in blocks} - {"text", "image"}
     if kinds:
         raise QuestionError(
             f"the question holds {', '.join(sorted(kinds))} content, which a search does not "
             "read; put what matters of it into words"
         )
-    return str(message.text)
+    images = tuple(_image(block) for block in blocks if block["type"] == "image")
+    return Question(str(message.text), images)
+
+
+def read_images(blocks: Any) -> tuple[Image, ...]:
+    """Images from content blocks in any form that LangChain reads.
+
+    Raises:
+        QuestionError: They are no such blocks.
+    """
+    if isinstance(blocks, Mapping) or not isinstance(blocks, Sequence):
+        raise QuestionError("'images' must be a list of content blocks")
+    if not all(isinstance(each, Mapping) and "type" in each for each in blocks):
+        raise QuestionError("'images' holds what is no content block, a dict with a 'type'")
+    return question_in(HumanMessage([dict(each) for each in blocks])).images
+
+
+def _image(block: Mapping[str, Any]) -> Image:
+    """A block as it is stored: without the id that LangChain makes up at every reading."""
+    made_up = str(block.get("id", "")).startswith("lc_")
+    image = {key: value for key, value in block.items() if not (made_up and key == "id")}
+    try:
+        json.dumps(image)
+    except (TypeError, ValueError):
+        image = {}
+    if not any(isinstance(image.get(key), str) for key in WHERE):
+        raise QuestionError(f"an image must have one of {', '.join(WHERE)}, as text")
+    return image
 
 
 def joined(chunks: list[Any]) -> list[Any]:

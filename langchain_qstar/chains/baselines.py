@@ -50,7 +50,7 @@ class _BaselineChain(SolverChain):
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:
         shared = {"policy": self.policy, "task": self.task, "seed": ask.seed}
-        return {**shared, **self.options, **ask.budget}
+        return {**shared, **self.options, **ask.budget, "images": ask.images}
 
 
 class GreedyChain(_BaselineChain):

@@ -35,11 +35,11 @@ from langchain_qstar.chains.threads import (
 from langchain_qstar.decisions import Decision, read_decision
 from langchain_qstar.errors import DecisionError, SettingsError, ThreadError
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.intervention import nameable
 from langchain_qstar.nodes.phase import Call, adrive, drive
 from langchain_qstar.nodes.root import run_facts
 from langchain_qstar.settings import Settings
 from langchain_qstar.solution import Pending, Solution
-from langchain_qstar.tree import ROOT
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -151,7 +151,8 @@ class MachineChain(SolverChain):
             return replace(super()._ask(value, given), control=control)
         if given:
             raise SettingsError(f"a search goes on as it began; leave out {', '.join(given)}")
-        return Continuation("", 0, {}, control, None if value is None else value.resume)
+        decision = None if value is None else value.resume
+        return Continuation("", 0, {}, control, decision=decision)
 
     def _solve(self, ask: Ask, config: RunnableConfig) -> Solution:
         with storing(self.checkpointer):
@@ -244,7 +245,7 @@ class MachineChain(SolverChain):
         asked = asked_steps(snapshot)
         if not asked and ask.decision == "forbid":
             raise DecisionError("the search asks nothing; name the steps: {'forbid': ['0.1']}")
-        steps = asked or [each for each in snapshot.values["nodes"] if each != ROOT]
+        steps = asked or nameable(snapshot.values["nodes"])
         decision = read_decision(ask.decision, steps)
         limit = self._superstep_limit(self._settings_of(ask), len(decision.edit))
         run = replace(run, config=patch_config(run.config, recursion_limit=limit))
@@ -276,7 +277,7 @@ class MachineChain(SolverChain):
         return self.settings.replace(**ask.budget) if ask.budget else self.settings
 
     def _facts(self, ask: Ask) -> dict[str, Any]:
-        return run_facts(ask.question, ask.seed, self._settings_of(ask), self._names)
+        return run_facts(ask.question, ask.seed, self._settings_of(ask), self._names, ask.images)
 
     def _limited(self, ask: Ask, config: RunnableConfig) -> RunnableConfig:
         limit = self._superstep_limit(self._settings_of(ask), 0)
@@ -297,7 +298,8 @@ def _so_far(values: Mapping[str, Any], found: Mapping[str, Any], pending: Pendin
 
 
 def _input(ask: Ask) -> dict[str, Any]:
-    return {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
+    asked = {"question": ask.question, "seed": ask.seed, "budget": dict(ask.budget)}
+    return asked | {"images": list(ask.images)} if ask.images else asked
 
 
 def _spoken(decision: Any) -> Any:

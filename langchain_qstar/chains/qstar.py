@@ -11,6 +11,8 @@ from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.nodes.answer import stored_solution
 from langchain_qstar.nodes.intervention import make_follow
+from langchain_qstar.nodes.remembering import needed_store
+from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.selection import best_popped
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.qstar import (
@@ -24,6 +26,7 @@ from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer, StateSnapshot
 
 
@@ -58,7 +61,11 @@ class QStarChain(MachineChain):
         settings: `QStarSettings` or a dict of them.
         verifier: Completes what was collected, in the forms of a policy, where the setting
             `verify` is `"after"`; None is the policy itself.
+        retriever: Finds passages, where the setting `actions` names `retrieve`: any
+            retriever of LangChain, or another Runnable from a text to documents.
         checkpointer: Where LangGraph stores the search, if anywhere.
+        store: Where sub-questions are remembered across questions, where the setting
+            `remember` says so: any store of LangGraph.
         output: See `SolverChain`.
         seed: See `SolverChain`.
 
@@ -79,7 +86,9 @@ class QStarChain(MachineChain):
         abstain: bool = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
+        retriever: Any = None,
         checkpointer: Checkpointer = None,
+        store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
     ) -> None:
@@ -91,7 +100,9 @@ class QStarChain(MachineChain):
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)
         self.verifier: Policy | None = verifier_of(asked, self.policy, self.settings)
+        self.retriever = retriever_of(retriever, self.settings.actions)
         self.checkpointer = checkpointer
+        self.store = needed_store(store, self.settings)
         self._names = part_names(
             self.policy,
             self.q_model,
@@ -99,6 +110,7 @@ class QStarChain(MachineChain):
             self.task,
             self.checks,
             verifier=self.verifier,
+            retriever=self.retriever,
         )
         graph = create_qstar_graph(
             self.policy,
@@ -108,8 +120,9 @@ class QStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             verifier=self.verifier,
+            retriever=self.retriever,
         )
-        self._graph = graph.compile(checkpointer=checkpointer, name="qstar")
+        self._graph = graph.compile(checkpointer=checkpointer, store=store, name="qstar")
 
     @property
     def samples(self) -> int:

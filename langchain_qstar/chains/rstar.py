@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from langchain_qstar.actions import forms_of
 from langchain_qstar.chains.machine import MachineChain
 from langchain_qstar.chains.solver import Output
 from langchain_qstar.chains.threads import ahead
 from langchain_qstar.decisions import Decision
 from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.nodes.remembering import needed_store
+from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.rstar.answer import most_visited, stored_solution
 from langchain_qstar.nodes.rstar.intervention import counting, make_follow
-from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import shown
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.rstar import (
     create_rstar_graph,
+    parts_of,
     rstar_part_names,
     rstar_superstep_limit,
 )
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
-from langchain_qstar.settings.rstar import ACTIONS
+from langchain_qstar.settings.rstar import EVERY_ACTION
 from langchain_qstar.solution import Solution
 
 if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
     from langgraph.types import Checkpointer, StateSnapshot
 
 
@@ -54,7 +56,11 @@ class RStarChain(MachineChain):
         checks: See `SolverChain`; `failed_check` of the settings says whether a candidate
             with a failed step can win.
         abstain: Give no answer that nothing verifies; also a setting.
+        retriever: Finds passages, where the setting `actions` names `retrieve`: any
+            retriever of LangChain, or another Runnable from a text to documents.
         checkpointer: Where LangGraph stores the search, if anywhere.
+        store: Where sub-questions are remembered across questions, where the setting
+            `remember` says so: any store of LangGraph.
         output: See `SolverChain`.
         seed: See `SolverChain`.
     """
@@ -71,7 +77,9 @@ class RStarChain(MachineChain):
         q_model: Any = None,
         checks: Sequence[str | StepCheck] | None = None,
         abstain: bool = False,
+        retriever: Any = None,
         checkpointer: Checkpointer = None,
+        store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
     ) -> None:
@@ -81,10 +89,17 @@ class RStarChain(MachineChain):
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
         self.q_model = scorer_of(q_model, self.policy)
-        self._parts = Parts(self.policy, self.task, forms_of(self.task), self.settings)
+        self.retriever = retriever_of(retriever, self.settings.actions)
+        self._parts = parts_of(self.policy, self.task, self.settings, self.retriever)
         self.checkpointer = checkpointer
+        self.store = needed_store(store, self.settings)
         self._names = rstar_part_names(
-            self.policy, self.verifier, self.q_model, self.task, self.checks
+            self.policy,
+            self.verifier,
+            self.q_model,
+            self.task,
+            self.checks,
+            retriever=self.retriever,
         )
         itself = self.settings.selection == "self_verification"
         graph = create_rstar_graph(
@@ -95,8 +110,9 @@ class RStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             judge=scorer_of("self-evaluation", self.policy) if itself else None,
+            retriever=self.retriever,
         )
-        self._graph = graph.compile(checkpointer=checkpointer, name="rstar")
+        self._graph = graph.compile(checkpointer=checkpointer, store=store, name="rstar")
 
     @property
     def samples(self) -> int:
@@ -125,8 +141,8 @@ class RStarChain(MachineChain):
             return update, "verify_by_completion"  # it asks for the answer, and has it
         update |= {"stopped": "", "answer": None}
         if "backup" in next_ones:  # the actions have written; then backup takes it from there
-            return update, ACTIONS[0]
-        if next_ones & {*ACTIONS}:  # select has begun rollouts that backup does not know
+            return update, EVERY_ACTION[0]
+        if next_ones & {*EVERY_ACTION}:  # select has begun rollouts that backup does not know
             update["in_flight"] = values["work"]["rollouts"]
         return update, "backup"
 

@@ -250,7 +250,8 @@ class SolverChain(Runnable[Any, Any]):
                 )
         budget = {key: each for key, each in given.items() if key != "seed" and each is not None}
         seed = given.get("seed")
-        return Ask(question, self.seed if seed is None else checked_seed(seed), budget)
+        seed = self.seed if seed is None else checked_seed(seed)
+        return Ask(question.text, seed, budget, images=question.images)
 
     def _shaped(self, item: Any) -> Any:
         if isinstance(item, Solution):
@@ -262,9 +263,9 @@ class SolverChain(Runnable[Any, Any]):
 
 
 def message_of(solution: Solution) -> AIMessage:
-    """The text of a solution as a message, with the rest but for the tree in its metadata."""
+    """The text of a solution as a message, with the rest but for what is large in its metadata."""
     usage = solution.usage
-    facts = solution.model_dump(mode="json", exclude={"tree", "steps"})
+    facts = solution.model_dump(mode="json", exclude={"tree", "steps", "images", "turns"})
     return AIMessage(
         content=solution.text,
         response_metadata={"model_name": solution.policy, **facts},

@@ -3,7 +3,8 @@
 A thread holds at most one unfinished search. The call that began it, repeated, finishes
 it; any other call is refused, so that no search is lost and none begins again unseen. In
 a thread whose search is finished, the same call gives the same result from the store, and
-any other call begins a search.
+any other call begins a search; what that knows of the one before it, and whether it goes on in
+its tree, is the setting `remember_thread`'s (`nodes.earlier`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ STORED_BY_OUTER: Final = "__pregel_checkpointer"
 """LangGraph's mark of a config inside a graph that stores what is in it."""
 BEGINNING: Final = frozenset({"__start__", "root"})
 """Nodes before which nothing of a search is there yet."""
+
+NOT_ALWAYS: Final = frozenset({"images", "retriever"})
+"""Facts that only some runs have."""
 
 
 class Standing(Enum):
@@ -77,7 +81,8 @@ def recalled(
     run = root["run"]
     stored = run["settings"]
     budget = {name: stored[name] for name in overrides if name in stored}
-    return replace(ask, question=run["question"], seed=run["seed"], budget=budget)
+    images = tuple(run.get("images", ()))
+    return replace(ask, question=run["question"], seed=run["seed"], budget=budget, images=images)
 
 
 def ahead(snapshot: StateSnapshot) -> set[str]:
@@ -128,15 +133,18 @@ def standing(snapshot: StateSnapshot, facts: Mapping[str, Any], thread: str) -> 
 
 
 def _keys(facts: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    return {*facts}, {*facts["settings"]}
+    return {*facts} - NOT_ALWAYS, {*facts["settings"]}
 
 
 def _differing(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
     """What the stored run has and the call has not."""
     flat = {**facts, **facts["settings"]}
     for name, value in {**stored, **stored["settings"]}.items():
-        if name != "settings" and flat[name] != value:
+        if name not in NOT_ALWAYS | {"settings"} and flat[name] != value:
             yield f"{name}={value!r} (here {flat[name]!r})"
+    for name in sorted(NOT_ALWAYS):
+        if stored.get(name) != facts.get(name):
+            yield f"other {name}"
 
 
 def asked_steps(snapshot: StateSnapshot) -> list[str]:

@@ -65,7 +65,8 @@ class StepChecks:
         return [self.judge(state, step) for state, step in steps]
 
     def _remembered(self, name: str, state: State, step: str) -> Check:
-        key = (name, state.question, state.text, step)
+        shown = str(hash(repr(state.images))) if state.images else ""
+        key = (name, state.question, shown, state.text, step)
         mine: Future[Check] = Future()
         with self._lock:
             found = self._known.setdefault(key, mine)
@@ -112,7 +113,7 @@ def resolve_checks(spec: Sequence[str | StepCheck] | None, task: Task) -> StepCh
 
 def checked(solution: Solution, checks: StepChecks, task: Task) -> Solution:
     """A solution whose steps carry the verdicts, and which says whether it is verified."""
-    state = State(solution.question, task.messages(solution.question))
+    state = State(solution.question, task.messages(solution.question), images=solution.images)
     steps = []
     for step in solution.steps:
         steps.append(step.model_copy(update={"checks": checks.judge(state, step.text)}))

@@ -10,6 +10,9 @@ one sample. What it cannot do besides is found out in use and told in
   from one that ignores them, more is generated than is kept.
 - A model that reports no usage is charged an estimate.
 - Grammars are left out. A request that requires one raises `GrammarError`.
+
+Images of a question are put before the text of the last message, as they are, in the form
+that every integration of LangChain reads.
 """
 
 from __future__ import annotations
@@ -19,11 +22,17 @@ from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qstar.errors import GrammarError, ModelError, SettingsError
-from langchain_qstar.models.instruction import estimated_tokens, first_end, instruction, kept
+from langchain_qstar.models.instruction import (
+    estimated_tokens,
+    first_end,
+    instruction,
+    kept,
+    shown_with,
+)
 from langchain_qstar.protocols import Completion, SampleRequest
 
 _CAN_PASS: Final = ("temperature", "top_p", "max_tokens")
@@ -102,6 +111,12 @@ class ChatModelPolicy:
     def shortfalls(self) -> tuple[str, ...]:
         """What the model could not do as asked so far, a line each."""
         return tuple(self._shortfalls.values())
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the model takes images: unless its profile says that it does not."""
+        profile = getattr(self._model, "profile", None) or {}
+        return profile.get("image_inputs") is not False
 
     def count_tokens(self, text: str) -> int:
         """An estimate: a token per four characters, as English has on average."""
@@ -185,7 +200,7 @@ class ChatModelPolicy:
         return [
             messages
             for number in numbers
-            for messages in [instruction(requests[number])] * len(requests[number].seeds)
+            for messages in [_messages(requests[number])] * len(requests[number].seeds)
         ]
 
     def _completions(
@@ -224,6 +239,14 @@ class ChatModelPolicy:
             prompt_tokens=int(usage.get("input_tokens", self.count_tokens(prompt))),
             reused_tokens=int(details.get("cache_read", 0)),
         )
+
+
+def _messages(request: SampleRequest) -> list[Any]:
+    """What the model is asked, with the images of the question."""
+    *before, (role, asked) = instruction(request)
+    if not request.state.images:
+        return [*before, (role, asked)]
+    return [*before, HumanMessage(shown_with(asked, request.state.images))]
 
 
 def _deal(

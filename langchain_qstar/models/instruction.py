@@ -6,11 +6,12 @@ what was asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import BLANK_LINES, Finish, SampleRequest
+from langchain_qstar.protocols import BLANK_LINES, Finish, Image, SampleRequest
 
 _NO_STEPS: Final = "(none yet)"
 
@@ -36,6 +37,13 @@ def instruction(request: SampleRequest) -> Messages:
     state = request.state
     *before, (role, problem) = state.messages or (("user", state.question),)
     return [*before, (role, _asked(request, problem, state.text.strip() or _NO_STEPS))]
+
+
+def shown_with(text: str, images: Sequence[Image]) -> str | list[str | dict[Any, Any]]:
+    """The content of a chat message: a text, after the images that it is about."""
+    if not images:
+        return text
+    return [*(dict(each) for each in images), {"type": "text", "text": text}]
 
 
 def _asked(request: SampleRequest, problem: str, written: str) -> str:

@@ -19,9 +19,12 @@ from typing import Any, cast
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
 from langchain_qstar.nodes.intervention import is_refused
+from langchain_qstar.nodes.lessons import path_lessons, refusals
 from langchain_qstar.nodes.mutual.collected import verified_outcome
 from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
+from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.remembering import learnt
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
 from langchain_qstar.nodes.verdicts import tell_verdicts
@@ -93,6 +96,10 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             stopped=stopped,
             agreed=found.agreed,
         )
+        if memory := preface_of(nodes[ROOT]).get("memory"):
+            lessons = path_lessons(nodes, stats, chosen, solution, task)
+            refused = refusals(nodes, stats, task)
+            yield from learnt(memory, solution.question, lessons, refused)
         write(_event(chosen, solution))
         return update | {"answer": solution.answer, "solution": solution.model_dump(mode="json")}
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from langchain_qstar.solution import (
     Check,
+    Passage,
+    Remembered,
     Solution,
     SolutionStep,
     Stopped,
     TreeNode,
+    Turn,
     Usage,
     Vote,
     verification,
@@ -71,6 +74,8 @@ def solution_of(
     withheld = run["settings"]["abstain"] and not verified
     return Solution(
         question=run["question"],
+        images=tuple(run.get("images", ())),
+        turns=_turns(nodes[ROOT]),
         answer=None if withheld else nodes[chosen]["answer"],
         method=method,
         verified=verified,
@@ -123,7 +128,36 @@ def _step(record: NodeRecord, stats: Stats, shown: Shown) -> SolutionStep:
         q=learnt.get("q"),
         visits=learnt.get("visits", 0),
         checks=_checks(learnt),
+        passages=passages_of(record),
+        remembered=remembered_of(record),
     )
+
+
+def _turns(root: NodeRecord) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(question=each["question"], answer=each["answer"], steps=each["steps"])
+        for each in root.get("turns", ())
+    )
+
+
+def remembered_of(record: NodeRecord) -> Remembered | None:
+    """Where the answer of a sub-question is from, if it was remembered."""
+    memory = record.get("remembered")
+    if memory is None:
+        return None
+    return Remembered.model_validate({each: memory[each] for each in Remembered.model_fields})  # type: ignore[literal-required]
+
+
+def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
+    """Why the search did not go on from a node, None when it might have."""
+    if "failure" in record:
+        return f"retriever: {record['failure']}"
+    return learnt.get("closed") if is_closed(learnt) else None
+
+
+def passages_of(record: NodeRecord) -> tuple[Passage, ...]:
+    """What a step shows of what a retriever found."""
+    return tuple(Passage.model_validate(each) for each in record.get("passages", ()))
 
 
 def _checks(learnt: StatRecord) -> tuple[Check, ...]:
@@ -154,6 +188,8 @@ def _node(record: NodeRecord, stats: Stats, shown: Shown) -> TreeNode:
         completed=learnt.get("completed"),
         popped=learnt.get("popped"),
         checks=_checks(learnt),
-        closed=learnt.get("closed") if is_closed(learnt) else None,
+        closed=_closed(record, learnt),
         replaces=record.get("replaces"),
+        passages=passages_of(record),
+        remembered=remembered_of(record),
     )

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
+
+from langchain_core.runnables import Runnable
 
 from langchain_qstar.actions import InlineForms, Opening, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.judging import Begun, sample_judging
 from langchain_qstar.nodes.phase import Call
+from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.remembering import Subquestion, recalled
 from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.retrieving import Retrieval, Retrieved
 from langchain_qstar.nodes.work import Work, state_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.tree import ROOT
+from langchain_qstar.tree import ROOT, RememberedRecord, path
 
 _ONLY_STEPS: Final[tuple[Action, ...]] = ("propose_step",)
 
@@ -33,6 +38,10 @@ class Candidate:
 
     action: Action
     completion: Completion
+    retrieved: Retrieved | None = None
+    """Of `retrieve`: what was found."""
+    remembered: RememberedRecord | None = None
+    """Of a sub-question whose answer was remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +54,24 @@ class _Ask:
     request: SampleRequest
 
 
+_Drawn = tuple[_Ask, int, Completion]
+"""A sample: who it was asked for, its number, and what it is."""
+
+
 class Proposer:
     """Asks a policy for the candidate steps of states."""
 
     def __init__(
-        self, policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks
+        self,
+        policy: Policy,
+        task: Task,
+        settings: QStarSettings,
+        checks: StepChecks,
+        retriever: Runnable[str, Any] | None = None,
     ) -> None:
         """Ask `policy` by the actions of `settings`; `checks` judge what it writes meanwhile.
+
+        The action `retrieve` asks `retriever`.
 
         Raises:
             SettingsError: The task has no form for one of the actions.
@@ -61,7 +81,12 @@ class Proposer:
         self._settings = settings
         self._checks = checks
         self._forms = InlineForms(task)
-        for action in settings.actions:
+        self._sampled_by = tuple(each for each in settings.actions if each != "retrieve")
+        self._retrieval = None
+        if retriever is not None:
+            most, tokens = settings.num_retrievals, settings.passage_tokens
+            self._retrieval = Retrieval(retriever, policy, task.stop, most, tokens)
+        for action in self._sampled_by:
             if action not in self._forms.actions:
                 raise SettingsError(
                     f"task {task.name!r} has no prefill for the action {action!r}; choose "
@@ -71,7 +96,7 @@ class Proposer:
     def propose(
         self, work: Work, parents: Sequence[str], usage: dict[str, float]
     ) -> Generator[Call, object, list[list[Candidate]]]:
-        """The candidates of each state, in the order of their numbers.
+        """The candidates of each state, in the order of their numbers; what was retrieved first.
 
         Args:
             work: The part of the tree around the states.
@@ -81,6 +106,10 @@ class Proposer:
         Raises:
             ModelError: The policy answers a different number of requests than it was asked.
         """
+        retrieved: dict[str, Retrieved] = {}
+        if self._retrieval is not None:
+            paths = {each: path(work.nodes, each) for each in parents}
+            retrieved = yield from self._retrieval.found(work.run["question"], paths)
         asks = [ask for each in parents for ask in self._asks(work, each)]
         begun = [None if ask.action == "subquestion" else (ask.request.state, "") for ask in asks]
         groups = yield from self._sampled([ask.request for ask in asks], begun, usage)
@@ -97,17 +126,59 @@ class Proposer:
             if ask.action != "subquestion"
         }
         if questions:
-            requests = [self._answering(work, *each) for each in questions]
-            asked = [(ask.request.state, question.text) for ask, _, question in questions]
-            replies = yield from self._sampled(requests, asked, usage)
-            for (ask, number, question), (answer, *_) in zip(questions, replies, strict=True):
-                if self._reads("re_answer", answer):
-                    step = _joined(question, answer)
-                    found[ask.parent, number] = Candidate("subquestion", step)
+            found |= yield from self._answered(work, questions, usage)
         return [
-            [found[key] for number in range(self._count(each)) if (key := (each, number)) in found]
+            [
+                *([self._passages(retrieved[each])] if each in retrieved else ()),
+                *(
+                    found[key]
+                    for number in range(self._count(each))
+                    if (key := (each, number)) in found
+                ),
+            ]
             for each in parents
         ]
+
+    def _answered(
+        self, work: Work, questions: Sequence[_Drawn], usage: dict[str, float]
+    ) -> Generator[Call, Any, dict[tuple[str, int], Candidate]]:
+        """The sub-questions with their answers: those that are remembered, else new ones."""
+        asked = [self._subquestion(work, question) for _, _, question in questions]
+        memories = yield from recalled(preface_of(work.nodes[ROOT]).get("memory"), asked)
+        found = {
+            (ask.parent, number): Candidate(
+                "subquestion", self._repeated(question, memory), remembered=memory
+            )
+            for (ask, number, question), memory in zip(questions, memories, strict=True)
+            if memory is not None
+        }
+        new = [each for each in questions if (each[0].parent, each[1]) not in found]
+        if not new:
+            return found
+        requests = [self._answering(work, *each) for each in new]
+        begun = [(ask.request.state, question.text) for ask, _, question in new]
+        replies = yield from self._sampled(requests, begun, usage)
+        for (ask, number, question), (answer, *_) in zip(new, replies, strict=True):
+            if self._reads("re_answer", answer):
+                step = _joined(question, answer)
+                found[ask.parent, number] = Candidate("subquestion", step)
+        return found
+
+    def _subquestion(self, work: Work, question: Completion) -> Subquestion:
+        return Subquestion(question.text, self._forms.is_last(work.run["question"], question.text))
+
+    def _repeated(self, question: Completion, memory: RememberedRecord) -> Completion:
+        """A sub-question with the answer that is remembered."""
+        answer = Completion(
+            memory["text"],
+            generated=self._policy.count_tokens(memory["text"]),
+            prompt_tokens=question.prompt_tokens + question.generated,
+        )
+        return _joined(question, answer)
+
+    def _passages(self, retrieved: Retrieved) -> Candidate:
+        assert self._retrieval is not None
+        return Candidate("retrieve", self._retrieval.completion(retrieved), retrieved)
 
     def _sampled(
         self,
@@ -125,7 +196,7 @@ class Proposer:
         return self._settings.samples_at(root=node_id == ROOT)
 
     def _asks(self, work: Work, node_id: str) -> list[_Ask]:
-        actions = [each for each in self._settings.actions if each != "rephrase" or node_id == ROOT]
+        actions = [each for each in self._sampled_by if each != "rephrase" or node_id == ROOT]
         state = state_of(work.nodes, node_id, self._task.messages(work.run["question"]))
         asks = []
         for place, action in enumerate(actions):
@@ -163,7 +234,7 @@ class Proposer:
         """Whether a completion is a step of an action; what text must follow has to be a line."""
         if completion.finish in ("cancelled", "error") or not completion.text.strip():
             return False
-        if self._settings.actions == _ONLY_STEPS:
+        if self._sampled_by == _ONLY_STEPS:
             return True
         stop = self._task.stop
         if action in ("subquestion", "rephrase") and stop and not completion.text.endswith(stop):

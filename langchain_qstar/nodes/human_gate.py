@@ -17,7 +17,7 @@ from langgraph.config import get_stream_writer
 from langgraph.types import Command, interrupt
 
 from langchain_qstar.decisions import read_decision
-from langchain_qstar.nodes.assembly import Shown, text_of
+from langchain_qstar.nodes.assembly import Shown, passages_of, remembered_of, text_of
 from langchain_qstar.nodes.intervention import Follow, unapproved, undecided
 from langchain_qstar.nodes.verdicts import tell_pruned
 from langchain_qstar.solution import Check, Interrupt, Pending, PendingStep
@@ -105,4 +105,6 @@ def _step(nodes: Nodes, stats: Stats, node_id: str, shown: Shown) -> PendingStep
         q=learnt.get("q"),
         f=learnt.get("f"),
         checks=tuple(Check.model_validate(each) for each in learnt.get("checks", ())),
+        passages=passages_of(record),
+        remembered=remembered_of(record),
     )

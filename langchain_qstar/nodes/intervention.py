@@ -104,13 +104,14 @@ def make_follow(policy: Policy, task: Task) -> Follow:
     def written(nodes: Nodes, replaced: str, text: str, order: int) -> NodeRecord:
         parent = str(nodes[replaced]["parent"])
         settings: dict[str, Any] = nodes[ROOT]["run"]["settings"]
-        said = ended(text, task.stop)
+        passages = nodes[replaced]["action"] == "retrieve"
+        said = as_passages(text, task.stop) if passages else ended(text, task.stop)
         return record_of(
             Completion(said, token_ids=None, generated=policy.count_tokens(said)),
             child_id(parent, sum(1 for _ in children(nodes, parent))),
             nodes,
             order=order,
-            action="propose_step",
+            action="retrieve" if passages else "propose_step",
             task=task,
             window=policy.window,
             max_depth=settings["max_depth"],
@@ -138,6 +139,22 @@ def is_refused(nodes: Nodes, stats: Stats, text: str, shown: Shown = text_of) ->
 def ended(text: str, stop: tuple[str, ...]) -> str:
     """A person's text, ended as steps are."""
     return text if not stop or text.endswith(stop) else text + stop[0]
+
+
+def as_passages(text: str, stop: tuple[str, ...]) -> str:
+    """What a person writes in the place of passages, ended as these are.
+
+    It stays what is read and not reasoned: no answer, not checked, not scored.
+    """
+    return ended(text, stop or ("\n",))
+
+
+def nameable(nodes: Nodes) -> list[str]:
+    """The steps that a person may name: not the question, nor a retrieval that found nothing.
+
+    Such a one has no text, so it would be the same step as the one before it.
+    """
+    return [each for each, record in nodes.items() if each != ROOT and "failure" not in record]
 
 
 def undecided(stats: Stats) -> Iterator[str]:

@@ -8,20 +8,29 @@ added again (choices 4 and 15).
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from typing import Any
+
+from langchain_core.runnables import Runnable
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.candidates import Candidate, Proposer
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
+from langchain_qstar.nodes.retrieving import with_passages
+from langchain_qstar.nodes.verdicts import tell_pruned
 from langchain_qstar.nodes.work import Work, record_of, to_sample
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.state.events import ProposedEvent
+from langchain_qstar.state.events import ProposedEvent, ProposedNode
 from langchain_qstar.state.qstar import WorkView
 from langchain_qstar.tree import NodeRecord, StatRecord, child_id
 
 
 def make_propose_step(
-    policy: Policy, task: Task, settings: QStarSettings, checks: StepChecks
+    policy: Policy,
+    task: Task,
+    settings: QStarSettings,
+    checks: StepChecks,
+    retriever: Runnable[str, Any] | None = None,
 ) -> Beat:
     """The node that asks the policy for next steps.
 
@@ -33,6 +42,7 @@ def make_propose_step(
         task: Prompt, end of a step, and which texts are complete solutions.
         settings: K, temperature, depth and mode.
         checks: What judges steps while others of the batch still decode.
+        retriever: Finds passages, for the action `retrieve`.
 
     Returns:
         The function of the node. It raises `ModelError` when the policy answers
@@ -42,7 +52,7 @@ def make_propose_step(
         SettingsError: The task has no form for one of the actions.
     """
     lookahead = settings.h_mode == "lookahead"
-    proposer = Proposer(policy, task, settings, checks)
+    proposer = Proposer(policy, task, settings, checks, retriever)
 
     def propose_step(view: WorkView, write: Writer) -> Generator[Call, object, Update]:
         work: Work | None = view.get("work")
@@ -56,7 +66,9 @@ def make_propose_step(
             groups = yield from proposer.propose(work, parents, usage)
             fresh = _attach(work, parents, groups, policy=policy, task=task, settings=settings)
             marks: dict[str, StatRecord] = {each: {"expanded": batch} for each in parents}
+            marks |= (in_vain := _in_vain(fresh))
             write(_event(parents, fresh))
+            tell_pruned(write, fresh, in_vain)
             work = work.with_nodes(fresh).with_stats(marks)
             nodes |= fresh
             stats |= marks
@@ -90,6 +102,10 @@ def _attach(
                 window=policy.window,
                 max_depth=settings.max_depth,
             )
+            if candidate.retrieved is not None:
+                record = with_passages(record, candidate.retrieved)
+            if candidate.remembered is not None:
+                record["remembered"] = candidate.remembered
             key = record["key"]
             if key in siblings:
                 siblings[key]["samples"] += 1
@@ -98,18 +114,32 @@ def _attach(
     return fresh
 
 
+def _in_vain(fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
+    """What is known of retrievals that found nothing: nothing can come of them."""
+    known: StatRecord = {"q": None, "reward": None, "g": 0.0, "h": 0.0, "f": 0.0}
+    return {
+        each: {**known, "closed": f"retriever: {record['failure']}"}
+        for each, record in fresh.items()
+        if "failure" in record
+    }
+
+
 def _event(parents: Sequence[str], fresh: dict[str, NodeRecord]) -> ProposedEvent:
     return {
         "type": "proposed",
         "parents": list(parents),
-        "nodes": [
-            {
-                "id": record["id"],
-                "parent": record["id"].rpartition(".")[0],
-                "text": record["text"],
-                "samples": record["samples"],
-                "terminal": record["terminal"],
-            }
-            for record in fresh.values()
-        ],
+        "nodes": [_told(record) for record in fresh.values()],
     }
+
+
+def _told(record: NodeRecord) -> ProposedNode:
+    told: ProposedNode = {
+        "id": record["id"],
+        "parent": record["id"].rpartition(".")[0],
+        "text": record["text"],
+        "samples": record["samples"],
+        "terminal": record["terminal"],
+    }
+    if "passages" in record or "remembered" in record:
+        told["action"] = record["action"]
+    return told

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.types import Overwrite
 
 from langchain_qstar.errors import QuestionError, SettingsError
-from langchain_qstar.nodes.phase import Beat, Update, Writer
+from langchain_qstar.nodes.answer import stored_solution
+from langchain_qstar.nodes.earlier import finished_root, fitting, goes_on, turns_after
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
+from langchain_qstar.nodes.remembering import memory_facts
 from langchain_qstar.nodes.thread_budget import thread_facts
-from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.protocols import Image, Policy, SeesImages, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
-from langchain_qstar.state.channels import RootView
-from langchain_qstar.tree import ROOT, NodeRecord, state_key
+from langchain_qstar.state.qstar import QStarRootView
+from langchain_qstar.tree import ROOT, NodeRecord, TurnRecord, state_key
 
 LAYOUT: Final = 1
 """Which layout a stored search has. One of another layout is not gone on with."""
@@ -23,19 +26,24 @@ ALLOWED_CONTROLS: Final = frozenset("\n\r\t\f\v")
 
 
 def make_root(
-    policy: Policy, task: Task, settings: QStarSettings, names: Mapping[str, str | None]
+    policy: Policy,
+    task: Task,
+    settings: QStarSettings,
+    names: Mapping[str, str | None],
+    verifier: Policy | None = None,
 ) -> Beat:
     """The node that starts a run.
 
-    It overwrites whatever an earlier run left in the same thread. The root
-    record holds the facts of the run: they are stored once, not with every
-    checkpoint.
+    It overwrites whatever an earlier run left in the same thread, unless the run goes on
+    with that (`earlier.py`). The root record holds the facts of the run: they are stored
+    once, not with every checkpoint.
 
     Args:
         policy: Who will answer; its window bounds the question.
         task: How the question is prompted.
         settings: Settings of the machine; the input's budget replaces theirs.
         names: The names of policy, q_model, utility, task and checks.
+        verifier: Who completes what was collected, if anyone; it must see images too.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
@@ -43,11 +51,20 @@ def make_root(
         `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: RootView, _: Writer) -> Update:
-        length = check_question(view["question"], policy, task)
+    def root(view: QStarRootView, _: Writer) -> Generator[Call, Any, Update]:
+        images = check_images(view.get("images", ()), policy, verifier)
+        length = check_question(view["question"], policy, task, shown=bool(images))
         used = settings.replace(**check_budget(view.get("budget", {}), BUDGETS))
-        run = run_facts(view["question"], view.get("seed", 0), used, names)
+        run = run_facts(view["question"], view.get("seed", 0), used, names, images)
+        before = finished_root(view, run) if used.remember_thread else None
+        if before is not None and goes_on(before["run"], run):
+            return gone_on(view, before, run, used)
         record = root_record(run, length)
+        if before is not None:
+            settings_then = QStarSettings(**before["run"]["settings"])
+            found = yield aside(lambda: stored_solution(view, task, settings_then))
+            known(record, turns_after(before, found, task), policy, task)
+        remember(record, task, used)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {
             "nodes": Overwrite({ROOT: {**record, **thread}}),
@@ -61,17 +78,49 @@ def make_root(
     return root
 
 
+def gone_on(
+    view: Mapping[str, Any], before: NodeRecord, run: dict[str, Any], settings: Settings
+) -> Update:
+    """The update by which a run goes on in the tree of the run before it."""
+    thread = thread_facts(view["nodes"], view["usage"], settings, goes_on=True)
+    kept = {key: value for key, value in before.items() if key not in ("earlier", "left")}
+    return {"nodes": {ROOT: {**kept, "run": run, **thread}}, "stopped": "", "answer": None}
+
+
+def known(record: NodeRecord, turns: Sequence[TurnRecord], policy: Policy, task: Task) -> None:
+    """Put into a new root what was asked before in its thread, as far as there is room."""
+    kept, size = fitting(turns, record["length"], policy, task)
+    if kept:
+        record["turns"] = kept
+        record["length"] += size
+
+
+def remember(record: NodeRecord, task: Task, settings: Settings) -> None:
+    """Put into a new root where it remembers sub-questions, if it does.
+
+    Raises:
+        SettingsError: The graph has no store.
+    """
+    if (memory := memory_facts(record, task.name, settings)) is not None:
+        record["memory"] = dict(memory)
+
+
 def run_facts(
-    question: str, seed: int, settings: Settings, names: Mapping[str, str | None]
+    question: str,
+    seed: int,
+    settings: Settings,
+    names: Mapping[str, str | None],
+    images: Sequence[Image] = (),
 ) -> dict[str, Any]:
     """What makes a run this run: with the same facts it grows the same tree."""
-    return {
+    facts = {
         "layout": LAYOUT,
         "question": question,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
         **names,
     }
+    return facts | {"images": [dict(each) for each in images]} if images else facts
 
 
 def root_record(run: dict[str, Any], length: int) -> NodeRecord:
@@ -94,23 +143,45 @@ def root_record(run: dict[str, Any], length: int) -> NodeRecord:
     }
 
 
-def check_question(question: object, policy: Policy, task: Task) -> int:
+def check_images(
+    images: Sequence[Image], policy: Policy, verifier: Policy | None = None
+) -> Sequence[Image]:
+    """`images`, if every model that is asked the question sees them.
+
+    Raises:
+        QuestionError: One reads text only.
+    """
+    for each in (policy, verifier):
+        if images and each is not None and not _sees(each):
+            raise QuestionError(
+                f"the question shows an image, but {each.name} reads text only; use a chat model "
+                "that takes images, or put what matters of it into words"
+            )
+    return images
+
+
+def _sees(policy: Policy) -> bool:
+    return isinstance(policy, SeesImages) and policy.takes_images
+
+
+def check_question(question: object, policy: Policy, task: Task, *, shown: bool = False) -> int:
     """Whether `question` can be asked, in any human language.
 
     Args:
         question: What the user passed.
         policy: Whose window it must fit, with room for one step.
         task: How it will be prompted.
+        shown: Whether images belong to it; they may be all of it.
 
     Returns:
-        The tokens of its prompt, without what a chat template adds.
+        The tokens of its prompt, without what a chat template adds and without images.
 
     Raises:
         QuestionError: It is not text, blank, binary, or too long.
     """
     if not isinstance(question, str):
         raise QuestionError(f"the question must be text, not {type(question).__name__}")
-    if not question.strip():
+    if not question.strip() and not shown:
         raise QuestionError("the question is empty; write one, such as: What is 2 + 3?")
     if (place := _binary(question)) is not None:
         raise QuestionError(

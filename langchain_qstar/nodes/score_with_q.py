@@ -147,7 +147,11 @@ def used(scores: Sequence[Scores]) -> dict[str, float]:
 
 def _utilities(work: Work, node_id: str, settings: QStarSettings) -> StatRecord:
     """g, h and f of a state that enters the frontier."""
-    rewards = [work.stats[each["id"]]["reward"] or 0.0 for each in path(work.nodes, node_id)]
+    rewards = [
+        work.stats[each["id"]]["reward"] or 0.0
+        for each in path(work.nodes, node_id)
+        if each["action"] != "retrieve"
+    ]
     g = path_cost(settings.aggregator, rewards)
     h = heuristic(_candidates(work, node_id, settings))
     return {"g": g, "h": h, "f": utility(g, h, settings.lam)}
@@ -157,14 +161,19 @@ def _candidates(work: Work, node_id: str, settings: QStarSettings) -> list[float
     """The Q-values of which h is the best.
 
     A state with no continuation of its own, terminal or truncated, has that of
-    the step that led to it in either mode (choice 1).
+    the step that led to it in either mode (choice 1). Passages are not judged: a state
+    that they lead to has, where its own steps do not tell, those of the steps beside them,
+    so that it is as promising as the best of these until something is made of it.
     """
     record: NodeRecord = work.nodes[node_id]
     ended = record["terminal"] or record["truncated"]
     steps = children(work.nodes, node_id)
     if settings.h_mode == "edge" or ended:
-        steps = iter([node_id])
-    return [work.stats[each]["q"] or 0.0 for each in steps]
+        found = record["action"] == "retrieve"
+        steps = children(work.nodes, str(record["parent"])) if found else iter([node_id])
+    return [
+        work.stats[each]["q"] or 0.0 for each in steps if work.nodes[each]["action"] != "retrieve"
+    ]
 
 
 def _event(work: Work, stats: dict[str, StatRecord]) -> ScoredEvent:

@@ -30,13 +30,16 @@ class ThreadFacts(TypedDict, total=False):
     left: dict[str, float]
 
 
-def thread_facts(nodes: Nodes, usage: Mapping[str, float], settings: Settings) -> ThreadFacts:
+def thread_facts(
+    nodes: Nodes, usage: Mapping[str, float], settings: Settings, *, goes_on: bool = False
+) -> ThreadFacts:
     """What a run must know about the runs before it in the same thread.
 
     Args:
         nodes: The tree of the last run, if there was one.
         usage: What that run spent.
         settings: Of the run that begins.
+        goes_on: Whether it goes on with the last run, and counts as its own what that spent.
 
     Returns:
         `earlier`, the counts of `COUNTS`, when there were any; `left`, the budgets of
@@ -49,7 +52,8 @@ def thread_facts(nodes: Nodes, usage: Mapping[str, float], settings: Settings) -
     if ROOT in nodes:
         last = {**usage, "nodes": len(nodes)}
         spent = {count: last.get(count, 0) for count in COUNTS.values()}
-        earlier = add_usage(nodes[ROOT].get("earlier", {}), spent)
+        before = nodes[ROOT].get("earlier", {})
+        earlier = before if goes_on else add_usage(before, spent)
     left = {}
     for name, count in COUNTS.items():
         most = getattr(settings, f"max_thread_{name}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
+from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.protocols import Action, Completion, State, Step, Task
 from langchain_qstar.state.channels import put_nodes, put_stats
 from langchain_qstar.tree import (
@@ -26,6 +27,7 @@ from langchain_qstar.tree import (
     is_closed,
     lineage,
     path,
+    reasoning,
     state_key,
     trajectory,
 )
@@ -129,8 +131,10 @@ def to_score(work: Work) -> dict[str, list[str]]:
     """Steps that have no score yet, by the state they continue."""
     groups: dict[str, list[str]] = {}
     for node_id, record in work.nodes.items():
-        if record["parent"] is not None and "q" not in work.stats.get(node_id, {}):
-            groups.setdefault(record["parent"], []).append(node_id)
+        if record["parent"] is None or record["action"] == "retrieve":
+            continue  # passages are no reasoning that could be judged
+        if "q" not in work.stats.get(node_id, {}):
+            groups.setdefault(str(record["parent"]), []).append(node_id)
     return groups
 
 
@@ -164,9 +168,10 @@ def _is_unfinished(nodes: Nodes, stats: Stats, node_id: str) -> bool:
 
 
 def state_of(nodes: Nodes, node_id: str, messages: tuple[tuple[str, str], ...]) -> State:
-    """The MDP state of a node: the question and the steps to it."""
+    """The MDP state of a node: the question, what comes with it, and the steps to it."""
     question: str = nodes[ROOT]["run"]["question"]
-    return State(question, messages, tuple(step_of(each) for each in path(nodes, node_id)))
+    state = State(question, messages, tuple(step_of(each) for each in path(nodes, node_id)))
+    return prefaced(state, preface_of(nodes[ROOT]))
 
 
 def step_of(record: NodeRecord) -> Step:
@@ -212,8 +217,11 @@ def record_of(
     """
     parent = lineage(node_id)[-2]
     text = trajectory(nodes, parent) + completion.text
+    retrieved = action == "retrieve"
+    reasoned = reasoning(nodes, parent) + completion.text
     stopped = bool(task.stop) and completion.text.endswith(task.stop)
-    terminal = task.is_terminal(text) or (completion.finish == "eos" and not stopped)
+    ended = task.is_terminal(reasoned) or (completion.finish == "eos" and not stopped)
+    terminal = ended and not retrieved
     length = max(nodes[parent]["length"], completion.prompt_tokens) + completion.generated
     too_long = window is not None and length + task.step_tokens > window
     ids = completion.token_ids
@@ -229,7 +237,7 @@ def record_of(
         "length": length,
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
-        "answer": task.answer(text) if terminal else None,
-        # A rephrasing finds nothing out, but it is not the question as it was.
-        "key": state_key(text if action == "rephrase" else task.canonical(text)),
+        "answer": task.answer(reasoned) if terminal else None,
+        # These find nothing out, but the state is not what it was before.
+        "key": state_key(text if retrieved or action == "rephrase" else task.canonical(text)),
     }

@@ -88,7 +88,9 @@ def _node(node: TreeNode, *, chosen: bool) -> Text:
 
 
 def _closed(node: TreeNode) -> Text:
-    return Text(f"{plain(node.text)}  closed by {plain(node.closed or '')}", style=REFUTED)
+    return Text(
+        f"{plain(node.text) or node.action}  closed by {plain(node.closed or '')}", style=REFUTED
+    )
 
 
 def _append_verdicts(label: Text, checks: Sequence[Check]) -> None:

@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qstar.errors import ModelError
+from langchain_qstar.models.instruction import shown_with
 from langchain_qstar.prompting import Prompt, load_prompt
 from langchain_qstar.protocols import ScoreRequest, Scores, State, Step
 
@@ -33,6 +34,7 @@ class JudgeScorer:
 
     A reply without a grade counts as 0.5, and in `unparsed`. When every call of a batch
     fails, `ModelError` is raised; a single one that fails is a reply without a grade.
+    Images of the question are shown to the model.
     """
 
     traced: ClassVar = True
@@ -90,7 +92,11 @@ class JudgeScorer:
 
 
 def _asked(requests: Sequence[ScoreRequest]) -> list[Any]:
-    return [[("user", _text(r.state, step))] for r in requests for step in r.steps]
+    return [
+        [HumanMessage(shown_with(_text(r.state, step), r.state.images))]
+        for r in requests
+        for step in r.steps
+    ]
 
 
 def _text(state: State, step: Step) -> str:

@@ -7,7 +7,7 @@ budget are a `SettingsError` of one line. Nothing here reads the environment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -56,6 +56,18 @@ class Settings(Frozen):
     """Most seconds of search in all calls of a thread together."""
     max_thread_nodes: Count | None = None
     """Most nodes of the trees of all calls of a thread together."""
+    remember_thread: bool = False
+    """Whether a question in a thread whose search is finished knows the thread's earlier
+    questions and their solutions (`nodes.earlier`); and whether the same question with other
+    budgets goes on in the tree that is there. Needs a checkpointer."""
+    remember: Literal["never", "conditions", "anywhere"] = "never"
+    """Whether answers to sub-questions are remembered in the `store` and offered again
+    (`nodes.remembering`): under the same conditions, that is where all that a question says
+    before it asks is the same; or wherever the same words are asked, which is right only
+    where sub-questions say all they are about."""
+    remember_near: float | None = Field(None, gt=0, le=1)
+    """How near, by the score of the store's index, a remembered sub-question may be that is
+    not the same in words. It must have the same numbers and names."""
 
     def __init__(self, **values: Any) -> None:
         """Check `values`; raise `SettingsError` for the first that cannot be used."""

@@ -38,7 +38,13 @@ class QStarSettings(VerificationSettings):
     samples are dealt to those that may follow, in turn: with two, K = 6 is three each.
     `rephrase` follows the root only; a sub-question and its answer are one step and two
     completions. A state is a concatenation, so there is no `re_answer`, which replaces
-    text, and the actions are those that the task has prefills for (`InlineForms`)."""
+    text, and the actions are those that the task has prefills for (`InlineForms`).
+    `retrieve` takes no sample: it adds one step with what the `retriever` finds
+    (`nodes.retrieving`)."""
+    num_retrievals: Count = 2
+    """Most steps by `retrieve` on one path; never two in a row."""
+    passage_tokens: Count = 256
+    """Most tokens of the passages of one step; what is over is left out, or cut."""
     root_samples: Count | None = None
     """Samples drawn at the root; None is K. More there spread the search over first
     steps, whose mistakes no later step mends. (Not in the paper.)"""
@@ -114,7 +120,7 @@ class QStarSettings(VerificationSettings):
             raise ValueError("re_answer replaces text, but a Q* state is a concatenation; omit it")
         if len(set(actions)) != len(actions):
             raise ValueError("name each action once")
-        if not set(actions) - {"rephrase"}:
+        if not set(actions) - {"rephrase", "retrieve"}:
             raise ValueError("name an action that may follow every state, such as propose_step")
         return actions
 

@@ -22,6 +22,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     "re_answer",
     "rephrase",
 )
+EVERY_ACTION: Final[tuple[Action, ...]] = (*ACTIONS, "retrieve")
+"""The five actions, and the one that is not rStar's, in the order of creation."""
 
 
 class RStarSettings(VerificationSettings):
@@ -37,7 +39,10 @@ class RStarSettings(VerificationSettings):
     # The tree
     actions: tuple[Action, ...] = ACTIONS
     """The actions that may be taken. A subset makes RAP (`subquestion`), AlphaMath
-    (`propose_step`, `finish`) and the like."""
+    (`propose_step`, `finish`) and the like. Besides the five there is `retrieve`, which adds
+    what the `retriever` finds (`nodes.retrieving`)."""
+    passage_tokens: Count = 256
+    """Most tokens of the passages of one step; what is over is left out, or cut."""
     num_rollouts: Count = 16
     """Rollouts of the search; the paper has 32."""
     max_depth: Count = 5

@@ -77,6 +77,42 @@ StatsChannel = Annotated[
 ]
 UsageChannel = Annotated[dict[str, float], BinaryOperatorAggregate(dict, add_usage)]
 """calls, completions, prompt_tokens, completion_tokens, reused_tokens, pops, seconds."""
+
+
+class MemoryFacts(TypedDict):
+    """Where a run remembers sub-questions."""
+
+    namespace: list[str]
+    """Of the store."""
+    before: float
+    """When the run began, seconds since 1970: what was stored later is not read."""
+    near: float | None
+    """See the setting `remember_near`."""
+
+
+class Preface(TypedDict, total=False):
+    """What a run has beside its question."""
+
+    images: list[dict[str, Any]]
+    """Content blocks, see `protocols.Image`."""
+    turns: list[list[str]]
+    """[role, content] pairs: what was asked and answered before in the thread."""
+    memory: MemoryFacts
+    """Not in prompts: where sub-questions are remembered."""
+
+
+def put_preface(preface: Mapping[str, Any], writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A copy of `preface` with all `writes` put in."""
+    merged = dict(preface)
+    for write in writes:
+        merged.update(write)
+    return merged
+
+
+PrefaceChannel = Annotated[
+    dict[str, Any], DeltaChannel(put_preface, snapshot_frequency=SNAPSHOT_EXPANSIONS)
+]
+"""Written once, so it is stored once, however large its images are."""
 Untracked = Annotated[Any, UntrackedValue]
 """Not stored in checkpoints."""
 
@@ -85,6 +121,8 @@ class SearchInput(TypedDict, total=False):
     """What a run starts from."""
 
     question: Required[Annotated[str, EphemeralValue]]
+    images: Annotated[list[dict[str, Any]], EphemeralValue]
+    """Images that belong to the question, as LangChain's content blocks; none when absent."""
     seed: Annotated[int, EphemeralValue]
     """Seed of the run; 0 when absent."""
     budget: Annotated[dict[str, float | None], EphemeralValue]
@@ -95,7 +133,9 @@ class RootView(SearchInput, total=False):
     """What root reads: the input, and what an earlier run in the thread left."""
 
     nodes: NodesChannel
+    stats: StatsChannel
     usage: UsageChannel
+    stopped: str
 
 
 class SearchOutput(TypedDict, total=False):

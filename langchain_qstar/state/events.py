@@ -32,6 +32,8 @@ class ProposedNode(TypedDict):
     samples: int
     terminal: bool
     action: NotRequired[str]
+    """Of rStar always; of Q* where it says more than the text: `retrieve`, and a remembered
+    `subquestion`."""
 
 
 class ProposedEvent(TypedDict):

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict  # a server's schemas need it on Python 
 
 from langchain_qstar.state.channels import (
     NodesChannel,
+    RootView,
     SearchInput,
     SearchOutput,
     StatsChannel,
@@ -37,6 +38,12 @@ class QStarState(SearchInput, SearchOutput, total=False):
     """The part of the tree that is being expanded and scored."""
     frontier: Untracked
     """The open states as a heap; written by select."""
+
+
+class QStarRootView(RootView, total=False):
+    """What root reads: the input, and what an earlier run in the thread left."""
+
+    collected: list[str]
 
 
 class SelectView(TypedDict):

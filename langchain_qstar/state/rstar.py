@@ -12,6 +12,8 @@ from typing_extensions import TypedDict  # a server's schemas need it on Python 
 
 from langchain_qstar.state.channels import (
     NodesChannel,
+    PrefaceChannel,
+    RootView,
     SearchInput,
     SearchOutput,
     StatsChannel,
@@ -79,6 +81,15 @@ class RStarState(SearchInput, SearchOutput, total=False):
     """The last node of each rollout that ended, in order; written by backup."""
     since: Untracked
     """When this round began, on this machine's clock; written by select."""
+    preface: PrefaceChannel
+    """What prompts hold beside the question, for nodes that do not read the tree; written by
+    root."""
+
+
+class RStarRootView(RootView, total=False):
+    """What root reads: the input, and what an earlier run in the thread left."""
+
+    ended: list[str]
 
 
 class SelectView(TypedDict):
@@ -96,6 +107,7 @@ class ActionView(TypedDict):
     """What an action reads: the paths to the nodes it expands, not the tree."""
 
     work: Work
+    preface: NotRequired[PrefaceChannel]
 
 
 class BackupView(TypedDict):

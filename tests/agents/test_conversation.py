@@ -13,6 +13,7 @@ from langchain_qstar.agents.conversation import (
     question_of,
     state_of,
     step_of,
+    without_opening,
 )
 from langchain_qstar.errors import QuestionError
 
@@ -36,10 +37,33 @@ def test_without_a_human_message_there_is_no_question(messages):
     assert not last_human_text(messages).strip()
 
 
-def test_an_image_is_not_left_out_in_silence():
+def test_an_image_belongs_to_the_question_whatever_form_its_block_has():
+    provider = {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}
+    asked = [HumanMessage([{"type": "text", "text": "What is it?"}, provider])]
+    question = question_of([*asked, AIMessage("", tool_calls=[CALL]), returned("a cat")])
+    assert isinstance(question, HumanMessage)
+    assert question.content_blocks == [
+        {"type": "image", "url": "https://a.b/c.png"},
+        {"type": "text", "text": "What is it?\ntool: a cat"},
+    ]
+    alone = question_of([HumanMessage([provider])])
+    assert isinstance(alone, HumanMessage)
+    assert [block["type"] for block in alone.content_blocks] == ["image", "text"]
+
+
+def test_an_opening_is_taken_off_a_question_with_or_without_images():
     picture = {"type": "image", "url": "https://a.b/c.png"}
-    with pytest.raises(QuestionError, match="image"):
-        question_of([HumanMessage([{"type": "text", "text": "What is it?"}, picture])])
+    asked = HumanMessage([{"type": "text", "text": " /search What?"}, picture])
+    without = without_opening(asked, "/search")
+    assert isinstance(without, HumanMessage)
+    assert without.content == [picture, {"type": "text", "text": "What?"}]
+    assert without_opening(" /search What?", "/search") == "What?"
+
+
+def test_a_sound_is_not_left_out_in_silence():
+    sound = {"type": "audio", "url": "https://a.b/c.wav"}
+    with pytest.raises(QuestionError, match="audio"):
+        question_of([HumanMessage([{"type": "text", "text": "What is it?"}, sound])])
 
 
 def test_a_reply_is_a_step_of_its_text_and_its_calls_with_arguments_in_order():

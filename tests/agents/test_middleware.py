@@ -108,7 +108,7 @@ def test_the_question_can_be_made_otherwise(chain):
         ({"": ["a1\n"]}, [HumanMessage("w " * 200)], "shorten it"),
         ({"": ["a1\n"]}, [HumanMessage(" ")], None),
         ({"": ["a1\n"]}, [SystemMessage("s")], None),
-        ({"": ["a1\n"]}, [HumanMessage([PICTURE])], "image content"),
+        ({"": ["a1\n"]}, [HumanMessage([PICTURE])], "reads text only"),
     ],
 )
 async def test_where_the_search_has_no_answer_the_models_own_stands(chain, script, messages, note):

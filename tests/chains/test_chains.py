@@ -101,7 +101,11 @@ def test_a_question_may_come_in_any_usual_form(value: Any):
         ([AIMessage("hm")], "no human message"),
         ([object()], "not a list of messages"),
         ([], "no human message"),
-        (HumanMessage([{"type": "image", "url": "https://a.b/c.png"}]), "image content"),
+        (HumanMessage([{"type": "image", "url": "https://a.b/c.png"}]), "reads text only"),
+        (HumanMessage([{"type": "audio", "url": "https://a.b/c.wav"}]), "audio content"),
+        ({"question": "q", "images": {"type": "image"}}, "list of content blocks"),
+        ({"question": "q", "images": ["x"]}, "no content block"),
+        ({"question": "q", "images": [{"type": "image"}]}, "one of url, base64, file_id"),
     ],
 )
 def test_what_is_not_a_question_is_a_question_error(value: Any, says: str):

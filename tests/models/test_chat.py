@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,26 @@ def test_a_failed_call_is_a_completion_without_text(chat, ask):
     policy, _ = chat("good", RuntimeError("503"))
     good, bad = policy.sample([ask(n=2)])[0]
     assert (good.text, bad.text, bad.finish) == ("good\n", "", "error")
+
+
+def test_images_come_before_the_text_of_the_last_message_as_they_are(chat, ask):
+    policy, model = chat("two\n")
+    request = ask(steps=[Step("one\n")])
+    picture = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    policy.sample([replace(request, state=replace(request.state, images=(picture,)))])
+    policy.sample([request])
+    shown, plain = (messages[-1] for messages in model.asked)
+    assert shown.content == [picture, {"type": "text", "text": plain.content}]
+
+
+@pytest.mark.parametrize(
+    ("profile", "takes"),
+    [(None, True), ({"image_inputs": True}, True), ({}, True), ({"image_inputs": False}, False)],
+)
+def test_a_model_takes_images_unless_its_profile_says_otherwise(chat, profile, takes):
+    policy, model = chat("x")
+    model.profile = profile
+    assert policy.takes_images is takes
 
 
 async def test_when_every_call_fails_the_model_has_failed(chat, ask):

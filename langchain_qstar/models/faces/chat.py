@@ -89,6 +89,7 @@ class ChatLocal(LocalModel, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile:
         profile = ModelProfile(
             text_inputs=True,
+            image_inputs=False,
             text_outputs=True,
             tool_calling=True,
             tool_choice=True,

@@ -7,19 +7,21 @@ itself, and verifies nothing.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.nodes.mutual.asking import FAILURES
 from langchain_qstar.nodes.phase import Call, attempted, score
+from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.score_with_q import checked, used
 from langchain_qstar.protocols import ScoreRequest, State, Step, StepScorer, Task
-from langchain_qstar.tree import StatRecord
+from langchain_qstar.tree import NodeRecord, StatRecord
 from langchain_qstar.verification.candidates import Candidate
 
 
 def beliefs_of(
-    judge: StepScorer, candidates: Sequence[Candidate], task: Task, question: str
+    judge: StepScorer, candidates: Sequence[Candidate], task: Task, root: NodeRecord
 ) -> Generator[Call, Any, tuple[dict[str, StatRecord], dict[str, float]]]:
     """How likely the judge finds each candidate right, as one batch; nothing if it fails.
 
@@ -27,15 +29,16 @@ def beliefs_of(
         judge: Values the last step of a solution after the steps before it.
         candidates: What to judge.
         task: How the question is prompted.
-        question: The question.
+        root: The root of the tree: it has the facts of the run.
 
     Returns:
         `belief` of each candidate, and what it cost.
     """
-    messages = task.messages(question)
+    question: str = root["run"]["question"]
+    asked = prefaced(State(question, task.messages(question)), preface_of(root))
     requests = [
         ScoreRequest(
-            State(question, messages, tuple(Step(text) for text in each.segments[:-1])),
+            replace(asked, steps=tuple(Step(text) for text in each.segments[:-1])),
             tuple(Step(text) for text in each.segments[-1:]),
         )
         for each in candidates

@@ -72,17 +72,18 @@ def candidate_at(
 
 
 def has_failed(nodes: Nodes, stats: Stats, node_id: str) -> bool:
-    """Whether a check failed a step of a trajectory that no re-answer replaced.
+    """Whether a check failed a step of a trajectory that no re-answer replaced."""
+    return any(failed_itself(stats, step["id"]) for step in _standing(path(nodes, node_id)))
+
+
+def failed_itself(stats: Stats, node_id: str) -> bool:
+    """Whether a check failed the step of a node.
 
     A step that a person approved stands, whatever the checks say.
     """
-    known = (stats.get(step["id"], {}) for step in _standing(path(nodes, node_id)))
-    return any(
-        check["verdict"] == "failed"
-        for learnt in known
-        if learnt.get("decision") != "approved"
-        for check in learnt.get("checks", ())
-    )
+    learnt = stats.get(node_id, {})
+    failed = any(check["verdict"] == "failed" for check in learnt.get("checks", ()))
+    return failed and learnt.get("decision") != "approved"
 
 
 def _standing(steps: Sequence[NodeRecord]) -> Iterator[NodeRecord]:

@@ -11,18 +11,19 @@ Source: rStar (arXiv 2408.06195), section 3.3.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_qstar.actions import ActionForms
 from langchain_qstar.nodes.mutual.asking import completions_of
 from langchain_qstar.nodes.phase import Call
+from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings.verification import VerificationSettings
 from langchain_qstar.state.events import VerifiedEvent
-from langchain_qstar.tree import StatRecord
+from langchain_qstar.tree import NodeRecord, StatRecord
 from langchain_qstar.verification.agreement import survives
 from langchain_qstar.verification.candidates import Candidate
 from langchain_qstar.verification.masking import prefixes
@@ -51,15 +52,15 @@ class Verifier:
     repetition_penalty: float = 1.0
 
     def completed(
-        self, candidates: Sequence[Candidate], run: Mapping[str, Any]
+        self, candidates: Sequence[Candidate], root: NodeRecord
     ) -> Generator[Call, Any, tuple[dict[str, StatRecord], dict[str, float]]]:
         """What the completions of each candidate reached, and what they cost; never raises.
 
         Args:
             candidates: Those to verify, at least one.
-            run: The facts of the run: `question` and `seed`.
+            root: The root of the tree: it has the facts of the run.
         """
-        asked = [request for each in candidates for request in self._requests(each, run)]
+        asked = [request for each in candidates for request in self._requests(each, root)]
         found = [request for request in asked if request is not None]
         completions, usage = yield from completions_of(self.policy, found)
         answered = iter(zip(found, completions, strict=True))
@@ -81,9 +82,9 @@ class Verifier:
         }
         return learnt, usage
 
-    def _requests(self, candidate: Candidate, run: Mapping[str, Any]) -> list[SampleRequest | None]:
+    def _requests(self, candidate: Candidate, root: NodeRecord) -> list[SampleRequest | None]:
         """One request a mask; None where the verifier has no room for it."""
-        settings = self.settings
+        settings, run = self.settings, root["run"]
         shown = prefixes(
             candidate.segments,
             unit=settings.mask_unit,
@@ -94,15 +95,16 @@ class Verifier:
         place, each = f"completion of {candidate.id}", settings.completions_per_mask
         return [
             self._request(
-                run["question"],
+                root,
                 prefix,
                 [sample_seed(run["seed"], place, mask * each + number) for number in range(each)],
             )
             for mask, prefix in enumerate(shown)
         ]
 
-    def _request(self, question: str, prefix: str, seeds: Sequence[int]) -> SampleRequest | None:
-        opening = self.forms.completing(question, prefix)
+    def _request(self, root: NodeRecord, prefix: str, seeds: Sequence[int]) -> SampleRequest | None:
+        opening = self.forms.completing(root["run"]["question"], prefix)
+        opening = replace(opening, state=prefaced(opening.state, preface_of(root)))
         room = room_for(opening, self.policy)
         if room < 1:
             return None

@@ -23,7 +23,7 @@ from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.rstar import EndedView
-from langchain_qstar.tree import ROOT, StatRecord, is_closed
+from langchain_qstar.tree import ROOT, NodeRecord, StatRecord, is_closed
 from langchain_qstar.verification.candidates import Candidate, answers_of
 from langchain_qstar.verification.winning import unanimous
 
@@ -55,18 +55,18 @@ def make_verify_by_completion(
     )
 
     def verdicts(
-        waiting: Sequence[Candidate], run: Mapping[str, Any]
+        waiting: Sequence[Candidate], root: NodeRecord
     ) -> Generator[Call, Any, tuple[dict[str, StatRecord], dict[str, float]]]:
         if not waiting:
             return {}, {}
         if judge is not None and settings.selection == "self_verification":
-            return (yield from beliefs_of(judge, waiting, task, run["question"]))
-        return (yield from asked.completed(waiting, run))
+            return (yield from beliefs_of(judge, waiting, task, root))
+        return (yield from asked.completed(waiting, root))
 
     def verify_by_completion(view: EndedView, write: Writer) -> Generator[Call, Any, Update]:
         start = perf_counter()
         waiting = yield aside(lambda: _waiting(view, task, settings))
-        learnt, usage = yield from verdicts(waiting, view["nodes"][ROOT]["run"])
+        learnt, usage = yield from verdicts(waiting, view["nodes"][ROOT])
         if any("completed" in each for each in learnt.values()):
             event = yield aside(lambda: asked.event(waiting, learnt))
             write(event)

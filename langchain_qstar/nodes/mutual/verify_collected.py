@@ -44,7 +44,7 @@ def make_verify_collected(policy: Policy, task: Task, settings: QStarSettings) -
         waiting = yield aside(lambda: _waiting(view, task, settings))
         if not waiting:
             return {}
-        learnt, usage = yield from verifier.completed(waiting, view["nodes"][ROOT]["run"])
+        learnt, usage = yield from verifier.completed(waiting, view["nodes"][ROOT])
         write((yield aside(lambda: verifier.event(waiting, learnt))))
         return {"stats": learnt, "usage": usage | {"seconds": perf_counter() - start}}
 

@@ -16,8 +16,11 @@ from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import is_refused
+from langchain_qstar.nodes.lessons import refusals, voted_lessons
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
+from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.remembering import learnt
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.parts import Parts
@@ -70,6 +73,10 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
             chosen,
             cast("Stopped", view["stopped"]),
         )
+        if memory := preface_of(nodes[ROOT]).get("memory"):
+            lessons = voted_lessons(nodes, stats, solution)
+            refused = refusals(nodes, stats, parts.task)
+            yield from learnt(memory, solution.question, lessons, refused)
         event: AnsweredEvent = {
             "type": "answered",
             "id": chosen or ROOT,
@@ -141,7 +148,7 @@ def _completed(
 ) -> Generator[Call, Any, Update]:
     """One greedy completion of the question, as one more child of the root, if it says anything."""
     start = perf_counter()
-    request = _completion(parts, nodes)
+    request = _completion(replace(parts, preface=preface_of(nodes[ROOT])), nodes)
     if request is None:
         return {}
     groups = checked((yield sample(parts.policy, [request])), 1, parts.policy.name)

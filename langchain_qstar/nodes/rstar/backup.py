@@ -85,25 +85,26 @@ def _appraised(
     """What is learnt about new nodes before any rollout meets them, and what it cost."""
     if not fresh:
         return {}, {}
-    requests = [to_score(parts, nodes, each) for each in fresh]
     learnt: dict[str, StatRecord] = {each: {} for each in fresh}
+    fresh = [each for each in fresh if nodes[each]["action"] != "retrieve"]  # not to be judged
+    requests = [to_score(parts, nodes, each) for each in fresh]
     usage: dict[str, float] = {}
-    values: list[float | None] = [None] * len(fresh)
+    values: dict[str, float] = {}
 
     def judge() -> None:
         found = checks.judge_all((each.state, each.steps[0].text) for each in requests)
-        for stat, verdicts in zip(learnt.values(), found, strict=True):
-            stat["checks"] = [check.model_dump() for check in verdicts]
+        for each, verdicts in zip(fresh, found, strict=True):
+            learnt[each]["checks"] = [check.model_dump() for check in verdicts]
 
-    if q_model is not None:
+    if q_model is not None and requests:
         answers, _ = yield beside(score(q_model, requests), judge)
         scores = checked(answers, requests, q_model.name)
-        values = [each.values[0] for each in scores]
+        values = {each: one.values[0] for each, one in zip(fresh, scores, strict=True)}
         usage = used(scores)
     elif checks.names:
         yield aside(judge)
-    for stat, value in zip(learnt.values(), values, strict=True):
-        stat["q"] = value
+    for each, stat in learnt.items():
+        stat["q"] = values.get(each)
     yield aside(lambda: _reward(parts, nodes, learnt))
     return learnt, usage
 

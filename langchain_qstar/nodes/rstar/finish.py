@@ -21,13 +21,13 @@ def make_finish(parts: Parts) -> Beat:
     """The node that adds whole solutions, one a state, of the answer most samples give."""
 
     def finish(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
+        work, here = view["work"], parts.with_preface(view)
         polls = [
             (expansion, _poll(parts, work, expansion, slots.ids(expansion["id"])[0]))
             for expansion, slots in parts.places(work, "finish")
         ]
         shares = shares_for(parts, work)
-        usage = yield from hold(parts, work["seed"], [poll for _, poll in polls], shares)
+        usage = yield from hold(here, work["seed"], [poll for _, poll in polls], shares)
         nodes = {
             poll.node_id: record
             for expansion, poll in polls

@@ -16,7 +16,7 @@ from typing import Any
 
 from langchain_qstar.actions import Opening, Thought, Trace, trace_of
 from langchain_qstar.decisions import Decision
-from langchain_qstar.nodes.intervention import Follow, ended, intervene
+from langchain_qstar.nodes.intervention import Follow, as_passages, ended, intervene
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown
 from langchain_qstar.protocols import Action, Completion, Step
@@ -96,10 +96,13 @@ def _written(parts: Parts, nodes: Nodes, replaced: str, text: str, order: int) -
     """The record of a step with a person's text, read as what its action writes.
 
     Of a sub-question it is the answer, with or without the question before it. Remaining
-    steps that state no answer are one more thought.
+    steps that state no answer are one more thought. In the place of passages it is passages.
     """
     old = nodes[replaced]
     parent = str(old["parent"])
+    if old["action"] == "retrieve":
+        said = as_passages(text, parts.task.stop)
+        return _recorded(parts, nodes, parent, said, order, action="retrieve")
     trace = trace_of(nodes[ROOT]["run"]["question"], path(nodes, parent))
     action = _action(parts, old, text)
     asked = old.get("subquestion")
@@ -117,20 +120,28 @@ def _written(parts: Parts, nodes: Nodes, replaced: str, text: str, order: int) -
         "subquestion": old["terminal"],
     }
     terminal = ends.get(action, False)
+    answer = parts.task.answer(stated) if terminal or (states and thinks) else None
+    record = _recorded(
+        parts, nodes, parent, said, order, action=action, terminal=terminal, answer=answer
+    )
+    return record if asked is None else {**record, "subquestion": asked}
+
+
+def _recorded(
+    parts: Parts, nodes: Nodes, parent: str, said: str, order: int, **what: Any
+) -> NodeRecord:
+    """The record of a step below `parent`, in the next slot for what a person writes."""
     before = nodes[parent]["length"]
     spent = parts.policy.count_tokens(said)
     node_id = parts.rules.next_written(nodes, parent)
     slot = int(node_id.rpartition(".")[2])
-    record = record_of(
+    return record_of(
         parts,
         {"id": parent, "path": path(nodes, parent), "order": order - slot},
         node_id,
         Completion(said, token_ids=None, generated=spent, prompt_tokens=before),
-        action=action,
-        terminal=terminal,
-        answer=parts.task.answer(stated) if terminal or (states and thinks) else None,
+        **what,
     )
-    return record if asked is None else {**record, "subquestion": asked}
 
 
 def _action(parts: Parts, old: NodeRecord, text: str) -> Action:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from langchain_qstar.actions import ActionForms, Opening
+from langchain_qstar.nodes.preface import prefaced
+from langchain_qstar.nodes.retrieving import Retrieval
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.nodes.rstar.slots import Rules, Slots
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, Task
@@ -22,17 +25,31 @@ class Parts:
         task: Where answers are and when two are the same.
         forms: How the actions are asked for.
         settings: How many children and votes, and how they are sampled.
+        preface: What the prompts of a run hold beside its question.
+        retrieval: How passages are found; None where that is no action.
     """
 
     policy: Policy
     task: Task
     forms: ActionForms
     settings: RStarSettings
+    preface: Mapping[str, Any] = field(default_factory=dict)
+    retrieval: Retrieval | None = None
+
+    def with_preface(self, view: Mapping[str, Any]) -> Parts:
+        """The parts for one run, from what a node reads of its state."""
+        return replace(self, preface=view.get("preface", {}))
 
     @property
     def rules(self) -> Rules:
         """Which actions may follow which."""
-        return Rules(self.forms.actions, self.settings)
+        return Rules(self.actions, self.settings)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions that can be taken."""
+        known = self.forms.actions
+        return known if self.retrieval is None else (*known, "retrieve")
 
     def places(self, work: Work, action: Action) -> Iterator[tuple[Expansion, Slots]]:
         """The expansions in which `action` takes part, and the slots it fills there."""
@@ -44,6 +61,7 @@ class Parts:
 
     def request(self, opening: Opening, seeds: Sequence[int]) -> SampleRequest | None:
         """The request that asks for `opening`, or None when the policy has no room for it."""
+        opening = replace(opening, state=prefaced(opening.state, self.preface))
         room = room_for(opening, self.policy)
         if room < 1:
             return None

@@ -25,8 +25,8 @@ def make_propose_step(parts: Parts) -> Beat:
     """
 
     def propose_step(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
-        drawn, usage = yield from draw_steps(parts, work, "propose_step")
+        work, here = view["work"], parts.with_preface(view)
+        drawn, usage = yield from draw_steps(here, work, "propose_step")
         nodes = {
             node_id: _record(parts, expansion, node_id, completion)
             for expansion, node_id, completion in drawn

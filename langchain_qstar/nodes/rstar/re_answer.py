@@ -22,13 +22,13 @@ def make_re_answer(parts: Parts) -> Beat:
     """The node that adds another answer to a sub-question, the one most samples give."""
 
     def re_answer(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
+        work, here = view["work"], parts.with_preface(view)
         polls = [
             (expansion, _poll(parts, work, expansion, slots.ids(expansion["id"])[0]))
             for expansion, slots in parts.places(work, "re_answer")
         ]
         shares = shares_for(parts, work)
-        usage = yield from hold(parts, work["seed"], [poll for _, poll in polls], shares)
+        usage = yield from hold(here, work["seed"], [poll for _, poll in polls], shares)
         nodes: dict[str, NodeRecord] = {}
         for expansion, poll in polls:
             if (completion := poll.chosen(parts)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_qstar.actions import trace_of
+from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Action, Completion, ScoreRequest, State, Step
 from langchain_qstar.state.rstar import Expansion
@@ -103,4 +104,4 @@ def to_score(parts: Parts, nodes: Nodes, node_id: str) -> ScoreRequest:
             [thought.step] if thought.subquestion is None else [thought.subquestion, thought.step]
         )
     state = State(question, parts.task.messages(question), tuple(steps[:-1]))
-    return ScoreRequest(state, (steps[-1],))
+    return ScoreRequest(prefaced(state, preface_of(nodes[ROOT])), (steps[-1],))

@@ -17,8 +17,8 @@ def make_rephrase(parts: Parts) -> Beat:
     """The node that adds a rephrasing of the question."""
 
     def rephrase(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
-        drawn, usage = yield from draw_steps(parts, work, "rephrase")
+        work, here = view["work"], parts.with_preface(view)
+        drawn, usage = yield from draw_steps(here, work, "rephrase")
         nodes = {
             node_id: record_of(parts, expansion, node_id, completion, action="rephrase")
             for expansion, node_id, completion in drawn

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import Any
 
 from langgraph.types import Overwrite
 
 from langchain_qstar.actions import Trace
 from langchain_qstar.errors import QuestionError
-from langchain_qstar.nodes.phase import Beat, Update, Writer
-from langchain_qstar.nodes.root import check_budget, check_question, root_record, run_facts
+from langchain_qstar.nodes.earlier import finished_root, goes_on, turns_after
+from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
+from langchain_qstar.nodes.preface import preface_of
+from langchain_qstar.nodes.root import (
+    check_budget,
+    check_images,
+    check_question,
+    gone_on,
+    known,
+    remember,
+    root_record,
+    run_facts,
+)
+from langchain_qstar.nodes.rstar.answer import stored_solution
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.thread_budget import thread_facts
-from langchain_qstar.settings.rstar import RSTAR_BUDGETS
-from langchain_qstar.state.channels import RootView
-from langchain_qstar.state.rstar import Work
+from langchain_qstar.protocols import Policy
+from langchain_qstar.settings.rstar import RSTAR_BUDGETS, RStarSettings
+from langchain_qstar.state.rstar import RStarRootView, Work
 from langchain_qstar.tree import ROOT
 
 
-def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
+def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -> Beat:
     """The node that starts a run.
 
-    It overwrites whatever an earlier run left in the same thread.
+    It overwrites whatever an earlier run left in the same thread, unless the run goes on
+    with that (`earlier.py`).
 
     Args:
         parts: Of the machine; the input's budget replaces its settings' own.
         names: The names of policy, verifier, q_model, task and checks.
+        verifier: Who completes candidates; it must see images too.
 
     Returns:
         The function of the node. It raises `QuestionError` for a question that
@@ -33,12 +48,22 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
         `ThreadError` when earlier runs in the thread spent all of its budget.
     """
 
-    def root(view: RootView, _: Writer) -> Update:
+    def root(view: RStarRootView, _: Writer) -> Generator[Call, Any, Update]:
         question, seed = view["question"], view.get("seed", 0)
-        length = check_question(question, parts.policy, parts.task)
+        images = check_images(view.get("images", ()), parts.policy, verifier)
+        length = check_question(question, parts.policy, parts.task, shown=bool(images))
         _check_prompts(parts, question)
         used = parts.settings.replace(**check_budget(view.get("budget", {}), RSTAR_BUDGETS))
-        record = root_record(run_facts(question, seed, used, names), length)
+        run = run_facts(question, seed, used, names, images)
+        before = finished_root(view, run) if used.remember_thread else None
+        if before is not None and goes_on(before["run"], run):
+            return gone_on(view, before, run, used)
+        record = root_record(run, length)
+        if before is not None:
+            settings_then = RStarSettings(**before["run"]["settings"])
+            found = yield aside(lambda: stored_solution(view, parts.task, settings_then))
+            known(record, turns_after(before, found, parts.task), parts.policy, parts.task)
+        remember(record, parts.task, used)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         work: Work = {
             "question": question,
@@ -59,6 +84,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None]) -> Beat:
             "ended": [],
             "stopped": "",
             "answer": None,
+            "preface": Overwrite(preface_of(record)),
         }
 
     return root

@@ -27,7 +27,7 @@ from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.recording import is_appraised, shown
 from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.protocols import Action
-from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
+from langchain_qstar.settings.rstar import EVERY_ACTION, RStarSettings
 from langchain_qstar.solution import Stopped
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.rstar import Expansion, Rollout, SelectView, Work
@@ -178,7 +178,7 @@ def _expansions(
 def _actions(work: Work, rules: Rules) -> list[str]:
     """The actions that take part, in the order of creation."""
     after = {each["path"][-1]["action"] if each["path"] else "root" for each in work["expansions"]}
-    return [action for action in ACTIONS if any(rules.follows(action, each) for each in after)]
+    return [action for action in EVERY_ACTION if any(rules.follows(action, each) for each in after)]
 
 
 def _event(nodes: Nodes, work: Work, settings: RStarSettings) -> SelectedEvent:

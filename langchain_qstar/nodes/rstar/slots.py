@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_qstar.protocols import Action
-from langchain_qstar.settings.rstar import ACTIONS, RStarSettings
+from langchain_qstar.settings.rstar import EVERY_ACTION, RStarSettings
 from langchain_qstar.tree import NodeRecord, Nodes, child_id
 
 
@@ -49,7 +49,8 @@ class Rules:
         """Whether `action` may follow a node made by `after` (`root` for the root).
 
         A re-answer follows only a sub-question, a rephrasing only the root, and a
-        sub-question no one-step thought, unless the settings let it.
+        sub-question no one-step thought, unless the settings let it. Passages follow no
+        passages.
         """
         if action not in self.known or action not in self.settings.actions or after == "finish":
             return False
@@ -60,6 +61,8 @@ class Rules:
                 return after == "subquestion"
             case "rephrase":
                 return after == "root"
+            case "retrieve":
+                return after != "retrieve"
         return True
 
     def slots(self, record: NodeRecord) -> list[Slots]:
@@ -72,7 +75,7 @@ class Rules:
         """The slots of a node made by `action`."""
         found: list[Slots] = []
         first = 0
-        for each in ACTIONS:
+        for each in EVERY_ACTION:
             if self.follows(each, action):
                 found.append(Slots(each, first, self.count(each)))
                 first += found[-1].count
@@ -87,11 +90,15 @@ class Rules:
         return counts.get(action, 1)
 
     def children(self, nodes: Nodes, node_id: str) -> list[str]:
-        """The children that a node has got, in the order of their slots."""
+        """The children that a node has got, in the order of their slots.
+
+        Where nothing was retrieved there is none to go on to.
+        """
         slots = self.slots(nodes[node_id])
         if not slots:
             return []
-        drawn = [each for some in slots for each in some.ids(node_id) if each in nodes]
+        every = (each for some in slots for each in some.ids(node_id))
+        drawn = [each for each in every if each in nodes and "failure" not in nodes[each]]
         return [*drawn, *self.written(nodes, node_id)]
 
     def written(self, nodes: Nodes, node_id: str) -> list[str]:

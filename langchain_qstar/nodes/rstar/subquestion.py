@@ -8,11 +8,12 @@ the last one decide for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_qstar.actions import Thought, Trace, trace_of
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
+from langchain_qstar.nodes.remembering import Subquestion, recalled
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
@@ -22,19 +23,22 @@ from langchain_qstar.nodes.rstar.voting import SHARES_LAST, Tally
 from langchain_qstar.protocols import Completion, Step
 from langchain_qstar.state.channels import add_usage
 from langchain_qstar.state.rstar import ActionView, Expansion, Work
-from langchain_qstar.tree import NodeRecord
+from langchain_qstar.tree import NodeRecord, RememberedRecord
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A new sub-question and the vote on its answer."""
+    """A new sub-question and the vote on its answer, or the answer that is remembered."""
 
     expansion: Expansion
     question: Completion
     last: bool
     poll: Poll
+    remembered: RememberedRecord | None = None
 
     def record(self, parts: Parts) -> NodeRecord | None:
+        if self.remembered is not None:
+            return self._recalled(parts, self.remembered)
         completion = self.poll.chosen(parts)
         if completion is None:
             return None
@@ -49,25 +53,55 @@ class _Asked:
         )
         return self.poll.result({**record, "subquestion": written(self.question)})
 
+    def _recalled(self, parts: Parts, memory: RememberedRecord) -> NodeRecord:
+        """The record with what is remembered, and with the votes of then."""
+        size = parts.policy.count_tokens(memory["text"])
+        read = self.question.prompt_tokens + self.question.generated
+        record = record_of(
+            parts,
+            self.expansion,
+            self.poll.node_id,
+            Completion(memory["text"], generated=size, prompt_tokens=read),
+            action="subquestion",
+            terminal=self.last,
+            answer=memory["answer"] if self.last else None,
+        )
+        return {
+            **record,
+            "subquestion": written(self.question),
+            "remembered": memory,
+            "confidence": memory["confidence"],
+            "votes": memory["votes"],
+            "tally": {memory["answer"]: round(memory["confidence"] * memory["votes"])},
+        }
+
 
 def make_subquestion(parts: Parts) -> Beat:
     """The node that adds sub-questions with their answers.
 
     A sub-question that asks what the question asks ends its trajectory, and its
-    answer gets the votes of a whole solution.
+    answer gets the votes of a whole solution. Nobody votes on an answer that is remembered.
     """
 
     def subquestion(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
-        work = view["work"]
-        drawn, usage = yield from draw_steps(parts, work, "subquestion")
+        work, here = view["work"], parts.with_preface(view)
+        drawn, usage = yield from draw_steps(here, work, "subquestion")
         asked = [_asked(parts, work, *each) for each in drawn]
-        spent = yield from hold(parts, work["seed"], [each.poll for each in asked], SHARES_LAST)
+        memories = yield from recalled(
+            here.preface.get("memory"),
+            [Subquestion(each.question.text, each.last) for each in asked],
+        )
+        asked = [
+            replace(each, remembered=memory) for each, memory in zip(asked, memories, strict=True)
+        ]
+        polls = [each.poll for each in asked if each.remembered is None]
+        spent = yield from hold(here, work["seed"], polls, SHARES_LAST)
         nodes = {
             record["id"]: record for each in asked if (record := each.record(parts)) is not None
         }
         parents = (expansion["id"] for expansion, _ in parts.places(work, "subquestion"))
         write(proposed(parents, nodes.values()))
-        write(voted(list(nodes.values())))
+        write(voted([each for each in nodes.values() if "remembered" not in each]))
         return {"nodes": nodes, "usage": add_usage(usage, spent)}
 
     return subquestion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final
 
 from langchain_qstar.errors import SettingsError
@@ -42,6 +43,7 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
-    if not isinstance(task, str) or task not in TASKS:
+    known = TASKS.get(task) if isinstance(task, Hashable) else None
+    if known is None:
         raise SettingsError(f"unknown task {task!r}; choose one of: {', '.join(TASKS)}")
-    return TASKS[task]
+    return known

@@ -15,7 +15,7 @@ import pytest
 import langchain_qstar
 from langchain_qstar.chains import QStarChain, RStarChain
 from langchain_qstar.models.scripted import ScriptedPolicy
-from langchain_qstar.models.transformers import TransformersPolicy
+from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.solution import Solution
 from langchain_qstar.tasks import get_task
 
@@ -130,7 +130,7 @@ def test_64_searches_on_one_engine_with_little_room_are_those_that_ran_alone():
         rows.append(len(scheduler._running))
         bytes_held.append(scheduler.tree.bytes)
 
-    scheduler.step = watched  # type: ignore[method-assign]
+    scheduler.step = watched
     at_once = within_patience(lambda: chain.batch(QUESTIONS, {"max_concurrency": MANY}))
     company = max(rows)
     alone = [chain.invoke(each) for each in QUESTIONS[::8]]

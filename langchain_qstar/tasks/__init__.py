@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Final
 
 from langchain_qstar.errors import SettingsError
@@ -43,7 +42,7 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
-    known = TASKS.get(task) if isinstance(task, Hashable) else None
-    if known is None:
+    given: object = task  # callers without types pass anything
+    if not isinstance(given, str) or given not in TASKS:
         raise SettingsError(f"unknown task {task!r}; choose one of: {', '.join(TASKS)}")
-    return known
+    return TASKS[given]

@@ -130,7 +130,7 @@ def test_64_searches_on_one_engine_with_little_room_are_those_that_ran_alone():
         rows.append(len(scheduler._running))
         bytes_held.append(scheduler.tree.bytes)
 
-    scheduler.step = watched
+    scheduler.step = watched  # type: ignore[method-assign]
     at_once = within_patience(lambda: chain.batch(QUESTIONS, {"max_concurrency": MANY}))
     company = max(rows)
     alone = [chain.invoke(each) for each in QUESTIONS[::8]]

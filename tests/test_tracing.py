@@ -52,7 +52,7 @@ def test_langsmiths_evaluate_runs_a_chain_on_examples_and_sends_nothing(chain_ty
         for answer in ("12", "12.0", "13")
     ]
     session = NoNetwork()
-    client = Client(api_key="none", session=session)
+    client = Client(api_key="none", session=session, auto_batch_tracing=False)
     judges: Any = [right]  # langsmith runs such functions, and its types do not say so
     results = client.evaluate(target, data=data, evaluators=judges, upload_results=False)
     rows = list(results)

@@ -107,7 +107,7 @@ async def test_64_searches_on_one_event_loop_too(kind):
     )
     assert [each.question for each in at_once] == QUESTIONS
     assert [each.answer for each in at_once] == [str(4 * number) for number in range(2, MANY + 2)]
-    assert policy.most == MANY  # they did run at once
+    assert policy.most >= MANY  # they did run at once; rStar has several actions in flight
 
 
 @pytest.mark.nano

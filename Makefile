@@ -86,7 +86,7 @@ docs: $(DEV_STAMP)  ## write what is generated in README.md and docs/: tables of
 	@$(BIN)/python -m langchain_qstar.settings > docs/settings.md
 
 train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (two hours on CPU; resumable)
-	@$(BIN)/python -m langchain_qstar.training.nano --out build/nano
+	@$(BIN)/python -m langchain_qstar.training.nano --compile --out build/nano
 	@$(BIN)/python -m langchain_qstar.training.q_head --model build/nano
 	@$(BIN)/python -m langchain_qstar.training.card --model build/nano
 

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from langchain_qstar.models.gguf_export import export_gguf
-
 from langchain_qstar import ModelError, Policy, QStarChain, resolve_policy
+from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does she have?"

@@ -254,7 +254,7 @@ async def adrive(method: Method, policy: Policy) -> Solution:
         return solution
 
 
-def _check(n: int, temperature: float, max_tokens: int | None) -> None:
+def _check(n: object, temperature: object, max_tokens: object) -> None:
     if not isinstance(n, int) or n < 1:
         raise SettingsError(f"n is {n!r}; draw at least 1 solution")
     if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:

@@ -196,10 +196,10 @@ def _prepare(options: dict[str, Any]) -> None:
             # Not pg_advisory_lock: an index that is being built waits for who waits there.
             if _value(connection, "SELECT pg_try_advisory_lock(%s)", SETUP_LOCK):
                 saver.setup()  # the lock ends with the connection
-            elif time.monotonic() > deadline:
+                return
+            if time.monotonic() > deadline:
                 raise OperationalError("another process does not finish making its tables")
-            else:
-                time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
 
 def _is_current(connection: Connection[Any], newest: int) -> bool:

@@ -33,6 +33,8 @@ _VARIABLE: Final = re.compile(r"[A-Za-z]")
 _OTHER_RELATION: Final = re.compile(
     r"\\(?:approx|neq?|leq?|geq?|lt|gt|equiv|in|to|sim|text|mbox)\b|[<>≈≠≤≥%$&]|!="
 )
+_SCIENTIFIC: Final = re.compile(r"\d[eE][-+]?\d")
+"""`1e3` would be read as Euler's number times 3; what is meant is not certain."""
 _WRAPPING: Final = re.compile(
     r"\\(?:left|right|displaystyle|boxed)(?![a-zA-Z])|\\[,!;:]|\\q?quad\b"
 )
@@ -86,5 +88,6 @@ def _sound(chain: list[str]) -> Iterator[list[str]]:
     """The chain, if it has two sides or more and all of them can be read."""
     sides = [_WRAPPING.sub(" ", side).strip(" .;") for side in chain]
     long = any(len(side) > LENGTH for side in sides)
-    if len(sides) > 1 and all(sides) and not long and not any(map(_OTHER_RELATION.search, sides)):
+    unread = any(_OTHER_RELATION.search(side) or _SCIENTIFIC.search(side) for side in sides)
+    if len(sides) > 1 and all(sides) and not long and not unread:
         yield sides

@@ -163,7 +163,7 @@ def _folder(spec: str) -> Path | None:
     """The folder of that name, None where there is none or the name can be none."""
     try:
         folder = Path(spec).expanduser()
-        return folder if folder.is_dir() else None
+        return folder if spec and folder.is_dir() else None
     except (OSError, RuntimeError):  # too long a name, or the home of nobody
         return None
 

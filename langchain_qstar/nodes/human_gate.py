@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from langgraph.config import get_stream_writer
 from langgraph.types import Command, interrupt
@@ -26,7 +26,14 @@ from langchain_qstar.tree import Nodes, Stats, path
 View = Mapping[str, Any]
 """What the node reads: `nodes`, `stats`, `stopped`, and what the machine needs of its own."""
 Next = Command[Literal["select", "answer"]]
-HumanGate = Callable[[Any], Next]
+
+
+class HumanGate(Protocol):
+    """The function of the node; LangGraph reads its parameter by name."""
+
+    def __call__(self, state: Any) -> Next:
+        """Ask, and say which node is next."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
-    if not isinstance(task, str) or task not in TASKS:
+    given: object = task  # callers without types pass anything
+    if not isinstance(given, str) or given not in TASKS:
         raise SettingsError(f"unknown task {task!r}; choose one of: {', '.join(TASKS)}")
-    return TASKS[task]
+    return TASKS[given]

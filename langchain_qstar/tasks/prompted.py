@@ -13,8 +13,11 @@ from typing import Final
 
 from langchain_qstar.prompting import Prompt, load_prompt
 
+# Signs are looked for within a line and once in front of each word: a model that writes
+# nothing but signs must cost no more than one that writes words.
 _ANSWER_LINE: Final = re.compile(
-    r"^\W*(?:so|thus|therefore|hence)?\W*(?:the )?(?:final )?answer(?: is\b|:)|^####|\\boxed\{",
+    r"^[^\w\n]*(?:(?:so|thus|therefore|hence)[^\w\n]*)?(?:the )?(?:final )?answer(?: is\b|:)"
+    r"|^####|\\boxed\{",
     re.IGNORECASE | re.MULTILINE,
 )
 

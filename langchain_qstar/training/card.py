@@ -57,7 +57,7 @@ def measure(
     questions = [problem.question for problem in problems]
     golds = [str(problem.answer) for problem in problems]
     greedy = draw_pools(questions, policy, NANO, n=1, temperature=0.0)
-    right = [pool.right(gold, NANO)[0] for pool, gold in zip(greedy, golds, strict=True)]
+    right = _first_right(greedy, golds)
     wrong = [pool for pool, ok in zip(greedy, right, strict=True) if not ok]
     slips = [pool for pool in wrong if false_equation(_text(pool)) is not None]
     figures: dict[str, Any] = {
@@ -78,6 +78,17 @@ def measure(
         }
         sys.stderr.write(f"{temperature}: {figures[f'temperature_{temperature}']}\n")
     return figures
+
+
+def measure_novel(policy: TransformersPolicy, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Greedy on problems with words or relations that no training problem has."""
+    pools = draw_pools([each.question for each in problems], policy, NANO, n=1, temperature=0.0)
+    right = _first_right(pools, [str(each.answer) for each in problems])
+    return {"novel_problems": len(problems), "novel_greedy": _share(sum(right), len(right))}
+
+
+def _first_right(pools: Sequence[Pool], golds: Sequence[str]) -> list[bool]:
+    return [pool.right(gold, NANO)[0] for pool, gold in zip(pools, golds, strict=True)]
 
 
 def _text(pool: Pool) -> str:
@@ -153,6 +164,8 @@ AdamW for embeddings and norms, Muon for matrices. {_HISTORY[name]}
 Greedy: {figures["greedy"]:.1%} ({steps}). Of the wrong greedy answers
 {figures["wrong_greedy_with_a_slip"]:.0%} hold an arithmetic slip; the others are errors
 of reasoning. Mean length of a solution: {figures["tokens_per_solution"]} tokens.
+Of {figures["novel_problems"]} problems with words or relations that training never showed,
+greedy solves {figures["novel_greedy"]:.1%}.
 
 | temperature | one sample | majority of 16 | pass@16 |
 |---|---|---|---|
@@ -190,6 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     policy = TransformersPolicy.from_pretrained(options.model)
     problems = make_problems("test", options.problems)
     figures = measure(policy, problems, options.temperatures)
+    figures |= measure_novel(policy, make_problems("novel", options.problems // 2))
     write_card(options.model, figures, options.name)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
 

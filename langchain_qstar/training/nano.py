@@ -26,6 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.training.averaging import WEIGHTS_FILE
 from langchain_qstar.training.documents import make_document
 from langchain_qstar.training.tokenizer import ASSISTANT, END, USER, save_tokenizer
 from langchain_qstar.training.workers import Workers, run_together
@@ -62,6 +64,9 @@ class Recipe:
     )
     """Learning rate, as a factor, after so many million tokens; straight lines between."""
     seed: int = 1
+    start: str = ""
+    """A folder whose exported weights are trained on; tokens count on from its recipe. By
+    default the weights begin at random."""
     workers: int = 2
     """Processes that share a step: each reads `batch_tokens` of its own draws. The bundled
     weights had one until 36.7 million tokens, so this recipe does not repeat them to the bit."""
@@ -243,17 +248,22 @@ class Trainer:
         device: str,
         save_every: float,
         workers: Workers | None = None,
+        *,
+        compiled: bool = False,
     ) -> None:
         import torch
 
         self.recipe, self.folder, self.device, self.save_every = recipe, folder, device, save_every
         self.workers = workers or Workers()
+        if recipe.start and not (Path(recipe.start) / "recipe.json").is_file():
+            raise ModelSpecError(f"{recipe.start} holds no recipe.json; start from an export")
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._load_tokenizer()
         model: Any = build_model(recipe, self.tokenizer)
         if torch.device(device).type == "cpu":
             model.config._attn_implementation = _register_attention()  # noqa: SLF001
         self.model = model.to(device)
+        self._forward = torch.compile(self.model, dynamic=True) if compiled else self.model
         self.optimizers = _optimizers(self.model, recipe)
         self.progress = Progress(draw=self.workers.rank)
         self._checkpoint = folder / "checkpoint.pt"
@@ -264,21 +274,42 @@ class Trainer:
                 optimizer.load_state_dict(state)
             self.progress = Progress(**saved["progress"])
             self._take_position(saved["positions"])
+        elif recipe.start:
+            self._start_from(Path(recipe.start))
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of an exported model, and read on where its documents ended."""
+        from safetensors.torch import load_file
+
+        trained = json.loads((folder / "recipe.json").read_text("utf-8"))["trained"]
+        weights = load_file(folder / WEIGHTS_FILE)
+        expected = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        del expected["lm_head.weight"]  # tied to the embeddings, so not stored
+        if {name: tensor.shape for name, tensor in weights.items()} != expected:
+            raise ModelSpecError(f"{folder} holds a model of another shape than the recipe's")
+        self.model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
+        self.progress = Progress(**trained)
+        self._take_fresh_draws(after=trained["draw"])
 
     def _take_position(self, positions: list[tuple[int, int]]) -> None:
         """Go on where this worker stopped; another number of workers starts on fresh draws."""
         if len(positions) == self.workers.size:
             self.progress.draw, self.progress.batch = positions[self.workers.rank]
         else:
-            used = max(draw for draw, _ in positions)
-            first = (used // self.workers.size + 1) * self.workers.size
-            self.progress.draw, self.progress.batch = first + self.workers.rank, 0
+            self._take_fresh_draws(after=max(draw for draw, _ in positions))
+
+    def _take_fresh_draws(self, after: int) -> None:
+        first = (after // self.workers.size + 1) * self.workers.size
+        self.progress.draw, self.progress.batch = first + self.workers.rank, 0
 
     def _load_tokenizer(self) -> PreTrainedTokenizerFast:
         from transformers import AutoTokenizer
 
         if self.workers.rank == 0 and not (self.folder / "tokenizer.json").exists():
-            save_tokenizer(self.folder)
+            if self.recipe.start:  # the weights know no other
+                AutoTokenizer.from_pretrained(self.recipe.start).save_pretrained(self.folder)
+            else:
+                save_tokenizer(self.folder)
         self.workers.gather(None)
         return cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(self.folder))
 
@@ -322,7 +353,7 @@ class Trainer:
         for optimizer, rate in zip(self.optimizers, rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-        loss = _loss(self.model, batch, int(self.tokenizer.pad_token_id or 0), self.device)
+        loss = _loss(self._forward, batch, int(self.tokenizer.pad_token_id or 0), self.device)
         loss.backward()  # type: ignore[no-untyped-call]
         tokens = self.workers.average(self.model.parameters(), sum(len(ids) for ids, _ in batch))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -401,19 +432,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all cores)")
     parser.add_argument("--save-every", type=float, default=180.0, metavar="SECONDS")
+    parser.add_argument(
+        "--compile", action="store_true", help="needs a C++ compiler; half as fast again on a CPU"
+    )
     for name, value in asdict(defaults).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args(arguments))
     folder, device = options.pop("out"), options.pop("device")
     threads, save_every = options.pop("threads"), options.pop("save_every")
+    compiled = options.pop("compile")
     if threads:
         torch.set_num_threads(threads)
     recipe = Recipe(**options)
-    run_together(_train, recipe.workers, recipe, folder, device, save_every)
+    how = {"device": device, "save_every": save_every, "compiled": compiled}
+    run_together(_train, recipe.workers, recipe, folder, how)
 
 
-def _train(workers: Workers, recipe: Recipe, folder: Path, device: str, save_every: float) -> None:
-    Trainer(recipe, folder, device, save_every, workers).run()
+def _train(workers: Workers, recipe: Recipe, folder: Path, how: dict[str, Any]) -> None:
+    Trainer(recipe, folder, workers=workers, **how).run()
 
 
 if __name__ == "__main__":

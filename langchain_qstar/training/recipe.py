@@ -74,7 +74,9 @@ class ValueRecipe:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
         for name in ("learning_rate", "weight_decay"):
             if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be negative")
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)}; it must be a number from 0 up"
+                )
 
     @property
     def reads_features(self) -> bool:

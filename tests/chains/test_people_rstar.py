@@ -5,7 +5,7 @@ What both machines share is tested in `test_people.py` too.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,12 +80,12 @@ def adds_up(chain: RStarChain, config: RunnableConfig = THREAD) -> bool:
     values = chain.graph.get_state(config).values
     nodes, stats = values["nodes"], values["stats"]
     visits: Counter[str] = Counter()
-    value: Counter[str] = Counter()
+    value: dict[str, float] = defaultdict(float)
     for tip in values["ended"]:
         if not is_closed(stats.get(tip, {})):
             visits.update(lineage(tip))
-            reward = stats[tip].get("reward") or 0.0
-            value.update(dict.fromkeys(lineage(tip), reward))  # type: ignore[arg-type]
+            for each in lineage(tip):
+                value[each] += stats[tip].get("reward") or 0.0
     open_ones = [each for each in nodes if not is_closed(stats.get(each, {}))]
     assert {each: stats.get(each, {}).get("visits", 0) for each in open_ones} == {
         each: visits[each] for each in open_ones
@@ -345,6 +345,7 @@ def test_the_same_decision_in_two_threads_gives_the_same_tree_also_when_killed(f
         rstar = made(file, "expand", policy=policy, settings={"num_rollouts": 6})
         first = rstar.invoke("q", {"configurable": {"thread_id": thread}})
         policy.dies_at = len(policy.calls) + dies_at
+        decision: Any
         solution, decision = first, {"edit": {first.pending.steps[0].id: "c"}}
         while solution.pending:
             try:

@@ -15,7 +15,6 @@ import pytest
 import langchain_qstar
 from langchain_qstar.chains import QStarChain, RStarChain
 from langchain_qstar.models.scripted import ScriptedPolicy
-from langchain_qstar.models.transformers import TransformersPolicy
 from langchain_qstar.solution import Solution
 from langchain_qstar.tasks import get_task
 
@@ -107,12 +106,14 @@ async def test_64_searches_on_one_event_loop_too(kind):
     )
     assert [each.question for each in at_once] == QUESTIONS
     assert [each.answer for each in at_once] == [str(4 * number) for number in range(2, MANY + 2)]
-    assert policy.most == MANY  # they did run at once
+    assert policy.most >= MANY  # they did run at once; rStar has several actions in flight
 
 
 @pytest.mark.nano
 @pytest.mark.slow
 def test_64_searches_on_one_engine_with_little_room_are_those_that_ran_alone():
+    from langchain_qstar.models.transformers.policy import TransformersPolicy
+
     folder = Path(langchain_qstar.__file__).parent / "nano"
     policy = TransformersPolicy.from_pretrained(
         folder, name="nano", device="cpu", max_rows=24, cache_bytes=ROOM

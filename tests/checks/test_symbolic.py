@@ -101,3 +101,8 @@ def test_a_failing_reason_is_short():
     verdict, reason = judge("$" + "1+" * 200 + "1 = 1$")
     assert verdict is False
     assert len(reason) < 200
+
+
+@pytest.mark.parametrize("step", ["1e3 = 1000\n", r"$2.5e-1 = 0.25$", "x = 1e3"])
+def test_scientific_notation_is_not_taken_for_eulers_number(step):
+    assert judge(step) == (None, "no formula")

@@ -65,6 +65,7 @@ def test_a_pair_is_wrapped_once(llama, make_tokenizer):
     [
         ("no-such-folder", "no such folder or name"),
         ("x" * 5000, "no such folder or name"),
+        ("", "no such folder or name"),
         ("~nobody-has-this-name/x", "no such folder or name"),
         ("gguf:" + "x" * 5000, "there is no such file"),
         ("hf:", "write hf:ORG/NAME"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -236,6 +237,13 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_file(tmp_path, sums):
     assert {each.steps for each in labels.questions} == {before[0].steps}
 
 
+def _split(questions):
+    """What was labelled, and the log-probabilities of its tokens by themselves."""
+    steps = [step for each in questions for step in each.steps]
+    logprobs = [each for step in steps for each in step.logprobs]
+    return [replace(step, logprobs=()) for step in steps], logprobs
+
+
 @pytest.mark.nano
 def test_real_rollouts_are_labelled_and_a_second_run_is_the_same(tmp_path):
     policy, settings = resolve_policy("nano"), LabelSettings(samples=3)
@@ -246,7 +254,10 @@ def test_real_rollouts_are_labelled_and_a_second_run_is_the_same(tmp_path):
             collect_labels(nano_questions(1), policy, NANO, out, settings)
         collect_labels(nano_questions(2), policy, NANO, out, settings)
         files.append(read_labels(out))
-    assert files[0].questions == files[1].questions
+    once, again = (_split(file.questions) for file in files)
+    assert once[0] == again[0]
+    # Two batches agree to six digits; where the file rounds the fourth, it may differ by one.
+    assert once[1] == pytest.approx(again[1], abs=2e-4)
     step = files[0].questions[0].steps[0]
     assert step.token_ids
     assert len(step.logprobs) == len(step.token_ids)

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs the transformers extra")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.training.nano import (
     Documents,
     Recipe,
@@ -120,7 +121,8 @@ def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 def test_two_workers_are_one_run_and_resume_to_the_bit(tmp_path: Path) -> None:
     def run(folder: str, tokens: int) -> dict[str, torch.Tensor]:
         recipe = replace(TINY, workers=2, batch_tokens=1500, tokens=tokens)
-        run_together(_train, 2, recipe, tmp_path / folder, "cpu", 1e9)
+        how = {"device": "cpu", "save_every": 1e9}
+        run_together(_train, 2, recipe, tmp_path / folder, how)
         saved = torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)
         assert saved["progress"]["tokens"] >= tokens
         assert {draw % 2 for draw, _ in saved["positions"]} == {0, 1}
@@ -141,6 +143,26 @@ def test_a_run_goes_on_with_another_number_of_workers_on_fresh_draws(tmp_path: P
             replace(alone, workers=2), tmp_path, "cpu", 1e9, SilentWorkers(rank=rank, size=2)
         )
         assert (trainer.progress.draw, trainer.progress.batch) == (2 + rank, 0)
+
+
+def test_training_goes_on_from_exported_weights_on_fresh_draws(
+    trained: Path, tmp_path: Path
+) -> None:
+    trainer = Trainer(replace(TINY, start=str(trained)), tmp_path, "cpu", 1e9)
+    exported = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float32)
+    ours = trainer.model.state_dict()
+    assert all(torch.equal(ours[name], t) for name, t in exported.state_dict().items())
+    assert (tmp_path / "tokenizer.json").read_text() == (trained / "tokenizer.json").read_text()
+    recorded = json.loads((trained / "recipe.json").read_text())["trained"]
+    assert trainer.progress.tokens == recorded["tokens"]
+    assert (trainer.progress.draw, trainer.progress.batch) == (recorded["draw"] + 1, 0)
+
+
+def test_weights_of_another_shape_or_none_are_no_start(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelSpecError, match="another shape"):
+        Trainer(replace(TINY, start=str(trained), hidden=64), tmp_path, "cpu", 1e9)
+    with pytest.raises(ModelSpecError, match=r"no recipe\.json"):
+        Trainer(replace(TINY, start=str(tmp_path / "none")), tmp_path / "b", "cpu", 1e9)
 
 
 class SilentWorkers(Workers):

@@ -23,7 +23,7 @@ from langchain_qstar.models.faces.conversation import chat_of, spelled_out
 from langchain_qstar.models.faces.schemas import closed, grammar_of, rule, schema_of
 from langchain_qstar.models.faces.settings import CallSettings, without_stop
 from langchain_qstar.models.faces.tool_calls import OURS, CallFormat, choice_of, format_of
-from langchain_qstar.models.faces.written_calls import WrittenCalls
+from langchain_qstar.models.faces.written_calls import WrittenCalls, joined
 from langchain_qstar.protocols import Completion, SampleRequest
 
 ARGUMENTS: Final = ("tools", "tool_choice", "parallel_tool_calls", "strict", "response_format")
@@ -192,7 +192,7 @@ class Chunks:
         chunks = [*written.add(self._text), *written.end(calls, invalid)] if written else []
         return AIMessageChunk(
             content=self._new(content),
-            tool_call_chunks=chunks,
+            tool_call_chunks=joined(chunks),
             usage_metadata=usage_of(completion),
             response_metadata=ending_of(completion, self._call.policy.name, calls=bool(calls)),
             chunk_position="last",

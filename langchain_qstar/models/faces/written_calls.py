@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from uuid import uuid4
 
@@ -47,7 +47,7 @@ class WrittenCalls:
             if begins < 0:
                 return []
             self._at = begins + len(self._form.opening)
-        return list(self._read_on(text))
+        return joined(self._read_on(text))
 
     def _read_on(self, text: str) -> Iterator[ToolCallChunk]:
         assert self._at is not None
@@ -92,6 +92,17 @@ class WrittenCalls:
     def _chunk(self, *, args: str, name: str | None = None, new: bool = False) -> ToolCallChunk:
         identity = f"call_{uuid4().hex}" if new else None
         return tool_call_chunk(name=name, args=args, id=identity, index=len(self._told) - 1)
+
+
+def joined(chunks: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:
+    """One chunk a call: LangChain joins those of several messages, not those of one."""
+    calls: dict[int | None, ToolCallChunk] = {}
+    for chunk in chunks:
+        before = calls.get(chunk["index"])
+        calls[chunk["index"]] = (
+            {**before, "args": f"{before['args'] or ''}{chunk['args'] or ''}"} if before else chunk
+        )
+    return list(calls.values())
 
 
 def _end_of_object(text: str, at: int) -> int | None:

@@ -24,6 +24,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from langchain_qstar.errors import (
     GrammarError,
@@ -365,9 +366,18 @@ def _check(timeout: float, retries: int, backoff: float, max_concurrency: int) -
 def _base(url: str) -> str:
     """The base of the endpoints; servers have them under `/v1` unless a path is given."""
     url = url.strip().rstrip("/")
-    if not _URL.fullmatch(url):
+    if not _URL.fullmatch(url) or not _has_host(url):
         raise ModelSpecError(f"{url[:80]!r} is no URL; write http://HOST:PORT/v1")
     return url if url.count("/") > 2 else f"{url}/v1"
+
+
+def _has_host(url: str) -> bool:
+    """Whether there is a host, and a port that can be one if any."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _template(name: str, given: str | Path | None) -> ChatTemplate | None:

@@ -42,9 +42,9 @@ def told(form: CallFormat, text: str, sizes: list[int]) -> Any:
         chunks += written.add(text[:at])
     _, calls, invalid = form.read(text)
     chunks += [*written.add(text), *written.end(calls, invalid)]
-    joined: Any = AIMessageChunk("")
+    joined: Any = AIMessageChunk(content="")
     for chunk in chunks:
-        joined += AIMessageChunk("", tool_call_chunks=[chunk])
+        joined += AIMessageChunk(content="", tool_call_chunks=[chunk])
     return joined
 
 

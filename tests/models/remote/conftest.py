@@ -122,7 +122,8 @@ class Imitation:
 def only_text(grammar: Any) -> str:
     """What the grammar in a field of a request allows: its first literal, or least values."""
     if isinstance(grammar, str):
-        return re.findall(r'"([^"]*)"', grammar)[0]
+        literals: list[str] = re.findall(r'"([^"]*)"', grammar)
+        return literals[0]
     for name in ("json_schema", "schema", "json", "grammar"):
         if name in grammar:
             return only_text(grammar[name])

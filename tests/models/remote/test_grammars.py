@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 
 import pytest
@@ -30,7 +31,7 @@ PROBE = grammars.PROBE_TOKENS
 @pytest.fixture(autouse=True)
 def no_translation(monkeypatch):
     """Schemas are not sent as GBNF unless a test says so."""
-    find = grammars.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(grammars, "find_spec", lambda name: name != "llama_cpp" and find(name))
 
 

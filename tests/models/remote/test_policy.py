@@ -355,6 +355,8 @@ def test_no_requests_are_no_calls(serve, connect):
     ("options", "error", "says"),
     [
         ({"urls": "localhost:8000"}, ModelSpecError, "is no URL; write http://HOST:PORT/v1"),
+        ({"urls": "http://:x/v1"}, ModelSpecError, "is no URL; write http://HOST:PORT/v1"),
+        ({"urls": "http://h:99999/v1"}, ModelSpecError, "is no URL; write http://HOST:PORT/v1"),
         ({"timeout": 0}, SettingsError, "timeout is 0"),
         ({"retries": -1}, SettingsError, "must not be negative"),
         ({"max_concurrency": 0}, SettingsError, "max_concurrency is 0"),

@@ -96,6 +96,8 @@ class PromptedForms:
             case "rephrase":
                 state = self._state("rephrasing", trace.question, trace.question)
                 return Opening(state, _LINE, self._solution_tokens, _FIRST_CONDITION)
+            case "retrieve":
+                raise AssertionError("a retriever is asked for passages, not a policy")
 
     def answering(self, trace: Trace, subquestion: Step, *, last: bool) -> Opening:
         """See `ActionForms`. The last answer is one line, like the others."""

@@ -43,7 +43,7 @@ def model() -> ScriptedChatModel:
 
 
 SMALL: Any = {"num_rollouts": 3, "num_votes": 2, "num_last_votes": 2, "verify": "after"}
-CHAINS = {
+CHAINS: dict[str, Any] = {
     "qstar": lambda **o: QStarChain(model(), settings={"num_trajectories": 1}, **o),
     "verified": lambda **o: QStarChain(
         model(), verifier=model(), settings={"verify": "after", "abstain": True}, **o

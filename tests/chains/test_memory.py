@@ -214,7 +214,8 @@ def letters(texts: list[str]) -> list[list[float]]:
 
 
 def indexed() -> InMemoryStore:
-    return InMemoryStore(index={"dims": 26, "embed": letters, "fields": ["question"]})
+    index: Any = {"dims": 26, "embed": letters, "fields": ["question"]}
+    return InMemoryStore(index=index)
 
 
 def wording(question: str) -> ScriptedPolicy:

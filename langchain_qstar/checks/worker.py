@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +28,11 @@ from typing import Any, Final
 from langchain_qstar.errors import CheckError
 
 SECONDS: Final = 0.7
-"""Longest time of a request."""
+"""Longest a request computes, in seconds of the processor: what a text gets as its verdict must
+not depend on what else the machine is doing."""
+
+_WAITS: Final = 6.0
+"""How many times that long it may take by the clock, be it that the machine is busy."""
 
 BYTES: Final = 1 << 30
 """Most memory of the child, in bytes of address space."""
@@ -80,7 +85,7 @@ class Worker:
         Args:
             function: Its name.
             texts: Its arguments.
-            seconds: The limit of time.
+            seconds: The limit of time, in seconds of the processor.
 
         Raises:
             NoResult: It took too long or too much memory, or failed.
@@ -110,7 +115,7 @@ class Worker:
             connection = self._connection or self._start()
             try:
                 connection.send_bytes(request)
-                if not connection.poll(seconds + _GRACE_SECONDS):
+                if not connection.poll(_WAITS * seconds + _GRACE_SECONDS):
                     raise NoResult("no reply")
                 return connection.recv_bytes(MESSAGE)
             except (EOFError, OSError):
@@ -206,17 +211,22 @@ class _Child:
         """The reply, or why there is none."""
         try:
             self._connection.send_bytes(request)
-            if not self._connection.poll(seconds):
-                return f"stopped after {seconds:g} s"
+            if not self._connection.poll(_WAITS * seconds):
+                return f"stopped after {_WAITS * seconds:g} s"
             return self._connection.recv_bytes(MESSAGE)
         except (EOFError, OSError):
-            return "the process ended"  # in C code that found no memory, for one
+            return self._ended(seconds)
+
+    def _ended(self, seconds: float) -> str:
+        """Why the child has ended by itself; it stays to be waited for."""
+        end = os.waitid(os.P_PID, self._process, os.WEXITED | os.WNOWAIT)
+        if end is not None and end.si_status == signal.SIGPROF:
+            return f"stopped after {seconds:g} s"
+        return "the process ended"  # in C code that found no memory, for one
 
     def kill(self) -> None:
-        from signal import SIGKILL
-
         self._connection.close()
-        os.kill(self._process, SIGKILL)
+        os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
 
 
@@ -234,7 +244,10 @@ def _compute(connection: Connection[bytes, bytes], module: Any) -> None:
             return
         # Should the process in between be killed, this one must still end by itself.
         _limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 2, soft=True)
-        connection.send_bytes(_reply(getattr(module, function), texts))
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, in C code too
+        reply = _reply(getattr(module, function), texts)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        connection.send_bytes(reply)
 
 
 def _limit(kind: int, amount: int, *, soft: bool = False) -> None:

@@ -53,7 +53,7 @@ def test_it_sees_no_variables_of_this_environment(worker, monkeypatch):
 @pytest.mark.parametrize(
     ("function", "text", "why"),
     [
-        ("wait", "60", "stopped after 0.2 s"),
+        ("wait", "60", "stopped after 1.2 s"),
         ("power", "9", "stopped after 0.2 s"),
         ("fill", "", "out of memory"),
         ("deepen", "", "nested too deeply"),

@@ -22,12 +22,13 @@ SAYS = {
     "person_in_the_loop": "answer: 19",
     "quickstart": "answer:",
     "resume": "second run: 19\nasked again about the question itself: False",
+    "retriever": "Passage (crates.txt): A crate has 4 rows of 6 bottles. <- [{'source'",
     "server": "openai:nano: ",
     "streaming": "popped: the question",
     "subgraph": "It is ",
     "train_scorer": "AUC within a problem",
 }
-WITHOUT_NANO = {"own_task", "person_in_the_loop", "resume"}
+WITHOUT_NANO = {"own_task", "person_in_the_loop", "resume", "retriever"}
 SERVING = ("llama_cpp", "gguf", "uvicorn", "fastapi", "sse_starlette", "starlette_context")
 MISSING = [name for name in SERVING if find_spec(name) is None]
 MARKS = {name: [] if name in WITHOUT_NANO else [pytest.mark.nano] for name in SAYS}

@@ -8,6 +8,10 @@ from io import StringIO
 from typing import Any
 
 import pytest
+
+pytest.importorskip("numpy", reason="LangChain's vector store in memory computes with it")
+pytest.importorskip("rich", reason="needs the cli extra")
+
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings

@@ -22,6 +22,7 @@ VERIFIER_over_generator_maj   paired difference, with its interval
 generator_maj_over_self_consistency
 actions_NAME                  action subsets at 4 rollouts, majority (Table 1 in shape)
 verified_precision, verified_recall, coverage, accuracy_covered    of `verified` with the peer
+n_PART                        problems of the parts that --only names
 completions_share_32, rounds_32    of a scripted model with 80 % agreement, 32 rollouts
 """
 
@@ -60,6 +61,7 @@ PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors",)
 SEARCH: Final[dict[str, Any]] = {"num_votes": 3, "num_last_votes": 8, "max_depth": 8}
 """Fewer votes than the paper's 10 and 32, which cost 4,000 tokens before the first step."""
+PARTS: Final = ("search", "actions", "weaker")
 NEVER: Final = {"verify": "never", "selection": "majority"}
 ROLLOUTS: Final = (2, 4, 8)
 VERIFIED: Final = 8
@@ -343,11 +345,13 @@ def full(options: argparse.Namespace) -> None:
         figures |= ablated(problems, done)
     if options.weaker and options.only in (None, "weaker"):
         figures |= weaker_pair(problems, done, options.weaker)
+    figures |= {f"n_{part}": float(len(problems)) for part in PARTS if options.only in (None, part)}
     if options.record:
-        before = read_record(RESULTS)["figures"] if RESULTS.exists() else {}
+        before = read_record(RESULTS) if RESULTS.exists() else {"figures": {}}
         document = provenance(Path(__file__), PACKAGES, READ)
-        sizes = {"n": len(problems), "settings": SEARCH}
-        write_record(RESULTS, {**document, **sizes, "figures": before | figures})
+        n = len(problems) if options.only in (None, "search") else before["n"]
+        sizes = {"n": n, "settings": SEARCH}
+        write_record(RESULTS, {**document, **sizes, "figures": before["figures"] | figures})
     print_figures(figures)
 
 
@@ -380,7 +384,7 @@ def main() -> None:
     mode.add_argument("--full", action="store_true")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results")
     parser.add_argument("--problems", type=int, help="how many (default 4, 100)")
-    parser.add_argument("--only", choices=("search", "actions", "weaker"), help="one part")
+    parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--stronger", help="a stronger verifier for the bundled model")
     parser.add_argument("--weaker", help="a generator that the bundled model can verify")
     options = parser.parse_args()

@@ -109,6 +109,7 @@ def test_the_schemas_of_input_output_and_state_are_given(
     assert asked["required"] == ["question"]
     assert {key: each["type"] for key, each in asked["properties"].items()} == {
         "question": "string",
+        "images": "array",
         "seed": "integer",
         "budget": "object",
     }

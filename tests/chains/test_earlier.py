@@ -320,7 +320,7 @@ def test_a_thread_of_another_machine_is_not_remembered():
 def test_nano_goes_on_in_its_tree_and_takes_a_second_question(saver: Any):
     question = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
     chain = QStarChain(settings={"remember_thread": True, "fallback": False}, checkpointer=saver)
-    small = chain.invoke(question, THREAD, max_pops=2)
+    small = chain.invoke(question, THREAD, max_pops=1)
     larger = chain.invoke(question, THREAD, max_pops=6)
     whole = QStarChain(settings={"fallback": False}).invoke(question, max_pops=6)
 

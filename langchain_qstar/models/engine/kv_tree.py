@@ -164,7 +164,7 @@ class KVTree:
             del self._used[node]
         self.evictions += len(others)
         for node in others:
-            if not node.pins and not node.children:
+            if not node.pins and not node.children and _is_held(node):
                 self._prune(node)
         return bool(others)
 
@@ -226,6 +226,12 @@ class KVTree:
         self.bytes -= node.size
         node.state, node.size = None, 0
         self._used.pop(node, None)
+
+
+def _is_held(node: Node) -> bool:
+    """Whether `node` is still in the tree; it may have gone with one below it."""
+    parent = node.parent
+    return parent is not None and node in parent.children.get(node.tokens[0], ())
 
 
 def _upwards(node: Node) -> Iterator[Node]:

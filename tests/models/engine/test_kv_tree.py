@@ -180,3 +180,11 @@ def test_any_paths_read_as_they_were_written_and_bytes_add_up(paths, budget):
         kept += sum(len(child.tokens) for child in children if child.state is not None)
         todo += children
     assert kept == tree.bytes
+
+
+def test_forgetting_a_segment_may_take_those_above_it_along(tree):
+    kept, above = read(tree, tree.extend((9, 9))), read(tree, tree.extend((1, 2)))
+    read(tree, tree.extend((3, 4), above))
+    tree.touch(above)  # so that the one below comes first, and leaves the upper one bare
+    assert tree.forget(kept)
+    assert (list(tree.root.children), tree.bytes) == ([9], 2)

@@ -145,7 +145,7 @@ def rstar() -> str:
     peer = peer_told(f)
     return f"""\
 Test split of the bundled model, {run["n"]} problems, 95 % intervals; {votes} votes a solution
-instead of the paper's 32 (`python benchmarks/rstar.py --full --record`, two CPU cores):
+instead of the paper's 32 (`{run["command"]}`, two CPU cores):
 
 | method | right | interval | tokens a question |
 |---|---|---|---|
@@ -159,15 +159,12 @@ votes in {rounds:.0f} rounds of the model.
 
 
 def sweeps() -> str:
-    """The curves of lambda and K, once they are recorded."""
-    command = "`python benchmarks/sweeps.py --full --record`"
-    if not (RESULTS / "sweeps.json").exists():
-        return f"Not recorded yet: {command} draws them here.\n"
+    """The curves of lambda and K."""
     run = recorded("sweeps")
     lam, k = (axis(run["figures"], name) for name in ("lambda", "k"))
     return f"""\
 Development split of the bundled model, {run["n"]} problems, 2,000 tokens a question, 95 % intervals
-({command}):
+(`{run["command"]}`):
 
 ![Shares right for values of λ](lambda.svg)
 ![Shares right for values of K](k.svg)

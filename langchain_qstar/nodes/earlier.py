@@ -59,10 +59,20 @@ def _growing(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, "settings": settings}
 
 
-def turns_after(root: NodeRecord, solution: Solution, task: Task) -> list[TurnRecord]:
-    """The thread's questions up to a search that has ended, oldest first."""
+def turns_after(
+    root: NodeRecord, solution: Solution, told: str | None, task: Task
+) -> list[TurnRecord]:
+    """The thread's questions up to a search that has ended, oldest first.
+
+    Args:
+        root: Of the search that has ended; it has the turns before.
+        solution: What the stored search comes to.
+        told: The answer that its run gave. A run that stopped and never gave what it found
+            makes no turn: a person was asked about it and has not approved it.
+        task: How a question is prompted, and where an answer is.
+    """
     steps = solution.text.rstrip()
-    if not steps:
+    if not steps or told != solution.answer:
         return root.get("turns", [])
     said = steps
     if solution.answer is not None and task.answer(steps) is None:

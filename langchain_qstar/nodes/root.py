@@ -63,7 +63,8 @@ def make_root(
         if before is not None:
             settings_then = QStarSettings(**before["run"]["settings"])
             found = yield aside(lambda: stored_solution(view, task, settings_then))
-            known(record, turns_after(before, found, task), policy, task)
+            turns = turns_after(before, found, view.get("answer"), task)
+            known(record, turns, policy, task)
         remember(record, task, used)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         return {

@@ -136,6 +136,7 @@ class RootView(SearchInput, total=False):
     stats: StatsChannel
     usage: UsageChannel
     stopped: str
+    answer: str | None
 
 
 class SearchOutput(TypedDict, total=False):

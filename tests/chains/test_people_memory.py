@@ -288,6 +288,18 @@ def test_a_thread_that_remembers_keeps_what_was_decided_and_knows_what_was_appro
 
 
 @MACHINES
+def test_an_answer_that_nobody_approved_is_no_earlier_turn(name):
+    machine = made(name, InMemorySaver(), "answer", settings={"remember_thread": True}).graph
+    config = THREAD | {"recursion_limit": 500}
+    asked = machine.invoke({"question": QUESTION}, config)
+    assert asked["__interrupt__"][0].value["about"] == "answer"
+    machine.invoke({"question": "And two crates?"}, config)  # the machine alone lets it pass
+    root = machine.get_state(THREAD).values["nodes"]["0"]
+    assert root["run"]["question"] == "And two crates?"
+    assert "turns" not in root
+
+
+@MACHINES
 def test_what_was_forbidden_stays_so_when_the_thread_goes_on(name):
     chain = made(name, InMemorySaver(), settings={"remember_thread": True})
     budget = {"max_pops": 4} if name == "qstar" else {"num_rollouts": 2}

@@ -62,7 +62,8 @@ def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -
         if before is not None:
             settings_then = RStarSettings(**before["run"]["settings"])
             found = yield aside(lambda: stored_solution(view, parts.task, settings_then))
-            known(record, turns_after(before, found, parts.task), parts.policy, parts.task)
+            turns = turns_after(before, found, view.get("answer"), parts.task)
+            known(record, turns, parts.policy, parts.task)
         remember(record, parts.task, used)
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         work: Work = {

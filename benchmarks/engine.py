@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py --quick
     python benchmarks/engine.py --full --record
+    python benchmarks/engine.py --full --llamacpp --record
     python benchmarks/engine.py --device cuda --shape 8b
 
 A random Llama of 28M parameters in fp32 on one CPU thread. Every question has a
@@ -22,7 +23,8 @@ tokens_per_second_N     of our search
 The ceiling and the two others are timed on a part of the work and scaled up.
 
 The same scripts and weights on llama.cpp, with eight questions at once, keys and
-values in 16 bits (with the extra `llamacpp`; `--llamacpp` measures nothing else):
+values in 16 bits (with the extra `llamacpp`; `--llamacpp` measures nothing else, and
+is recorded apart):
 
 llamacpp_over_ceiling   our search over bare `llama_decode` on a full batch of 48 rows, each with
                         a cache of its own, distinct prompt tokens read once
@@ -462,9 +464,11 @@ def _versioned() -> list[str]:
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
     on_gpu = options.device != "cpu"
-    name = f"engine_{options.device}_{options.shape}.json" if on_gpu else "engine.json"
+    what = f"_{options.device}_{options.shape}" if on_gpu else "_llamacpp" * options.llamacpp
     document = provenance(Path(__file__), _versioned())
-    write_record(RESULTS / name, {**document, "repeats": REPEATS, "figures": figures})
+    write_record(
+        RESULTS / f"engine{what}.json", {**document, "repeats": REPEATS, "figures": figures}
+    )
 
 
 def main() -> None:
@@ -474,18 +478,23 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
     size.add_argument("--full", action="store_true", help="whole searches, repeated")
     parser.add_argument("--record", action="store_true", help="write them to results/")
-    parser.add_argument("--llamacpp", action="store_true", help="llama.cpp only")
+    parser.add_argument(
+        "--llamacpp", action="store_true", help="llama.cpp; not with the rest of --full"
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shape", default="30m", choices=list(SHAPES))
     options = parser.parse_args()
-    if options.record and (options.llamacpp or not options.full):
-        parser.error("--record needs --full and everything")
+    if options.record and not options.full:
+        parser.error("--record needs --full")
+    if options.llamacpp and (options.device != "cpu" or not find_spec("llama_cpp")):
+        parser.error("--llamacpp is measured on the CPU, with the extra `llamacpp`")
     torch.set_num_threads(1)
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
     repeats, part = (REPEATS, 2) if options.full else (1, 1)
     figures = {} if options.llamacpp else measure(bench, sizes, repeats, part)
-    if options.device == "cpu" and find_spec("llama_cpp"):
+    both = not options.full and options.device == "cpu" and find_spec("llama_cpp")
+    if options.llamacpp or both:
         expansions = 4 if options.full else 2
         figures |= measure_llamacpp(bench.model, expansions, repeats, part)
     if options.device == "cuda":

@@ -102,10 +102,75 @@ Raw decoding is the model's bare forward pass on a full batch. `n` sequences is 
 """
 
 
+def llamacpp() -> str:
+    """Llama.cpp beside its own bare calls, and beside transformers."""
+    run, same = recorded("engine_llamacpp"), recorded("llamacpp")
+    f, g = run["figures"], same["figures"]
+    return f"""\
+On llama.cpp (`{run["command"]}`), CPU seconds, the same model, eight questions at
+once: the search takes {f["llamacpp_over_ceiling"]:.2f} times as long as bare `llama_decode` on a
+full batch, and `create_completion` a sample with its own prefix match
+{f["llamacpp_speedup_8"]:.2f} times as long as the search.
+
+The same seeded search on transformers and on llama.cpp, the bundled model in float32,
+{g["problems"]} problems (`{same["command"]}`): the same answer on {g["same_answers"]:.0%}, the same
+tree down to every step on {g["same_trees"]:.0%}.
+"""
+
+
+def labels() -> str:
+    """Ways to make labels and kinds of heads."""
+    run = recorded("labels")
+    f = run["figures"]
+    rows = [
+        f"| {said} | {per_cent(f, f'auc_{name}', 2)} | {per_cent(f, f'qstar_{name}')} "
+        f"| {per_cent(f, f'best_of_n_{name}')} |"
+        for name, said in LABELS.items()
+    ]
+    return f"""\
+{run["questions"]} problems labelled, {run["n"]} of the test split searched, 2,000 tokens a question
+(`{run["command"]}`); each share has a 95 % interval of about
+±{100 * (f["high_qstar_mean"] - f["low_qstar_mean"]) / 2:.0f} points:
+
+| scorer | AUC within a problem | Q\\* | best-of-N |
+|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def per_cent(f: dict[str, float], name: str, digits: int = 0) -> str:
+    """A share, or a figure with so many digits, if it was measured."""
+    if name not in f:
+        return ""
+    return f"{f[name]:.{digits}f}" if digits else f"{f[name]:.1%}"
+
+
+LABELS: Final = {
+    "log_probability": "log-probability of the policy, nothing trained",
+    "best": "best return of the rollouts by a step (paper, construction 2)",
+    "mean": "mean return of the same rollouts",
+    "linear": "the same, linear head",
+    "pairwise": "the same, pairwise loss",
+    "fitted_q": "fitted Q-iteration (construction 1)",
+    "completed": "mean return of completions from each step (construction 3)",
+    "as_reward": "`mean` as process reward g (min), no Q",
+    "both": "`mean` as process reward g (min) and Q",
+}
 RSTAR: Final = {
     "rstar_self": "rStar, nano verifies itself",
     "rstar_peer": "rStar, `nano-verifier` verifies",
-    "rstar_stronger": "rStar, a stronger verifier",
+}
+WEAKER: Final = {
+    "generator_maj_weaker": "8 rollouts, majority",
+    "rstar_self_weaker": "rStar, `nano-verifier` verifies itself",
+    "rstar_stronger": "rStar, nano verifies",
+}
+ABLATED: Final = {
+    "actions_a3": "`subquestion`",
+    "actions_a3_a5": "and `rephrase`",
+    "actions_a3_a5_a4": "and `re_answer`",
+    "actions_a3_a5_a4_a2": "and `finish`",
+    "rap_8": "`subquestion` alone, 8 rollouts (RAP)",
 }
 
 
@@ -122,7 +187,7 @@ What `nano-verifier` adds to the tree's majority: {gain:+.1f} points ({low:+.1f}
 def rstar() -> str:
     """RStar beside votes, with verifiers."""
     run = recorded("rstar")
-    f = run["figures"]
+    f, commands = run["figures"], run["commands"]
     names = {
         name: f"{name.rpartition('_')[2]} samples, majority"
         for name in ("self_consistency_16", "self_consistency_64")
@@ -132,30 +197,57 @@ def rstar() -> str:
         for name in f
         if name.startswith("generator_maj_") and name.rpartition("_")[2].isdigit()
     }
-    rows = [
-        f"| {said} | {f[name]:.1%} | {f[f'low_{name}']:.1%} to {f[f'high_{name}']:.1%} "
-        f"| {f[f'tokens_{name}']:,.0f} |"
-        for name, said in (names | RSTAR).items()
-        if name in f
-    ]
     over = "generator_maj_over_self_consistency"
     gain, low, high = (100 * f[f"{side}{over}"] for side in ("", "low_", "high_"))
     drawn, rounds = f["completions_share_32"], f["rounds_32"]
     votes = run["settings"]["num_last_votes"]
     peer = peer_told(f)
     return f"""\
-Test split of the bundled model, {run["n"]} problems, 95 % intervals; {votes} votes a solution
-instead of the paper's 32 (`{run["command"]}`, two CPU cores):
+Test split of the bundled model, {f["n_search"]:.0f} problems, 95 % intervals; {votes} votes a
+solution instead of the paper's 32 (`{commands["search"]}`, two CPU cores):
 
-| method | right | interval | tokens a question |
-|---|---|---|---|
-{chr(10).join(rows)}
+{shares_of(f, names | RSTAR)}
 
 The tree's majority minus that of samples at the same tokens, or of 64: {gain:+.1f} points
 ({low:+.1f} to {high:+.1f}). {peer}
 With a scripted model that agrees with itself 8 times of 10, 32 rollouts draw {drawn:.0%} of all
 votes in {rounds:.0f} rounds of the model.
+
+{stronger_told(f, commands["weaker"])}
+Which actions an expansion has, {f["n_actions"]:.0f} problems, 4 rollouts where none are named,
+majority (`{commands["actions"]}`):
+
+{shares_of(f, ABLATED)}
 """
+
+
+def stronger_told(f: dict[str, float], command: str) -> str:
+    """What a verifier adds that is better than who wrote the tree."""
+    gain, low, high = (
+        100 * f[f"{side}stronger_over_generator_maj"] for side in ("", "low_", "high_")
+    )
+    return f"""\
+The other way round `nano-verifier` writes and nano, which is the better of the two, verifies:
+{f["n_weaker"]:.0f} problems (`{command}`).
+
+{shares_of(f, WEAKER)}
+
+Nano as verifier adds {gain:+.1f} points ({low:+.1f} to {high:+.1f}) to that tree's majority.
+"""
+
+
+def shares_of(f: dict[str, float], names: dict[str, str]) -> str:
+    """A table of shares with their intervals and tokens."""
+    rows = [
+        f"| {said} | {f[name]:.1%} | {f[f'low_{name}']:.1%} to {f[f'high_{name}']:.1%} "
+        f"| {f[f'tokens_{name}']:,.0f} |"
+        for name, said in names.items()
+        if name in f
+    ]
+    return f"""\
+| method | right | interval | tokens a question |
+|---|---|---|---|
+{chr(10).join(rows)}"""
 
 
 def sweeps() -> str:
@@ -182,6 +274,8 @@ def axis(figures: dict[str, float], name: str) -> str:
 SECTIONS: Final = {
     "results": lambda: f"{accuracy()}\n{overhead()}",
     "engine": engine,
+    "llamacpp": llamacpp,
+    "labels": labels,
     "rstar": rstar,
     "sweeps": sweeps,
 }

@@ -345,14 +345,20 @@ def full(options: argparse.Namespace) -> None:
         figures |= ablated(problems, done)
     if options.weaker and options.only in (None, "weaker"):
         figures |= weaker_pair(problems, done, options.weaker)
-    figures |= {f"n_{part}": float(len(problems)) for part in PARTS if options.only in (None, part)}
+    done_parts = [part for part in PARTS if options.only in (None, part)]
+    figures |= {f"n_{part}": float(len(problems)) for part in done_parts}
     if options.record:
-        before = read_record(RESULTS) if RESULTS.exists() else {"figures": {}}
-        document = provenance(Path(__file__), PACKAGES, READ)
-        n = len(problems) if options.only in (None, "search") else before["n"]
-        sizes = {"n": n, "settings": SEARCH}
-        write_record(RESULTS, {**document, **sizes, "figures": before["figures"] | figures})
+        keep(figures, done_parts)
     print_figures(figures)
+
+
+def keep(figures: dict[str, float], parts: Sequence[str]) -> None:
+    """Record the figures of parts beside those of the others, each with its own command."""
+    before = read_record(RESULTS) if RESULTS.exists() else {"figures": {}, "commands": {}}
+    document = provenance(Path(__file__), PACKAGES, READ)
+    commands = before["commands"] | dict.fromkeys(parts, document.pop("command"))
+    known = {"settings": SEARCH, "figures": before["figures"] | figures}
+    write_record(RESULTS, {"commands": commands, **document, **known})
 
 
 def quick(count: int) -> None:
@@ -369,9 +375,7 @@ def quick(count: int) -> None:
     tell(f"{right} of {count} right with 2 rollouts, verified by itself")
     recorded = read_record(RESULTS)
     agrees = int(recorded["sha256"] == digests(READ))
-    print_figures(
-        {**recorded["figures"], **scripted(), "recorded_n": recorded["n"], "agrees": agrees}
-    )
+    print_figures({**recorded["figures"], **scripted(), "agrees": agrees})
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_qstar.chains import QStarChain
 from langchain_qstar.chains.checkpoints import open_checkpoints
 from langchain_qstar.chains.machine import MachineChain
+from langchain_qstar.errors import CheckpointError
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Solution
@@ -82,6 +83,40 @@ def grown() -> Callable[[Solution], Any]:
 def asked_of() -> Callable[[Any], list[str]]:
     """The states that a scripted policy was asked to continue, in order."""
     return lambda policy: [request.state.text for batch in policy.calls for request in batch]
+
+
+class StoreKilledError(Exception):
+    """Not a BaseException, which the thread that stores would not hand on."""
+
+
+class MortalStore(InMemorySaver):
+    """A store that is killed with its process before one of the things it is to keep."""
+
+    killed = (StoreKilledError, CheckpointError)
+    """What a search whose store was killed ends with."""
+
+    def __init__(self, left: int = 10**9) -> None:
+        super().__init__()
+        self.left = left
+
+    def _live(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise StoreKilledError
+
+    def put(self, *args: Any, **options: Any) -> Any:
+        self._live()
+        return super().put(*args, **options)
+
+    def put_writes(self, *args: Any, **options: Any) -> Any:
+        self._live()
+        return super().put_writes(*args, **options)
+
+
+@pytest.fixture
+def mortal_store() -> type[MortalStore]:
+    """Makes a store, `mortal_store(left)`, that lives until so many things were kept."""
+    return MortalStore
 
 
 @pytest.fixture

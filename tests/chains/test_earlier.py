@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar.chains import QStarChain, RStarChain
-from langchain_qstar.errors import CheckpointError, ThreadError
+from langchain_qstar.errors import ThreadError
 from langchain_qstar.models.scripted import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Solution
@@ -165,32 +165,9 @@ def test_a_verified_search_goes_on_and_verifies_what_is_new():
     assert {each.id for each in second.tree if each.completed is not None} > {*known}
 
 
-class Dying(InMemorySaver):
-    """A store that is killed with its process before one of the things it is to keep."""
-
-    left = 10**9
-
-    def _live(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KilledError
-
-    def put(self, *args: Any, **options: Any) -> Any:
-        self._live()
-        return super().put(*args, **options)
-
-    def put_writes(self, *args: Any, **options: Any) -> Any:
-        self._live()
-        return super().put_writes(*args, **options)
-
-
-class KilledError(Exception):
-    """Not a BaseException, which the thread that stores would not hand on."""
-
-
 @pytest.mark.parametrize("question", ["q", "r"])
 def test_killed_at_any_moment_the_second_call_ends_as_it_would_have(
-    make: Any, name: str, question: str
+    make: Any, name: str, question: str, mortal_store: Any
 ):
     small = SMALLER[name]
     chain = make(InMemorySaver())
@@ -199,14 +176,14 @@ def test_killed_at_any_moment_the_second_call_ends_as_it_would_have(
     dies_at, survived = 0, False
     while not survived:
         dies_at += 2 if dies_at < 10 else 37  # around the root, and now and then
-        saver = Dying()
+        saver = mortal_store()
         chain = make(saver)
         chain.invoke("q", THREAD, **small)
         saver.left = dies_at
         dying = make(saver)
         try:
             survived = bool(dying.invoke(question, THREAD))
-        except (KilledError, CheckpointError):
+        except saver.killed:
             saver.left = 10**9
             again = make(saver).invoke(question, THREAD)
             assert (again.tree, again.answer, again.turns) == (
@@ -217,10 +194,9 @@ def test_killed_at_any_moment_the_second_call_ends_as_it_would_have(
     assert dies_at > 12
 
 
-def test_an_unfinished_search_is_not_replaced_by_a_larger_one(make: Any):
-    saver = Dying()
-    saver.left = 12
-    with pytest.raises((KilledError, CheckpointError)):
+def test_an_unfinished_search_is_not_replaced_by_a_larger_one(make: Any, mortal_store: Any):
+    saver = mortal_store(12)
+    with pytest.raises(saver.killed):
         make(saver).invoke("q", THREAD)
     saver.left = 10**9
     with pytest.raises(ThreadError, match="unfinished search with max_tokens=None"):

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 
-from langchain_qstar.errors import CheckpointError, SettingsError, ThreadError
+from langchain_qstar.errors import SettingsError, ThreadError
 from langchain_qstar.models.scripted import ScriptedPolicy
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
@@ -108,44 +108,19 @@ def test_a_search_of_another_version_is_refused(make, mortal, killed, saver):
         qstar.resume("t")
 
 
-class Dying(InMemorySaver):
-    """A store that is killed with its process before one of the things it is to keep."""
-
-    def __init__(self, dies_at: int) -> None:
-        super().__init__()
-        self.left = dies_at
-
-    def _live(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KilledError
-
-    def put(self, *args: Any, **options: Any) -> Any:
-        self._live()
-        return super().put(*args, **options)
-
-    def put_writes(self, *args: Any, **options: Any) -> Any:
-        self._live()
-        return super().put_writes(*args, **options)
-
-
-class KilledError(Exception):
-    """Not a BaseException, which the thread that stores would not hand on."""
-
-
 @pytest.mark.parametrize("interrupt", [(), ("failed_check",)])
 def test_killed_before_anything_that_is_stored_a_search_repeats_what_was_in_flight_at_most(
-    make, grown, asked_of, interrupt
+    make, grown, asked_of, mortal_store, interrupt
 ):
     whole = grown(make().invoke("q"))
     dies_at, survived = 0, False
     while not survived:
         dies_at += 1
-        policy, store = ScriptedPolicy(make().policy._script), Dying(dies_at)
+        policy, store = ScriptedPolicy(make().policy._script), mortal_store(dies_at)
         qstar = make(policy, store, interrupt=interrupt)
         try:
             survived = bool(qstar.invoke("q", THREAD))
-        except (KilledError, CheckpointError):
+        except mortal_store.killed:
             before = asked_of(policy)
             assert grown(qstar.invoke("q", THREAD)) == whole
             repeated = {*before} & {*asked_of(policy)[len(before) :]}

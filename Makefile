@@ -81,8 +81,9 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 bench: $(DEV_STAMP)  ## every benchmark in its quick form
 	@for file in benchmarks/*.py; do echo "$$file --quick"; $(BIN)/python $$file --quick || exit; done
 
-docs: $(DEV_STAMP)  ## write what is generated in README.md and docs/: tables of results, and the settings
+docs: $(DEV_STAMP)  ## write what is generated in README.md and docs/: tables of results, curves, and the settings
 	@$(BIN)/python benchmarks/readme.py
+	@$(BIN)/python benchmarks/curves.py
 	@$(BIN)/python -m langchain_qstar.settings > docs/settings.md
 
 train-nano: $(DEV_STAMP)  ## train the bundled model and its Q head again, into build/nano (two hours on CPU; resumable)

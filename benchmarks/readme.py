@@ -206,6 +206,8 @@ def rstar() -> str:
 Test split of the bundled model, {f["n_search"]:.0f} problems, 95 % intervals; {votes} votes a
 solution instead of the paper's 32 (`{commands["search"]}`, two CPU cores):
 
+![Shares right against tokens](rollouts.svg)
+
 {shares_of(f, names | RSTAR)}
 
 The tree's majority minus that of samples at the same tokens, or of 64: {gain:+.1f} points

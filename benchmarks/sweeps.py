@@ -1,7 +1,7 @@
-"""How lambda and K change what Q* gets right, as curves in docs/.
+"""How lambda and K change what Q* gets right; `curves.py` draws it.
 
     python benchmarks/sweeps.py --quick            # the recorded figures, and whether they hold
-    python benchmarks/sweeps.py --full --record    # the figures, and the plots
+    python benchmarks/sweeps.py --full --record    # the figures
 
 On the development split of the bundled model at 2,000 generated tokens a question. lambda
 weighs the Q-value against the process reward, so both are the bundled head here: g is its
@@ -32,7 +32,6 @@ from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import Problem, make_problems
 
 RESULTS: Final = Path(__file__).parent / "results"
-DOCS: Final = Path(__file__).parent.parent / "docs"
 WORK: Final = Path(__file__).parent.parent / "build" / "sweeps"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
@@ -68,46 +67,6 @@ def sweep(problems: Sequence[Problem], name: str, values: Sequence[float]) -> di
     return figures
 
 
-def plot(
-    figures: dict[str, float], name: str, values: Sequence[float], label: str, default: float
-) -> None:
-    """A curve with its intervals, as an SVG whose bytes do not depend on the day.
-
-    Args:
-        figures: Shares with their intervals.
-        name: The axis, `lambda` or `k`; the file is called after it.
-        values: Where it was measured; the places on the axis are evenly spaced.
-        label: What the axis is called.
-        default: Of the setting; one of `values`.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    keys = [f"{name}_{value:g}" for value in values]
-    shares = [100 * figures[key] for key in keys]
-    below = [100 * (figures[key] - figures[f"low_{key}"]) for key in keys]
-    above = [100 * (figures[f"high_{key}"] - figures[key]) for key in keys]
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    axes = figure.subplots()
-    axes.axvline(values.index(default), color="0.6", linestyle=":", label="default")
-    axes.errorbar(
-        range(len(values)),
-        shares,
-        yerr=[below, above],
-        marker="o",
-        capsize=3,
-        label="right, with 95 % interval",
-    )
-    axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
-    axes.set_xlabel(label)
-    axes.set_ylabel("right, %")
-    axes.grid(axis="y", color="0.9")
-    figure.legend(loc="outside upper left", ncols=2, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    with rc_context({"svg.hashsalt": "langchain-qstar"}):
-        figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
-
-
 def full(count: int, record: bool) -> None:
     """Both curves."""
     problems = make_problems("dev", count)
@@ -115,8 +74,6 @@ def full(count: int, record: bool) -> None:
     if record:
         document = provenance(Path(__file__), PACKAGES, READ)
         write_record(RESULTS / "sweeps.json", {**document, "n": count, "figures": figures})
-        plot(figures, "lambda", LAMBDAS, "λ, weight of the Q-value", default=1.0)
-        plot(figures, "k", KS, "K, samples a state", default=6)
     print_figures(figures)
 
 
@@ -144,7 +101,7 @@ def main() -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", action="store_true", help="the default")
     mode.add_argument("--full", action="store_true")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results and docs/")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results")
     parser.add_argument("--problems", type=int, help="how many (default 8, 100)")
     options = parser.parse_args()
     if options.full:

@@ -118,6 +118,24 @@ def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert "unrecognized" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's own compiler
+def test_compiled_it_learns_what_it_learns_uncompiled(tmp_path: Path) -> None:
+    """But for the last digits: the kernels add up in another order."""
+    recipe = replace(TINY, layers=1, tokens=9_000)
+    weights = {}
+    for folder, compiled in (("compiled", True), ("plain", False)):
+        trainer = Trainer(recipe, tmp_path / folder, "cpu", save_every=1e9, compiled=compiled)
+        before = {name: each.clone() for name, each in trainer.model.state_dict().items()}
+        trainer.run()
+        weights[folder] = trainer.model.state_dict()
+    assert before.keys() == weights["compiled"].keys()
+    for name, each in weights["plain"].items():
+        moved = (each - before[name]).abs().mean()
+        assert moved > 0
+        assert (each - weights["compiled"][name]).abs().mean() < 0.05 * moved
+
+
 def test_two_workers_are_one_run_and_resume_to_the_bit(tmp_path: Path) -> None:
     def run(folder: str, tokens: int) -> dict[str, torch.Tensor]:
         recipe = replace(TINY, workers=2, batch_tokens=1500, tokens=tokens)

@@ -74,10 +74,15 @@ class LlamaServer:
 
     def answers(self):
         try:
-            with urlopen(f"{self.url}/models", timeout=5) as reply:  # noqa: S310  # our own  # noqa: S310 - our own server
+            with urlopen(f"{self.url}/models", timeout=5) as reply:  # noqa: S310  # our own
                 return bool(reply.status == 200)
         except (URLError, OSError):
             return False
+
+    def megabytes(self):
+        """The memory it holds."""
+        told = subprocess.check_output(["ps", "-o", "rss=", "-p", str(self.process.pid)])
+        return int(told) / 1000
 
     def kill(self):
         self.process.kill()
@@ -207,12 +212,15 @@ def test_a_search_ends_with_an_answer_and_tells_what_fell_short(policy):
     assert solution.usage.shortfalls == policy.shortfalls
 
 
-def test_many_searches_at_once_lose_nothing(policy):
+def test_many_searches_at_once_lose_nothing_and_need_no_memory(policy, server):
     chain = QStarChain(policy, task="nano", settings=SEARCH)
+    chain.invoke(QUESTIONS[0])
+    before = server.megabytes()
     solutions = chain.batch(QUESTIONS, {"max_concurrency": len(QUESTIONS)})
     assert [each.question for each in solutions] == QUESTIONS
     assert all(each.usage.completions for each in solutions)
     assert not any(each.startswith("error") for each in policy.shortfalls)
+    assert server.megabytes() < before + 100
 
 
 async def test_when_one_of_two_servers_is_killed_the_searches_go_on(start):

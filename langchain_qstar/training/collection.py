@@ -2,25 +2,22 @@
 
 Questions are worked on together, about `ROWS` completions at a time, and each is
 written as soon as it is done. Gold answers are seen by the grader alone.
-
-It does not draw trajectories by Monte Carlo tree search; a source of trajectories is a
-function from questions to `StepTree`s (`_Source._searched`), so one can be added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_core.runnables import RunnableConfig
-
-from langchain_qstar.chains import QStarChain
+from langchain_qstar.chains import QStarChain, RStarChain
 from langchain_qstar.errors import LabelError, QuestionError
 from langchain_qstar.nodes.root import check_question
 from langchain_qstar.protocols import Completion, Policy, State, Step, Task
 from langchain_qstar.qstar import superstep_limit
+from langchain_qstar.rstar import rstar_superstep_limit
 from langchain_qstar.scoring.identity import identity_of
 from langchain_qstar.training.label_file import (
     FORMAT,
@@ -36,6 +33,9 @@ from langchain_qstar.tree import ROOT, NodeRecord, Nodes, path
 
 ROWS: Final = 384
 """Completions drawn together, about."""
+
+STEPS: Final = 8
+"""Steps of a solution, about, each of which `by="completions"` completes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,10 @@ def _askable(
 def _chunks(
     questions: Sequence[GradedQuestion], settings: LabelSettings
 ) -> Iterator[Sequence[GradedQuestion]]:
-    size = max(1, ROWS // settings.samples)
+    rows = settings.samples
+    if settings.by == "completions":
+        rows *= STEPS * settings.completions
+    size = max(1, ROWS // rows)
     for start in range(0, len(questions), size):
         yield questions[start : start + size]
 
@@ -147,7 +150,7 @@ class _Source:
 
     def labelled(self, chunk: Sequence[GradedQuestion]) -> Iterator[LabelledQuestion]:
         trees: Sequence[StepTree | None] = [None] * len(chunk)
-        if self.settings.trajectories == "qstar":
+        if self.settings.trajectories != "sampling":
             trees = self._searched(chunk)
         yield from drive(
             [
@@ -163,19 +166,53 @@ class _Source:
         )
 
     def _searched(self, chunk: Sequence[GradedQuestion]) -> list[StepTree]:
-        """The trees of Q* searches, with a count for every complete trajectory in them."""
-        settings = {
-            "num_trajectories": self.settings.samples,
-            "temperature": self.settings.temperature,
-        }
-        chain = QStarChain(self.policy, self.q_model, task=self.task, settings=settings)
-        limit: RunnableConfig = {"recursion_limit": superstep_limit(chain.settings)}
+        """The trees of searches, with a count for every trajectory in them.
+
+        Of Q* these are the complete states, as often as each was sampled; of Monte Carlo tree
+        search the ends of its rollouts, as often as one ended there.
+        """
+        by_q = self.settings.trajectories == "qstar"
+        graph, limit = self._by_q() if by_q else self._by_rollouts()
         starts = [{"question": each.question, "seed": self.settings.seed} for each in chunk]
-        found = chain.graph.batch(starts, limit, output_keys=["nodes", "usage"])
+        keys = ["nodes", "usage", *(() if by_q else ("ended",))]
         return [
-            _tree_of(result["nodes"], result["usage"], _grader(each.answer, self.task), self.task)
-            for each, result in zip(chunk, found, strict=True)
+            _tree_of(
+                found["nodes"],
+                found["usage"],
+                _complete(found["nodes"]) if by_q else Counter(found["ended"]),
+                _grader(each.answer, self.task),
+                self.task,
+            )
+            for each, found in zip(
+                chunk,
+                graph.batch(starts, {"recursion_limit": limit}, output_keys=keys),
+                strict=True,
+            )
         ]
+
+    def _by_q(self) -> tuple[Any, int]:
+        chain = QStarChain(
+            self.policy,
+            self.q_model,
+            task=self.task,
+            settings={
+                "num_trajectories": self.settings.samples,
+                "temperature": self.settings.temperature,
+            },
+        )
+        return chain.graph, superstep_limit(chain.settings)
+
+    def _by_rollouts(self) -> tuple[Any, int]:
+        """The tree search of rStar with single steps alone; it sees no gold answer."""
+        settings: dict[str, Any] = {
+            "actions": ("propose_step",),
+            "num_rollouts": self.settings.samples,
+            "temperature": self.settings.temperature,
+            "verify": "never",
+            "fallback": False,
+        }
+        chain = RStarChain(self.policy, task=self.task, settings=settings)
+        return chain.graph, rstar_superstep_limit(chain.settings)
 
 
 def _grader(gold: str, task: Task) -> Callable[[str], bool]:
@@ -218,8 +255,17 @@ def _advance(
         waiting.append((labelling, asked))
 
 
+def _complete(nodes: Nodes) -> dict[str, int]:
+    """The complete states, and how often each was sampled."""
+    return {each["id"]: each["samples"] for each in nodes.values() if each["terminal"]}
+
+
 def _tree_of(
-    nodes: Nodes, usage: dict[str, float], is_right: Callable[[str], bool], task: Task
+    nodes: Nodes,
+    usage: dict[str, float],
+    ends: Mapping[str, int],
+    is_right: Callable[[str], bool],
+    task: Task,
 ) -> StepTree:
     question = nodes[ROOT]["run"]["question"]
     tree = StepTree(
@@ -230,9 +276,9 @@ def _tree_of(
     for record in nodes.values():
         records = path(nodes, record["id"])
         numbers = tree.extend(QUESTION, [_step(each) for each in records], ends=record["terminal"])
-        if record["terminal"]:
+        if times := ends.get(record["id"], 0):
             right = is_right("".join(each["text"] for each in records))
-            tree.count(numbers, right=right, times=record["samples"])
+            tree.count(numbers, right=right, times=times)
     return tree
 
 

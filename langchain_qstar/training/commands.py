@@ -54,7 +54,7 @@ def _add_label_arguments(label: argparse.ArgumentParser) -> None:
         "it, or omega (binary search for the first error)",
     )
     label.add_argument(
-        "--trajectories", default="sampling", help="where steps come from: sampling or qstar"
+        "--trajectories", default="sampling", help="where steps come from: sampling, mcts or qstar"
     )
     label.add_argument("--q-model", default="default", help="what guides --trajectories qstar")
     label.add_argument("--completer", help="with --by completions: a stronger model")

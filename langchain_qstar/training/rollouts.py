@@ -26,7 +26,7 @@ from langchain_qstar.training.step_tree import QUESTION, StepTree
 from langchain_qstar.tree import ROOT
 
 Way = Literal["rollouts", "completions", "omega"]
-Trajectories = Literal["sampling", "qstar"]
+Trajectories = Literal["sampling", "mcts", "qstar"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class LabelSettings:
 
     Attributes:
         by: The way, see the module.
-        trajectories: Where the steps come from: sampled solutions, or Q* searches.
+        trajectories: Where the steps come from: sampled solutions, rollouts of Monte Carlo
+            tree search over single steps (`mcts`), or Q* searches.
         samples: Solutions sampled for a question (for `omega` from every state asked
-            about), or trajectories that a search collects.
+            about), rollouts, or trajectories that a search collects.
         completions: For `completions`: from each step.
         searches: For `omega`: wrong rollouts searched for their first error.
         temperature: Of all sampling; above 0, or all samples are the same.

@@ -14,7 +14,7 @@ from langchain_qstar import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.tasks import NANO
-from langchain_qstar.training.collection import Progress, collect_labels
+from langchain_qstar.training.collection import ROWS, Progress, collect_labels
 from langchain_qstar.training.label_file import read_labels
 from langchain_qstar.training.questions import GradedQuestion, nano_questions
 from langchain_qstar.training.rollouts import LabelSettings
@@ -131,6 +131,27 @@ def test_trajectories_of_searches_are_labelled_too(collect):
     assert all(each is not None for each in ids)
 
 
+def test_rollouts_of_monte_carlo_tree_search_are_labelled_too(collect, sums):
+    labels = collect(settings={"trajectories": "mcts", "samples": 12})
+    (labelled,) = labels.questions
+    found = counts(labels)
+    first = [each for text, each in found.items() if text.count("\n") == 1]
+    assert sum(rollouts for _, rollouts in first) == 12
+    for text, (right, rollouts) in found.items():
+        if sums.is_terminal(text):
+            assert right == (rollouts if sums.answer(text) == "5" else 0)
+    assert {right for right, _ in found.values()} > {0}
+    assert labelled.completions > 0
+
+
+def test_no_more_completions_wait_for_each_other_than_a_batch_holds(collect, scripted):
+    questions = [GradedQuestion(f"What is {number} and 3?", "5") for number in range(60)]
+    collect(questions, settings={"by": "completions", "samples": 2, "completions": 4})
+    drawn = [sum(len(each.seeds) for each in batch) for batch in scripted.calls]
+    assert len(drawn) > 6
+    assert max(drawn) <= ROWS
+
+
 def test_omega_estimates_only_the_states_its_binary_search_asks_about(collect):
     lines = ["a\n", "b\n", "WRONG\n", "c\n", "so 6\n"]
     wrong = dict(zip(["", *(("".join(lines[: n + 1])) for n in range(4))], lines, strict=True))
@@ -205,7 +226,7 @@ import sys
 from pathlib import Path
 from langchain_qstar.models import ScriptedPolicy
 from langchain_qstar.protocols import Task
-from langchain_qstar.training.collection import Progress, collect_labels
+from langchain_qstar.training.collection import ROWS, Progress, collect_labels
 from langchain_qstar.training.questions import GradedQuestion
 from langchain_qstar.training.rollouts import LabelSettings
 
@@ -245,8 +266,10 @@ def _split(questions):
 
 
 @pytest.mark.nano
-def test_real_rollouts_are_labelled_and_a_second_run_is_the_same(tmp_path):
-    policy, settings = resolve_policy("nano"), LabelSettings(samples=3)
+@pytest.mark.parametrize("trajectories", ["sampling", "mcts"])
+def test_real_rollouts_are_labelled_and_a_second_run_is_the_same(tmp_path, trajectories):
+    policy = resolve_policy("nano")
+    settings = LabelSettings(samples=3, trajectories=trajectories)
     files = []
     for name in ("one", "two"):
         out = tmp_path / name

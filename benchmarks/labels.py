@@ -18,6 +18,7 @@ linear    as mean, a linear head
 pairwise  as mean, by the pairwise loss
 fitted_q  fitted Q-iteration over the same steps (construction 1)
 completed mean return of completions from each step (construction 3; Math-Shepherd's soft label)
+          of half of the questions, which take more tokens than the rollouts of all
 as_reward the `mean` head as process reward g (min), no Q
 both      the `mean` head as process reward g (min) and Q
 """
@@ -85,8 +86,9 @@ def searcher(q_model: str | None, utility: str | None, settings: dict[str, Any])
 
 def labels_of(way: str, questions: int, completer: str | None) -> LabelFile:
     """The labels of a way, made once."""
+    chosen = nano_questions(questions)
     return collect_labels(
-        nano_questions(questions),
+        chosen[: questions // 2] if way == "completions" else chosen,
         resolve_policy("nano"),
         NANO,
         WORK / f"{way}-{questions}.jsonl",

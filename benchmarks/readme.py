@@ -187,7 +187,8 @@ What `nano-verifier` adds to the tree's majority: {gain:+.1f} points ({low:+.1f}
 def rstar() -> str:
     """RStar beside votes, with verifiers."""
     run = recorded("rstar")
-    f, commands = run["figures"], run["commands"]
+    f = run["figures"]
+    commands = {part: each["command"] for part, each in run["runs"].items()}
     names = {
         name: f"{name.rpartition('_')[2]} samples, majority"
         for name in ("self_consistency_16", "self_consistency_64")

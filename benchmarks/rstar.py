@@ -353,12 +353,12 @@ def full(options: argparse.Namespace) -> None:
 
 
 def keep(figures: dict[str, float], parts: Sequence[str]) -> None:
-    """Record the figures of parts beside those of the others, each with its own command."""
-    before = read_record(RESULTS) if RESULTS.exists() else {"figures": {}, "commands": {}}
+    """Record the figures of parts beside those of the others, each with where it comes from."""
+    before = read_record(RESULTS) if RESULTS.exists() else {"runs": {}, "figures": {}}
     document = provenance(Path(__file__), PACKAGES, READ)
-    commands = before["commands"] | dict.fromkeys(parts, document.pop("command"))
+    runs = before["runs"] | dict.fromkeys(parts, document)
     known = {"settings": SEARCH, "figures": before["figures"] | figures}
-    write_record(RESULTS, {"commands": commands, **document, **known})
+    write_record(RESULTS, {"runs": runs, **known})
 
 
 def quick(count: int) -> None:
@@ -374,8 +374,8 @@ def quick(count: int) -> None:
     )
     tell(f"{right} of {count} right with 2 rollouts, verified by itself")
     recorded = read_record(RESULTS)
-    agrees = int(recorded["sha256"] == digests(READ))
-    print_figures({**recorded["figures"], **scripted(), "agrees": agrees})
+    agrees = all(run["sha256"] == digests(READ) for run in recorded["runs"].values())
+    print_figures({**recorded["figures"], **scripted(), "agrees": int(agrees)})
 
 
 def main() -> None:

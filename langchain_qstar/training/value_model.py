@@ -7,14 +7,13 @@ the settings and a calibration plot.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.errors import LabelError, MissingExtraError, SettingsError
 from langchain_qstar.protocols import Policy, Task
-from langchain_qstar.scoring.calibration import Bin
 from langchain_qstar.scoring.identity import identity_of
 from langchain_qstar.scoring.recalibration import Logistic, fit_logistic
 from langchain_qstar.training.examples import ESTIMATES, FITTED_Q, Example, split_examples
@@ -30,7 +29,7 @@ try:
     from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
     from langchain_qstar.training.fitting import Told, fit, logits_of
     from langchain_qstar.training.learners import Learner, learner_of
-    from langchain_qstar.training.value_card import write_card
+    from langchain_qstar.training.value_card import CARD_FILE, write_card
     from langchain_qstar.training.value_network import Batch, ValueHead, ValueNetwork
 except ImportError as error:
     if (error.name or "").startswith("langchain_qstar"):
@@ -43,11 +42,10 @@ SETTINGS_FILE: Final = "training.json"
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: where it is, how good it is, and the curve of its values."""
+    """A finished training: where it is, and how good it is."""
 
     folder: Path
     figures: dict[str, float]
-    curve: tuple[Bin, ...]
 
 
 def train_value_model(
@@ -62,7 +60,8 @@ def train_value_model(
 ) -> Trained:
     """Train, calibrate on held-out problems, and save.
 
-    The same call again continues a training that was interrupted.
+    The same call again continues a training that was interrupted, and gives one that was
+    finished as it is.
 
     Args:
         labels: Made with this policy and task.
@@ -93,6 +92,13 @@ def train_value_model(
         raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")
     learner = learner_of(policy, recipe, base)
     _claim(out, recipe, base, labels)
+    made_of = {
+        "policy": identity,
+        "labels": {k: v for k, v in labels.header.items() if k != "policy"},
+        "recipe": asdict(recipe),
+    }
+    if (finished := _finished(out, made_of)) is not None:
+        return finished
     train, held = split_examples(examples, recipe.held_out, recipe.seed)
     data = _Data(train, held, [learner.item(e) for e in train], [learner.item(e) for e in held])
     network, targets = _fitted(learner, data, out, told)
@@ -102,16 +108,22 @@ def train_value_model(
     steps = float(sum(len(each.rows) for each in examples))
     config = {
         **learner.description(),
-        "policy": identity,
-        "labels": {k: v for k, v in labels.header.items() if k != "policy"},
-        "recipe": asdict(recipe),
+        **made_of,
         "figures": {**measured.figures(), "prefixes": steps},
     }
     learner.save(network, out)
     _save_head(network.head, calibration, config, out)
-    curve = tuple(measured.curve())
-    write_card(out, config, curve)
-    return Trained(out, config["figures"], curve)
+    write_card(out, config, measured.curve())
+    return Trained(out, config["figures"])
+
+
+def _finished(out: Path, made_of: Mapping[str, Any]) -> Trained | None:
+    """What `out` holds, if the card, which is written last, says that it is whole."""
+    if not (out / CARD_FILE).exists():
+        return None
+    config = json.loads((out / CONFIG_FILE).read_text("utf-8"))
+    same = all(config.get(key) == json.loads(json.dumps(each)) for key, each in made_of.items())
+    return Trained(out, config["figures"]) if same else None
 
 
 def _claim(out: Path, recipe: ValueRecipe, base: str | None, labels: LabelFile) -> None:

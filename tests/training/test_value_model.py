@@ -153,6 +153,24 @@ def test_the_same_call_again_continues_what_was_interrupted(policy, labels, tmp_
     assert first.figures == pytest.approx(whole.figures, abs=1e-3)
 
 
+def test_a_finished_training_is_given_as_it_is(policy, labels, tmp_path):
+    first = train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    written = (tmp_path / "q_head.safetensors").stat().st_mtime_ns
+    told: list[float] = []
+    again = train_value_model(
+        labels, policy, NANO, tmp_path, SMALL, told=lambda epoch, _: told.append(epoch)
+    )
+    assert (again, told) == (first, [])
+    assert (tmp_path / "q_head.safetensors").stat().st_mtime_ns == written
+    (tmp_path / "README.md").unlink()  # as if killed before the end
+    train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    assert (tmp_path / "README.md").exists()
+    other = LabelFile({**labels.header, "seed": 1}, labels.questions)
+    train_value_model(other, policy, NANO, tmp_path, SMALL)
+    config = json.loads((tmp_path / "q_head.json").read_text())
+    assert config["labels"]["seed"] == 1
+
+
 def test_a_loss_that_is_no_number_is_one_line_and_loses_no_checkpoint(
     policy, labels, tmp_path, monkeypatch
 ):

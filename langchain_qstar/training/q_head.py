@@ -33,13 +33,18 @@ from langchain_qstar.training.value_model import Trained, train_value_model
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """How a head is made; see `LabelSettings` and `ValueRecipe` for what each means."""
+    """How a head is made; see `LabelSettings` and `ValueRecipe` for what each means.
+
+    The loss is pairwise, because a search compares steps of one problem: on 150 held-out
+    problems its AUC within a problem was 0.645, that of cross-entropy 0.628, and that of mean
+    log-probability 0.617 (`--check 200`, `--loss`). Its calibration is worse, 0.06 to 0.02.
+    """
 
     problems: int = 1000
     samples: int = 8
     temperature: float = 0.8
     label: Target = "mean"
-    loss: LossName = "cross-entropy"
+    loss: LossName = "pairwise"
     kind: Kind = "mlp"
     hidden: int = 96
     epochs: int = 40

@@ -104,6 +104,8 @@ def train_heads(questions: int, completer: str | None) -> dict[str, float]:
         labels = labels_of(way, questions, completer)
         trained = train_value_model(labels, policy, NANO, folder_of(name), recipe)
         found[f"auc_{name}"] = trained.figures["within_problem_auc_last"]
+        if name == "mean":
+            found["auc_log_probability"] = trained.figures["within_problem_auc_logprob"]
         tell(f"{name}: {trained.figures}")
     return found
 

@@ -135,6 +135,9 @@ def labels() -> str:
 | scorer | AUC within a problem | Q\\* | best-of-N |
 |---|---|---|---|
 {chr(10).join(rows)}
+
+AUC is that of whole solutions of {run["questions"] * 15 // 100} held-out problems, half as many
+for completions.
 """
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from langchain_qstar.chains import RStarChain
+from langchain_qstar.errors import ModelError
 from langchain_qstar.models.scripted import ScriptedPolicy
+from langchain_qstar.nodes.mutual.asking import MOST_FAILURES
 from langchain_qstar.protocols import Completion, SampleRequest
 from langchain_qstar.solution import Solution
 
@@ -137,6 +139,41 @@ def test_a_batch_that_failed_is_asked_again_in_halves(verify: str):
 
     solution = searched(Recovering(lambda _: AGREES), verify=verify, num_rollouts=8)
     assert (solution.answer, solution.verified) == ("12", True)
+
+
+def test_a_verifier_that_is_gone_is_given_up():
+    class Gone(Verifier):
+        def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+            self.calls.append(tuple(requests))
+            raise ConnectionError("refused")
+
+    verifier = Gone(lambda _: AGREES)
+    searched(verifier, verify="after")
+    assert len(verifier.calls) == MOST_FAILURES
+    assert len(verifier.calls[0]) >= MOST_FAILURES  # there was more to ask
+
+
+def test_one_request_that_always_fails_costs_its_own_completion_alone():
+    class Choking(Verifier):
+        """It cannot bear one of the requests that it is asked first."""
+
+        def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
+            if not self.calls:
+                self.unbearable = requests[1]
+            self.calls.append(tuple(requests))
+            if self.unbearable in requests:
+                raise ModelError("the text is too strange")
+            return [[self._next() for _ in each.seeds] for each in requests]
+
+    verifier = Choking(lambda _: AGREES)
+    solution = searched(verifier, verify="after")
+    answers = [answer for each in completed(solution) for answer in each]
+    assert answers.count(None) == 1
+    assert answers.count("12") == len(answers) - 1
+    assert all(verifier.calls)
+    alone = verifier.calls.index((verifier.unbearable,))
+    assert [verifier.unbearable in each for each in verifier.calls].count(True) <= 5
+    assert len(verifier.calls[alone + 1 :]) <= 1
 
 
 @pytest.mark.parametrize("verify", PHASES)

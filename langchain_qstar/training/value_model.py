@@ -121,7 +121,10 @@ def _finished(out: Path, made_of: Mapping[str, Any]) -> Trained | None:
     """What `out` holds, if the card, which is written last, says that it is whole."""
     if not (out / CARD_FILE).exists():
         return None
-    config = json.loads((out / CONFIG_FILE).read_text("utf-8"))
+    try:
+        config = json.loads((out / CONFIG_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # damaged since: written anew from the last checkpoint
     same = all(config.get(key) == json.loads(json.dumps(each)) for key, each in made_of.items())
     return Trained(out, config["figures"]) if same else None
 

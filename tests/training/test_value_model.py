@@ -165,6 +165,9 @@ def test_a_finished_training_is_given_as_it_is(policy, labels, tmp_path):
     (tmp_path / "README.md").unlink()  # as if killed before the end
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
     assert (tmp_path / "README.md").exists()
+    (tmp_path / "q_head.json").write_text("{")
+    train_value_model(labels, policy, NANO, tmp_path, SMALL)
+    assert json.loads((tmp_path / "q_head.json").read_text())["figures"]
     other = LabelFile({**labels.header, "seed": 1}, labels.questions)
     train_value_model(other, policy, NANO, tmp_path, SMALL)
     config = json.loads((tmp_path / "q_head.json").read_text())

@@ -111,9 +111,10 @@ def test_completions_that_did_not_come_back_are_disagreements(verify: str):
         def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
             return [group[:1] for group in super().sample(requests)]
 
-    solution = searched(Short(lambda _: AGREES), verify=verify)
-    assert all(each.count("12") == len(each) - each.count(None) for each in completed(solution))
-    assert solution.answer in {"7", "12"}
+    solution = searched(Short(lambda _: AGREES), verify=verify, completions_per_mask=2)
+    assert completed(solution)
+    assert all(each == ("12", None) * 4 for each in completed(solution))
+    assert searched(Verifier(lambda _: AGREES), verify=verify, completions_per_mask=2).verified
 
 
 @pytest.mark.parametrize("verify", PHASES)

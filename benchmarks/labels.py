@@ -40,6 +40,7 @@ from langchain_qstar.evaluation.recording import (
     provenance,
     read_record,
     tell,
+    work_folder,
     write_record,
 )
 from langchain_qstar.evaluation.runs import run_chain
@@ -55,9 +56,9 @@ from langchain_qstar.training.rollouts import LabelSettings
 from langchain_qstar.training.value_model import train_value_model
 
 RESULTS: Final = Path(__file__).parent / "results"
-WORK: Final = Path(__file__).parent.parent / "build" / "labels"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors",)
+WORK: Final = work_folder(Path(__file__), READ)
 TOKENS: Final = 2000
 SIZES: Final = (8, 10, 12, 14, 16)
 

@@ -26,7 +26,7 @@ from typing import Any, Final
 import torch
 
 from langchain_qstar import LlamaCppPolicy, QStarChain, Solution
-from langchain_qstar.evaluation.recording import provenance, tell, write_record
+from langchain_qstar.evaluation.recording import provenance, tell, work_folder, write_record
 from langchain_qstar.models.llamacpp.export import export_gguf
 from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import make_problems
@@ -35,7 +35,9 @@ Row = dict[str, Any]
 Figures = dict[str, float]
 
 RESULTS: Final = Path(__file__).parent / "results"
-WORK: Final = Path(__file__).parent.parent / "build" / "llamacpp"
+PACKAGES: Final = ("torch", "transformers", "llama-cpp-python")
+READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
+WORK: Final = work_folder(Path(__file__), READ)
 QUICK, FULL, AT_ONCE = 6, 100, 10
 SETTINGS: Final = {"max_pops": 12}
 
@@ -96,7 +98,7 @@ def _parting(theirs: Sequence[tuple[str, str]], ours: Sequence[tuple[str, str]])
 
 def record(figures: Figures, rows: Sequence[Row]) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    document = provenance(Path(__file__), ("torch", "transformers", "llama-cpp-python"))
+    document = provenance(Path(__file__), PACKAGES, READ)
     differences = [row for row in rows if row["parts_at"] is not None]
     found = {"figures": figures, "differences": differences}
     write_record(RESULTS / "llamacpp.json", {**document, **found})

@@ -45,6 +45,7 @@ from langchain_qstar.evaluation.recording import (
     provenance,
     read_record,
     tell,
+    work_folder,
     write_record,
 )
 from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
@@ -56,9 +57,9 @@ from langchain_qstar.settings.rstar import ACTIONS
 from langchain_qstar.tasks import NANO
 
 RESULTS: Final = Path(__file__).parent / "results" / "rstar.json"
-WORK: Final = Path(__file__).parent.parent / "build" / "rstar"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors",)
+WORK: Final = work_folder(Path(__file__), READ)
 SEARCH: Final[dict[str, Any]] = {"num_votes": 3, "num_last_votes": 8, "max_depth": 8}
 """Fewer votes than the paper's 10 and 32, which cost 4,000 tokens before the first step."""
 PARTS: Final = ("search", "actions", "weaker")

@@ -25,6 +25,7 @@ from langchain_qstar.evaluation.recording import (
     provenance,
     read_record,
     tell,
+    work_folder,
     write_record,
 )
 from langchain_qstar.evaluation.runs import run_chain
@@ -32,9 +33,9 @@ from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.problems.generator import Problem, make_problems
 
 RESULTS: Final = Path(__file__).parent / "results"
-WORK: Final = Path(__file__).parent.parent / "build" / "sweeps"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
+WORK: Final = work_folder(Path(__file__), READ)
 TOKENS: Final = 2000
 LAMBDAS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 KS: Final = (1, 2, 3, 4, 6, 8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
+import json
 import re
 import runpy
 import shlex
@@ -18,6 +20,7 @@ import pytest
 
 import langchain_qstar
 from langchain_qstar import cli
+from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.settings.reference import page as settings_page
 
 ROOT = Path(__file__).parent.parent
@@ -216,3 +219,21 @@ def test_what_a_program_writes_is_as_it_writes_it():
     assert [named(path) for path, text in texts.items() if writer["filled"](text) != text] == []
     marks = Counter(re.findall(r"<!-- (\w+):start -->", "".join(texts.values())))
     assert marks == Counter(writer["SECTIONS"].keys())
+
+
+def records() -> list[tuple[str, dict[str, str]]]:
+    """The files that each recorded run read, with their digests."""
+    found = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        runs = document.get("runs", {"": document}).values()
+        found += [(run["command"], run.get("sha256", {})) for run in runs]
+    return found
+
+
+@pytest.mark.parametrize(("command", "read"), records())
+def test_every_figure_of_the_bundled_model_is_of_the_weights_that_are_bundled(command, read):
+    for name, digest in read.items():
+        file = NANO_FOLDER / name
+        if file.exists():
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == digest, f"again: {command}"

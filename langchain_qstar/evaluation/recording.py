@@ -40,6 +40,16 @@ def digests(files: Sequence[Path]) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def work_folder(script: Path, read: Sequence[Path]) -> Path:
+    """Where the benchmark `script` keeps what it goes on with when it was stopped.
+
+    It is another folder for other weights, so that no figure mixes two models.
+    """
+    key = json.dumps(digests(read), sort_keys=True).encode()
+    folder = script.resolve().parent.parent / "build" / script.stem
+    return folder / hashlib.sha256(key).hexdigest()[:12]
+
+
 def write_record(path: Path, document: Mapping[str, Any]) -> None:
     """Write JSON that diffs well."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,15 @@ class Problem:
         """The sub-question whose answer is quantity `index`."""
         if index == self.target:
             return f"Now we can answer: {self.ask}"
+        return self.ask_for(index, rng)
+
+    def ask_for(self, index: int, rng: random.Random) -> str:
+        """A question for quantity `index`, worded at random."""
         return capitalised(expand(rng.choice(self.story.quantities[index].asks), rng))
+
+    def told(self) -> list[int]:
+        """The quantities that the facts define, those that events change left out."""
+        return [i for fact in self.facts if not fact.event for i in fact.defines]
 
     def rephrased(self, rng: random.Random) -> str:
         """The question as a numbered list of conditions, reworded, on one line."""

@@ -89,7 +89,7 @@ class Work:
             [Ref(self.rates[w.name]), time],
             (
                 f"{w.name} {self.third} {{eq}} {unit}.",
-                f"In {time} {plural(p)} {w.name} {self.third} {{eq}} {unit}.",
+                f"{w.name} {self.third} {{eq}} {unit} in {time} {plural(p)}.",
             ),
             (f"How many {unit} does {w.name} {self.base}[| in total| in {time} {plural(p)}]?",),
         )

@@ -41,11 +41,13 @@ other mistakes. It is a bench for search, not a product.""",
 """What each bundled model is for."""
 _HISTORY: Final = {
     "nano": """\
-These weights are older than two changes of the documents: training now draws fewer of
-the easy kinds of problem, and lines name the thing before its numbers.""",
+These weights are older than the tokenizer of 2,304 tokens, the weights of the loss, and
+the documents of today, which also teach to look up the number of a thing and to read
+without solving, and whose lines name the thing before its numbers.""",
     "nano-verifier": """\
-Its first 17 million tokens are older than two changes of the documents: training now
-draws fewer of the easy kinds of problem, and lines name the thing before its numbers.""",
+These weights are older than the tokenizer of 2,304 tokens, the weights of the loss, and
+documents that teach to look up the number of a thing and to read without solving; the
+first 17 million tokens are older than lines that name the thing before its numbers.""",
 }
 """How the weights differ from what the recipe would give today."""
 

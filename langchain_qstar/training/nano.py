@@ -19,12 +19,12 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.training.averaging import WEIGHTS_FILE
@@ -36,14 +36,23 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-QUESTION_WEIGHT = 0.1
-"""Loss weight of the question's tokens; the completion's weigh 1."""
+QUESTION_WEIGHT, WORD_WEIGHT, OPERAND_WEIGHT = 0.05, 0.3, 3.0
+"""Loss weights of the question's tokens, of the completion's words, and of the numbers that a
+line begins with; other digits and operators weigh 1. Which words and which order come next is
+drawn at random, so most of their loss teaches nothing, while to take the right numbers out of
+the text is what a small model is slowest to learn."""
 
 _LENGTHS: Final = 8
 """The lengths of batches, less the token that is only predicted, are multiples of this."""
 
 
 _REPORT_STEPS: Final = 50
+_EMBEDDINGS: Final = "model.embed_tokens.weight"
+_NUMBERS: Final = frozenset("0123456789+-*/=?")
+_NEWLINE: Final = "\u010a"  # how byte-level BPE writes it
+
+Batch: TypeAlias = list[tuple[list[int], list[float]]]
+"""Token ids and loss weights of some documents."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,19 @@ class Recipe:
     )
     """Learning rate, as a factor, after so many million tokens; straight lines between."""
     seed: int = 1
+    vocabulary: int = 2304
+    """Tokens of the tokenizer; it is learnt before the weights are."""
     start: str = ""
     """A folder whose exported weights are trained on; tokens count on from its recipe. By
     default the weights begin at random."""
     workers: int = 2
     """Processes that share a step: each reads `batch_tokens` of its own draws. The bundled
     weights had one until 36.7 million tokens, so this recipe does not repeat them to the bit."""
+
+
+def vocabulary_of(folder: str) -> int:
+    """Tokens of the exported model in `folder`."""
+    return int(json.loads((Path(folder) / "config.json").read_text("utf-8"))["vocab_size"])
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -128,6 +144,16 @@ def _register_attention() -> str:
     return name
 
 
+def loss_weights(completion: Sequence[str]) -> list[float]:
+    """The loss weight of each token of a completion."""
+    weights, computed = [], False
+    for piece in completion:
+        number = piece in _NUMBERS
+        weights.append(WORD_WEIGHT if not number else 1.0 if computed else OPERAND_WEIGHT)
+        computed = (computed or piece == "=") and piece != _NEWLINE
+    return weights
+
+
 class Documents:
     """Batches of tokenised documents, by number: batch n is always the same one.
 
@@ -140,8 +166,8 @@ class Documents:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
         self._tokenizer, self._recipe = tokenizer, recipe
 
-    def batches(self, draw: int) -> list[list[tuple[list[int], int]]]:
-        """The batches of one draw: lists of (token ids, length of the prompt)."""
+    def batches(self, draw: int) -> list[Batch]:
+        """The batches of one draw: lists of (token ids, their loss weights)."""
         import random
 
         first = (self._recipe.seed * 1000 + draw) * self._DRAW
@@ -149,7 +175,7 @@ class Documents:
             (self._encode(seed) for seed in range(first, first + self._DRAW)),
             key=lambda item: len(item[0]),
         )
-        batches: list[list[tuple[list[int], int]]] = [[]]
+        batches: list[Batch] = [[]]
         for item in documents:
             if batches[-1] and len(item[0]) * (len(batches[-1]) + 1) > self._recipe.batch_tokens:
                 batches.append([])
@@ -157,31 +183,51 @@ class Documents:
         random.Random(draw).shuffle(batches)
         return batches
 
-    def _encode(self, seed: int) -> tuple[list[int], int]:
+    def _encode(self, seed: int) -> tuple[list[int], list[float]]:
         document = make_document(seed)
-        prompt = f"{USER}\n{document.question}\n{ASSISTANT}\n"
-        ids = self._ids(prompt)
-        return ids + self._ids(document.completion + END), len(ids)
+        prompt = self._ids(f"{USER}\n{document.question}\n{ASSISTANT}\n")
+        completion = self._ids(document.completion + END)
+        pieces = self._tokenizer.convert_ids_to_tokens(completion)
+        return prompt + completion, [QUESTION_WEIGHT] * len(prompt) + loss_weights(pieces)
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def stream(
-        self, draw: int, skip: int
-    ) -> Iterator[tuple[int, int, list[tuple[list[int], int]]]]:
+    def stream(self, draw: int, skip: int) -> Iterator[tuple[int, int, Batch]]:
         """(draw, number in the draw, batch) from a position on, tokenised ahead.
 
         A worker reads every `workers`-th draw, so no two read the same.
         """
         stride = self._recipe.workers
         with ThreadPoolExecutor(1) as pool:
-            ahead: Future[list[list[tuple[list[int], int]]]] = pool.submit(self.batches, draw)
+            ahead: Future[list[Batch]] = pool.submit(self.batches, draw)
             while True:
                 batches = ahead.result()
                 ahead = pool.submit(self.batches, draw + stride)
                 for number in range(skip, len(batches)):
                     yield draw, number, batches[number]
                 draw, skip = draw + stride, 0
+
+
+def respelt(
+    folder: Path, embeddings: torch.Tensor, tokenizer: PreTrainedTokenizerBase
+) -> torch.Tensor:
+    """Embeddings for `tokenizer`, (its tokens, hidden), out of those of the model in `folder`.
+
+    A token begins as the mean of the tokens that spelt it before, so that what the
+    layers know (arithmetic, the forms of solutions) is not learnt again.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    former = AutoTokenizer.from_pretrained(folder)
+    rows = []
+    for token in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))):
+        known = former.get_vocab().get(token)
+        text = tokenizer.convert_tokens_to_string([token])
+        spelt = former(text, add_special_tokens=False)["input_ids"] if known is None else [known]
+        rows.append(embeddings[spelt].mean(0))
+    return torch.stack(rows)
 
 
 def learning_rate_factor(tokens: float, schedule: str) -> float:
@@ -193,7 +239,7 @@ def learning_rate_factor(tokens: float, schedule: str) -> float:
     return knots[-1][1]
 
 
-def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str) -> torch.Tensor:
+def _loss(model: Any, batch: Batch, pad: int, device: str) -> torch.Tensor:
     import torch
     import torch.nn.functional as F
 
@@ -202,10 +248,9 @@ def _loss(model: Any, batch: list[tuple[list[int], int]], pad: int, device: str)
     length = -(-(longest - 1) // _LENGTHS) * _LENGTHS + 1
     ids = torch.full((len(batch), length), pad)
     weights = torch.zeros((len(batch), length))
-    for row, (tokens, start) in enumerate(batch):
+    for row, (tokens, weighed) in enumerate(batch):
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        weights[row, 1:start] = QUESTION_WEIGHT
-        weights[row, start : len(tokens)] = 1.0
+        weights[row, : len(tokens)] = torch.tensor(weighed)
     ids, weights = ids.to(device), weights.to(device)
     with torch.autocast(device.split(":", maxsplit=1)[0], dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
@@ -282,12 +327,16 @@ class Trainer:
         from safetensors.torch import load_file
 
         trained = json.loads((folder / "recipe.json").read_text("utf-8"))["trained"]
-        weights = load_file(folder / WEIGHTS_FILE)
+        weights = {
+            name: tensor.float() for name, tensor in load_file(folder / WEIGHTS_FILE).items()
+        }
+        if len(weights[_EMBEDDINGS]) != len(self.tokenizer):
+            weights[_EMBEDDINGS] = respelt(folder, weights[_EMBEDDINGS], self.tokenizer)
         expected = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
         del expected["lm_head.weight"]  # tied to the embeddings, so not stored
         if {name: tensor.shape for name, tensor in weights.items()} != expected:
             raise ModelSpecError(f"{folder} holds a model of another shape than the recipe's")
-        self.model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
+        self.model.load_state_dict(weights, strict=False)
         self.progress = Progress(**trained)
         self._take_fresh_draws(after=trained["draw"])
 
@@ -306,10 +355,10 @@ class Trainer:
         from transformers import AutoTokenizer
 
         if self.workers.rank == 0 and not (self.folder / "tokenizer.json").exists():
-            if self.recipe.start:  # the weights know no other
+            if self.recipe.start and vocabulary_of(self.recipe.start) == self.recipe.vocabulary:
                 AutoTokenizer.from_pretrained(self.recipe.start).save_pretrained(self.folder)
             else:
-                save_tokenizer(self.folder)
+                save_tokenizer(self.folder, self.recipe.vocabulary)
         self.workers.gather(None)
         return cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(self.folder))
 
@@ -344,7 +393,7 @@ class Trainer:
         asks = self.workers.size == 1 or self.progress.steps % _REPORT_STEPS == 0
         return asks and any(self.workers.gather(due))
 
-    def _step(self, batch: list[tuple[list[int], int]]) -> tuple[float, int]:
+    def _step(self, batch: Batch) -> tuple[float, int]:
         """One update; this worker's loss and the tokens that all have read."""
         import torch
 

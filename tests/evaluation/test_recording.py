@@ -12,6 +12,7 @@ from langchain_qstar.evaluation.recording import (
     provenance,
     read_record,
     tell,
+    work_folder,
     write_record,
 )
 
@@ -42,3 +43,13 @@ def test_figures_are_a_line_each_and_progress_goes_elsewhere(capsys: pytest.Capt
     printed = capsys.readouterr()
     assert printed.out == "speed: 0.3333\nn: 12\ncommit: abc\n"
     assert printed.err == "measuring\n"
+
+
+def test_what_was_measured_with_other_weights_is_not_gone_on_with(tmp_path: Path):
+    weights, script = tmp_path / "weights.bin", tmp_path / "benchmarks" / "speed.py"
+    weights.write_bytes(b"abc")
+    first = work_folder(script, [weights])
+    assert first.parent == tmp_path / "build" / "speed"
+    assert work_folder(script, [weights]) == first
+    weights.write_bytes(b"abd")
+    assert work_folder(script, [weights]) != first

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the transformers extra")
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.training.nano import (
@@ -21,8 +21,11 @@ from langchain_qstar.training.nano import (
     Trainer,
     _train,
     learning_rate_factor,
+    loss_weights,
     main,
+    respelt,
 )
+from langchain_qstar.training.tokenizer import save_tokenizer
 from langchain_qstar.training.workers import Workers, run_together
 
 TINY = Recipe(
@@ -106,6 +109,34 @@ def test_a_batch_is_always_the_same_and_never_too_large(trained: Path) -> None:
     assert next(streamed) == (2, 1, batches[1])
 
 
+def test_a_line_s_first_numbers_weigh_most_and_words_least(trained: Path) -> None:
+    pieces = [
+        "Tom",
+        "\u0120pays",
+        "\u0120",
+        "4",
+        "*",
+        "2",
+        "=",
+        "8",
+        ".",
+        "\u010a",
+        "\u0120",
+        "8",
+        "+",
+        "1",
+    ]
+    assert loss_weights(pieces) == [0.3] * 3 + [3.0] * 4 + [1.0] + [0.3] * 3 + [3.0] * 3
+    documents = Documents(AutoTokenizer.from_pretrained(trained), TINY)
+    for ids, weights in documents.batches(2)[0]:
+        assert len(ids) == len(weights)
+        begun = weights.index(0.3)
+        assert set(weights[:begun]) == {0.05}
+        assert (
+            AutoTokenizer.from_pretrained(trained).decode(ids[:begun]).endswith("<|assistant|>\n")
+        )
+
+
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
     schedule = "0:0 1:1 5:1 10:0"
     factors = [learning_rate_factor(n * 1e6, schedule) for n in (0, 0.5, 3, 7.5, 10, 12)]
@@ -174,6 +205,36 @@ def test_training_goes_on_from_exported_weights_on_fresh_draws(
     recorded = json.loads((trained / "recipe.json").read_text())["trained"]
     assert trainer.progress.tokens == recorded["tokens"]
     assert (trainer.progress.draw, trainer.progress.batch) == (recorded["draw"] + 1, 0)
+
+
+def test_a_run_with_another_vocabulary_begins_with_the_words_of_the_one_before(
+    trained: Path, tmp_path: Path
+) -> None:
+    trainer = Trainer(
+        replace(TINY, start=str(trained), vocabulary=400), tmp_path, "cpu", save_every=1e9
+    )
+    former = AutoTokenizer.from_pretrained(trained)
+    exported = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float32).state_dict()
+    ours = trainer.model.state_dict()
+    assert len(trainer.tokenizer) == 400
+    rows = ours["model.embed_tokens.weight"]
+    words, before = trainer.tokenizer.get_vocab(), exported["model.embed_tokens.weight"]
+    shared = words.keys() & former.get_vocab().keys()
+    assert {"7", "\u0120the"} <= shared
+    for token in shared:
+        assert torch.equal(rows[words[token]], before[former.get_vocab()[token]])
+    longer = respelt(trained, before, _with_token("zebra", tmp_path / "zebra"))[-1]
+    pieces = former("zebra", add_special_tokens=False)["input_ids"]
+    assert len(pieces) > 1
+    assert torch.allclose(longer, before[pieces].mean(0))
+    others = ours.keys() - {"model.embed_tokens.weight", "lm_head.weight"}
+    assert all(torch.equal(ours[name], exported[name]) for name in others)
+
+
+def _with_token(token: str, folder: Path) -> PreTrainedTokenizerFast:
+    tokenizer = save_tokenizer(folder, 300)
+    tokenizer.add_tokens([token])
+    return tokenizer
 
 
 def test_weights_of_another_shape_or_none_are_no_start(trained: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.training.nano import (
+    Batch,
     Documents,
     Recipe,
     Trainer,
@@ -81,7 +82,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(trained: Path, tmp_pa
     steps = 0
     step = first._step
 
-    def stop_after_three(batch: list[tuple[list[int], int]]) -> tuple[float, int]:
+    def stop_after_three(batch: Batch) -> tuple[float, int]:
         nonlocal steps
         if steps == 3:
             raise KeyboardInterrupt
@@ -127,14 +128,12 @@ def test_a_line_s_first_numbers_weigh_most_and_words_least(trained: Path) -> Non
         "1",
     ]
     assert loss_weights(pieces) == [0.3] * 3 + [3.0] * 4 + [1.0] + [0.3] * 3 + [3.0] * 3
-    documents = Documents(AutoTokenizer.from_pretrained(trained), TINY)
-    for ids, weights in documents.batches(2)[0]:
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    for ids, weights in Documents(tokenizer, TINY).batches(2)[0]:
         assert len(ids) == len(weights)
-        begun = weights.index(0.3)
-        assert set(weights[:begun]) == {0.05}
-        assert (
-            AutoTokenizer.from_pretrained(trained).decode(ids[:begun]).endswith("<|assistant|>\n")
-        )
+        prompt = weights.count(0.05)
+        assert set(weights[:prompt]) == {0.05}
+        assert str(tokenizer.decode(ids[:prompt])).endswith("<|assistant|>\n")
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:

@@ -1,8 +1,9 @@
 """Documents that teach to find the number of a thing: some things of a kind, a number each.
 
 A model of nano's size does not learn this from solutions alone: after 100 million
-tokens it took either of two numbers. From these it learns it suddenly, within one
-million tokens, and from then on it reads problems.
+tokens it took either of two numbers. From easy ones of these it learnt it suddenly,
+within three million tokens, and then read problems better; three million tokens of
+all forms at once had taught it nothing.
 """
 
 from __future__ import annotations

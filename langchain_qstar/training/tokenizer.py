@@ -2,10 +2,8 @@
 
 Digits and operators therefore stay single tokens. Each word counts once a
 document: a word invented for one story gets no token of its own, and every
-word of the lexicon does. That is what a small model needs to tell which number
-belongs to which thing: with 1,024 tokens, where `tickets`, ` tickets` and
-` Tickets` shared no piece, it mixed up the prices. The pre-tokenizer is
-GPT-2's, which other runtimes know too.
+word of the lexicon does, so that a thing is one piece wherever it stands.
+The pre-tokenizer is GPT-2's, which other runtimes know too.
 """
 
 from __future__ import annotations

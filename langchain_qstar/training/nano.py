@@ -74,7 +74,8 @@ class Recipe:
     """Learning rate, as a factor, after so many million tokens; straight lines between."""
     seed: int = 1
     vocabulary: int = 2304
-    """Tokens of the tokenizer; it is learnt before the weights are."""
+    """Tokens of the tokenizer, which is learnt before the weights are, or taken from `start` if
+    that has as many; if it has not, its embeddings are carried over."""
     start: str = ""
     """A folder whose exported weights are trained on; tokens count on from its recipe. By
     default the weights begin at random."""

@@ -206,8 +206,11 @@ def stream(
 def _next(drawn: queue.SimpleQueue[Drawn | None], end: float | None) -> Drawn | None:
     if end is None:
         return drawn.get()
+    # An engine that is faster than its reader leaves no moment at which the queue is empty.
+    if (left := end - time.monotonic()) <= 0:
+        raise TimeoutError
     try:
-        return drawn.get(timeout=max(0.0, end - time.monotonic()))
+        return drawn.get(timeout=left)
     except queue.Empty:
         raise TimeoutError from None
 

@@ -82,6 +82,11 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
+def with_article(noun: str) -> str:
+    """The noun with `a` or `an` before it."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def invented_word(rng: random.Random) -> str:
     """A word no lexicon has, so that copying unknown names is learnt, not memorised."""
     onset = "b br c ch d f g gr h j k l m n p pl qu r s st t tr v w z".split()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from langchain_qstar.problems.lexicon import Holder, people, plural, thing
+from langchain_qstar.problems.lexicon import Holder, people, plural, thing, with_article
 from langchain_qstar.problems.story import Ref, RejectedError, Story
 
 _FRACTIONS = {2: "half", 3: "a third", 4: "a quarter"}
 _TIMES = {2: "twice", 3: "three times", 4: "four times"}
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 class Shopping:
@@ -36,9 +32,12 @@ class Shopping:
     def price(self, noun: str) -> None:
         """Give the price of an item, outright or by relation to another."""
         rng, story = self.rng, self.story
-        asks = (f"How much does {_article(noun)} cost?", f"What is the price of {_article(noun)}?")
+        asks = (
+            f"How much does {with_article(noun)} cost?",
+            f"What is the price of {with_article(noun)}?",
+        )
         lines = (
-            f"{_article(noun).capitalize()} costs {{eq}} dollars.",
+            f"{with_article(noun).capitalize()} costs {{eq}} dollars.",
             f"One {noun} costs {{eq}} dollars.",
         )
         if not self.prices or rng.random() < 0.45:
@@ -50,8 +49,8 @@ class Shopping:
                 return
             story.tell(
                 index,
-                f"[{_article(noun).capitalize()}|Each {noun}|One {noun}] costs {self._dollars(value)}.",
-                f"The price of {_article(noun)} is {self._dollars(value)}.",
+                f"[{with_article(noun).capitalize()}|Each {noun}|One {noun}] costs {self._dollars(value)}.",
+                f"The price of {with_article(noun)} is {self._dollars(value)}.",
                 f"{plural(noun).capitalize()} cost {self._dollars(value)} each.",
             )
         else:
@@ -66,8 +65,8 @@ class Shopping:
             self.costs[noun] = index
             story.tell(
                 index,
-                f"{who} [buys|bought] {_article(noun)} for {cost}.",
-                f"{who} [pays|paid|spent] {cost} for {_article(noun)}.",
+                f"{who} [buys|bought] {with_article(noun)} for {cost}.",
+                f"{who} [pays|paid|spent] {cost} for {with_article(noun)}.",
             )
             return
         count = rng.randint(2, 9)
@@ -98,7 +97,7 @@ class Shopping:
         rng, story = self.rng, self.story
         base = rng.choice(list(self.prices))
         i, value = self.prices[base], story.value(self.prices[base])
-        this, that = _article(noun).capitalize(), _article(base)
+        this, that = with_article(noun).capitalize(), with_article(base)
         fits = [k for k in _FRACTIONS if value % k == 0 and value > k]
         draw = rng.random()
         if draw < 0.5:
@@ -132,7 +131,7 @@ class Shopping:
             story.tell(
                 self.prices[noun],
                 f"{who} [buys|bought] one {noun}.",
-                f"{who} [buys|bought] {_article(noun)}.",
+                f"{who} [buys|bought] {with_article(noun)}.",
             )
             return
         count = rng.randint(2, 9)

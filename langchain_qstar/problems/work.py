@@ -9,10 +9,6 @@ _FRACTIONS = {2: "half", 3: "a third", 4: "a quarter"}
 _TIMES = {2: "twice", 3: "three times", 4: "four times"}
 
 
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
 class Work:
     """Rates, hours, output, orders, packing and pay."""
 

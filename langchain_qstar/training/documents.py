@@ -25,11 +25,12 @@ from langchain_qstar.training.lookups import look_up
 SUBQUESTION, ANSWER, REPHRASE = "Q:", "A:", "Rephrase:"
 _KEPT = {"holdings": 0.5, "layout": 0.4}
 """Share of the problems of a kind that are trained on, by default all: these two are learnt
-long before the kinds in which a number belongs to one of many things."""
+long before the kinds in which a number belongs to one of many things, as long as nothing can be
+looked up; after that, holdings lag behind."""
 _STEP_WEIGHTS = (3, 8, 10, 11, 11, 11, 11, 11, 11, 12)  # how often 1..10 steps are trained
 
 _ARITHMETIC, _LOOKUP, _READING = 0.03, 0.2, 0.22
-"""Shares of documents that are bare arithmetic, and that only read."""
+"""Shares of documents that are bare arithmetic, that look numbers up, and that only read."""
 READ = "What is said?"
 """What a document that only reads asks."""
 _READ_AT_LEAST = 2
@@ -85,8 +86,8 @@ def write_completion(problem: Problem, rng: random.Random) -> str:
 def read_document(problem: Problem, rng: random.Random) -> Document:
     """Every number the facts give or relate, in random order, nothing computed.
 
-    A solution tells the model only once in some twenty tokens that it took the number
-    of another thing, and behind a random choice of order. Here every second token does.
+    In a solution what is read stands between computed numbers and behind a random choice
+    of order; here nothing else has to be learnt. Without lookups these taught nothing.
     """
     question = problem.question.removesuffix(problem.ask) + READ
     short = rng.random() < 0.6

@@ -23,6 +23,7 @@ from langchain_qstar.problems.lexicon import (
     invented_word,
     plural,
     thing,
+    with_article,
 )
 
 _PEOPLE = [*HE, *SHE, *ROLES]
@@ -58,12 +59,12 @@ _KINDS = (
     _Kind(
         _GOODS,
         (
-            "{a} {one} costs {n} dollars.",
+            "{a_one} costs {n} dollars.",
             "One {one} costs ${n}.",
             "{many} cost {n} dollars each.",
-            "The price of {a} {one} is {n} dollars.",
+            "The price of {a_one} is {n} dollars.",
         ),
-        ("{one} cost", "price {one}", "How much does {a} {one} cost"),
+        ("{one} cost", "price {one}", "How much does {a_one} cost"),
         proper=False,
     ),
     _Kind(
@@ -122,8 +123,13 @@ def look_up(rng: random.Random) -> tuple[str, str]:
     high = rng.choice((9, 12, 20, 60, 99, 250))
     told, lines = [], []
     for name in names:
-        article = "an" if name[0] in "aeiou" else "a"
-        words = {"one": name, "a": article, "many": plural(name), "unit": unit, "who": who}
+        words = {
+            "one": name,
+            "a_one": with_article(name),
+            "many": plural(name),
+            "unit": unit,
+            "who": who,
+        }
         number = rng.randint(2, high)
         told.append(capitalised(rng.choice(told_as).format(**words, n=number)))
         lines.append(f"{rng.choice(keys).format(**words)}: {number}.\n")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
+from threading import Event
 
 import pytest
 
 from langchain_qstar import ModelError, QuestionError
 from langchain_qstar.models.engine.rows import Drawn
-from langchain_qstar.models.engine.streaming import Pieces
+from langchain_qstar.models.engine.streaming import Pieces, stream
 from langchain_qstar.models.engine.text import TextCodec
 
 
@@ -100,6 +102,18 @@ def test_a_failing_model_fails_the_stream(saying, ask):
         list(policy.stream(ask()))
 
 
+def test_the_time_ends_although_the_engine_is_always_ahead_of_its_reader(make_tokenizer):
+    codec = TextCodec(make_tokenizer())
+
+    def submit(listen):
+        for number, token in enumerate(codec.encode("abc")):
+            listen(Drawn(0, number, token, -0.5))
+        return Future()
+
+    with pytest.raises(TimeoutError):
+        next(stream(submit, Pieces(codec, (1,), (), ""), pytest.fail, timeout=0.0))
+
+
 @pytest.mark.parametrize("way", ["sample", "asample", "stream", "astream"])
 async def test_what_takes_too_long_is_an_error_of_ours_and_is_dropped(saying, ask, way):
     policy, backend = saying("ab", window=None)
@@ -123,12 +137,17 @@ async def test_what_takes_too_long_is_an_error_of_ours_and_is_dropped(saying, as
 
 async def test_two_streams_and_a_sample_run_in_one_batch(saying, ask):
     policy, backend = saying("abcdefgh")
+    all_asked = Event()
+    backend.before_forward = lambda: all_asked.wait(10)  # or the first is done before the next
 
     async def joined(question):
         pieces = policy.astream(ask(question, stop=(), max_tokens=8))
         return "".join([piece.text async for piece in pieces])
 
-    found = await asyncio.gather(*map(joined, ["Who?", "Why?", "How?"]))
+    tasks = [asyncio.create_task(joined(question)) for question in ("Who?", "Why?", "How?")]
+    await asyncio.sleep(0.05)
+    all_asked.set()
+    found = await asyncio.gather(*tasks)
     assert found == ["abcdefgh"] * 3
     assert max(backend.steps) > 1
 

@@ -60,7 +60,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 PACKAGES: Final = ("torch", "transformers", "langgraph", "langchain-core")
 READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
 TOKENS: Final = 2000
-SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16)
+SIZES: Final = (1, 2, 4, 8, 12, 16, 20, 24)
 TEMPERATURES: Final = (0.4, 0.6, 0.8)
 AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "min": min,

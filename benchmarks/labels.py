@@ -60,7 +60,7 @@ PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors",)
 WORK: Final = work_folder(Path(__file__), READ)
 TOKENS: Final = 2000
-SIZES: Final = (8, 10, 12, 14, 16)
+SIZES: Final = (8, 12, 16, 20, 24)
 
 WAYS: Final[dict[str, LabelSettings]] = {
     "rollouts": LabelSettings(samples=8),

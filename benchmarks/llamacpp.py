@@ -110,12 +110,13 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help=f"{QUICK} problems (the default)")
     size.add_argument("--full", action="store_true", help=f"{FULL} problems")
+    parser.add_argument("--problems", type=int, help="how many instead")
     parser.add_argument("--record", action="store_true", help="write them to results/")
     options = parser.parse_args()
     if options.record and not options.full:
         parser.error("--record needs --full")
     torch.set_num_threads(1)
-    problems = FULL if options.full else QUICK
+    problems = options.problems or (FULL if options.full else QUICK)
     figures, rows = measure(problems, WORK / f"{problems}.rows.jsonl" if options.full else None)
     if options.record:
         record(figures, rows)

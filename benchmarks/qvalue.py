@@ -54,7 +54,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
 READ: Final = (NANO_FOLDER / "model.safetensors", NANO_FOLDER / "q_head.safetensors")
 TOKENS: Final = 2000
-SIZES: Final = (1, 2, 4, 6, 8, 10, 12, 14, 16)
+SIZES: Final = (1, 2, 4, 8, 12, 16, 20, 24)
 CANDIDATES: Final = 6
 AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "min": min,

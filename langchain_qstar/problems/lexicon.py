@@ -75,11 +75,14 @@ _IRREGULAR = {
 
 def plural(noun: str) -> str:
     """The plural of an English noun from this lexicon."""
-    if noun in _IRREGULAR:
-        return _IRREGULAR[noun]
-    if noun.endswith(("s", "x", "ch", "sh", "tomato", "potato", "mango")):
-        return noun + "es"
-    return noun + "s"
+    *adjectives, last = noun.split(" ")
+    if last in _IRREGULAR:
+        last = _IRREGULAR[last]
+    elif last.endswith(("s", "x", "ch", "sh", "tomato", "potato", "mango")):
+        last += "es"
+    else:
+        last += "s"
+    return " ".join([*adjectives, last])
 
 
 def with_article(noun: str) -> str:

@@ -3,7 +3,9 @@
 `python -m langchain_qstar.training.averaging EARLY LATE --share 0.4 --out FOLDER` mixes
 exports of the same recipe, such as the ends of two decays of the learning rate. Between
 such ends the mean often solves a little more than either (stochastic weight averaging,
-Izmailov et al. 2018). Models of different shape or tokenizer are refused.
+Izmailov et al. 2018). A negative share goes past the later one instead: its weights are
+noisier, so it slips more often, and on something else each time, which votes, checks and
+searches can mend. Models of different shape or tokenizer are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from shutil import copytree, ignore_patterns
 from langchain_qstar.errors import ModelSpecError
 
 WEIGHTS_FILE = "model.safetensors"
+_LEAST_SHARE = -0.5
 
 
 def average_weights(early: Path, late: Path, out: Path, share: float) -> None:
@@ -25,7 +28,7 @@ def average_weights(early: Path, late: Path, out: Path, share: float) -> None:
         early: A folder with a model.
         late: Another, of the same shape; everything but the weights is copied from it.
         out: The new folder; its recipe says what it is the mean of.
-        share: Of `early`, in [0, 1].
+        share: Of `early`, in [-0.5, 1]; below 0 the weights lie beyond `late`.
 
     Raises:
         ModelSpecError: A folder holds no model, the two do not fit, or `out` exists.
@@ -35,8 +38,8 @@ def average_weights(early: Path, late: Path, out: Path, share: float) -> None:
     for folder in (early, late):
         if not (folder / WEIGHTS_FILE).is_file():
             raise ModelSpecError(f"{folder} holds no {WEIGHTS_FILE}")
-    if out.exists() or not 0 <= share <= 1:
-        raise ModelSpecError(f"write to a new folder, with a share in [0, 1]; got {out}, {share}")
+    if out.exists() or not _LEAST_SHARE <= share <= 1:
+        raise ModelSpecError(f"write to a new folder, with a share in [-0.5, 1]; got {out}, {share}")
     a, b = load_file(early / WEIGHTS_FILE), load_file(late / WEIGHTS_FILE)
     if {name: each.shape for name, each in a.items()} != {n: each.shape for n, each in b.items()}:
         raise ModelSpecError(f"{early} and {late} are models of different shapes")

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-QUESTION_WEIGHT, WORD_WEIGHT, OPERAND_WEIGHT = 0.05, 0.3, 3.0
-"""Loss weights of the question's tokens, of the completion's words, and of the numbers that a
-line begins with; other digits and operators weigh 1. Which words and which order come next is
-drawn at random, so most of their loss teaches nothing, while to take the right numbers out of
-the text is what a small model is slowest to learn."""
+QUESTION_WEIGHT, WORD_WEIGHT, OPERAND_WEIGHT, RESULT_WEIGHT = 0.05, 0.3, 3.0, 0.5
+"""Loss weights of the question's tokens, of the completion's words, of what a line computes with,
+and of its result. Which words and which order come next is drawn at random, so most of their
+loss teaches nothing; to take the right numbers out of the text is what a small model is slowest
+to learn, and a slip in a result is what a vote or a check mends best."""
 
 _LENGTHS: Final = 8
 """The lengths of batches, less the token that is only predicted, are multiples of this."""
@@ -150,7 +150,7 @@ def loss_weights(completion: Sequence[str]) -> list[float]:
     weights, computed = [], False
     for piece in completion:
         number = piece in _NUMBERS
-        weights.append(WORD_WEIGHT if not number else 1.0 if computed else OPERAND_WEIGHT)
+        weights.append(WORD_WEIGHT if not number else RESULT_WEIGHT if computed else OPERAND_WEIGHT)
         computed = (computed or piece == "=") and piece != _NEWLINE
     return weights
 
@@ -171,7 +171,7 @@ class Documents:
         """The batches of one draw: lists of (token ids, their loss weights)."""
         import random
 
-        first = (self._recipe.seed * 1000 + draw) * self._DRAW
+        first = (self._recipe.seed * 1_000_000 + draw) * self._DRAW
         documents = sorted(
             (self._encode(seed) for seed in range(first, first + self._DRAW)),
             key=lambda item: len(item[0]),

@@ -124,7 +124,7 @@ def test_an_unknown_split_or_difficulty_is_refused(split: Split, steps: int) -> 
         make_problem(split, steps, 0)
 
 
-FROZEN_TEST_SPLIT = "2af15849ff1c0142bca0c3ded7cd78d665dcce03068e393f0200d8b5aa79bcc5"
+FROZEN_TEST_SPLIT = "459aff17078644a9f987632359b712b0e2a8042fdf785160146ae7d01357f440"
 
 
 def test_the_test_split_is_frozen() -> None:

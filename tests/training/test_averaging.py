@@ -37,6 +37,12 @@ def test_the_mean_weighs_the_first_by_its_share_and_says_so(tmp_path: Path):
     assert not (tmp_path / "mean" / "checkpoint.pt").exists()
 
 
+def test_a_negative_share_goes_past_the_later_weights(tmp_path: Path):
+    early, late = model(tmp_path / "a", 1.0), model(tmp_path / "b", 3.0)
+    average_weights(early, late, tmp_path / "past", -0.25)
+    assert load_file(tmp_path / "past" / "model.safetensors")["layer"].tolist() == [3.5, 3.5]
+
+
 def test_models_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path: Path):
     early, late = model(tmp_path / "a", 1.0), model(tmp_path / "b", 3.0, size=3)
     with pytest.raises(ModelSpecError, match="different shapes"):
@@ -44,7 +50,7 @@ def test_models_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path: Pat
     assert not (tmp_path / "mean").exists()
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("share", [-0.6, 1.1, float("nan")])
 def test_a_share_out_of_range_is_refused(tmp_path: Path, share: float):
     early, late = model(tmp_path / "a", 1.0), model(tmp_path / "b", 3.0)
     with pytest.raises(ModelSpecError, match="share"):

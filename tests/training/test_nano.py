@@ -127,7 +127,7 @@ def test_a_line_s_first_numbers_weigh_most_and_words_least(trained: Path) -> Non
         "+",
         "1",
     ]
-    assert loss_weights(pieces) == [0.3] * 3 + [3.0] * 4 + [1.0] + [0.3] * 3 + [3.0] * 3
+    assert loss_weights(pieces) == [0.3] * 3 + [3.0] * 4 + [0.5] + [0.3] * 3 + [3.0] * 3
     tokenizer = AutoTokenizer.from_pretrained(trained)
     for ids, weights in Documents(tokenizer, TINY).batches(2)[0]:
         assert len(ids) == len(weights)

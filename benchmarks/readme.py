@@ -180,10 +180,11 @@ ABLATED: Final = {
 def peer_told(f: dict[str, float]) -> str:
     """What the second bundled model adds as verifier, and what its agreement is worth."""
     gain, low, high = (100 * f[f"{side}peer_over_generator_maj"] for side in ("", "low_", "high_"))
+    agreed = round(f["coverage"] * f["n_search"])
     return f"""\
 What `nano-verifier` adds to the tree's majority: {gain:+.1f} points ({low:+.1f} to
-{high:+.1f}); it solves fewer problems than nano, which is the case in which a verifier costs.
-{f["verified_precision"]:.0%} of the answers it agrees with are right, and it agrees with
+{high:+.1f}); it solves fewer problems than nano.
+Of the {agreed} answers it agrees with {f["verified_precision"]:.0%} are right, and it agrees with
 {f["verified_recall"]:.0%} of the right ones."""
 
 

@@ -39,7 +39,7 @@ def average_weights(early: Path, late: Path, out: Path, share: float) -> None:
         if not (folder / WEIGHTS_FILE).is_file():
             raise ModelSpecError(f"{folder} holds no {WEIGHTS_FILE}")
     if out.exists() or not _LEAST_SHARE <= share <= 1:
-        raise ModelSpecError(f"write to a new folder, with a share in [-0.5, 1]; got {out}, {share}")
+        raise ModelSpecError(f"needs a new folder and a share in [-0.5, 1]; got {out}, {share}")
     a, b = load_file(early / WEIGHTS_FILE), load_file(late / WEIGHTS_FILE)
     if {name: each.shape for name, each in a.items()} != {n: each.shape for n, each in b.items()}:
         raise ModelSpecError(f"{early} and {late} are models of different shapes")

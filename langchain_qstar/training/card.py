@@ -52,17 +52,17 @@ operations, and 6 % bare arithmetic.""",
 """What each bundled model was trained on."""
 _HISTORY: Final = {
     "nano": """\
-`start` holds earlier weights of the same training, which are not kept, so this recipe
-does not give these weights again. What they have seen:
+`start` is in the history of this repository (commit 57a2d29); older weights are not kept, so
+nothing gives these again from random ones. What they have seen:
 
 | million tokens | documents |
 |---|---|
-| 0 to 82.0 | problems, 6 % bare arithmetic; a tokenizer of 1,024 tokens, all completion tokens weigh the same |
-| 82.0 to 95.8 | the same with the tokenizer of 2,304 tokens |
+| 0 to 82.0 | problems, 6 % bare arithmetic; 1,024 tokens, all of a completion weigh the same |
+| 82.0 to 95.8 | the same with a tokenizer of 2,304 tokens |
 | 95.8 to 103.4 | 30 % readings |
 | 103.4 to 108.4 | 40 % readings; losses weighed by kind of token |
 | 108.4 to 111.4 | 90 % lookups, all forms: still chance |
-| 111.4 to 114.1 | 90 % lookups, 85 % of them easy: from chance to all right within 0.6 million tokens |
+| 111.4 to 114.1 | 90 % lookups, 85 % of them easy: suddenly from chance to all right |
 | 114.1 to 138.5 | 20 % lookups, 22 % readings, 3 % bare arithmetic; holdings at half their share |
 | 138.5 to 162.0 | 8 % lookups, 12 % readings, 1 % bare arithmetic; results weigh half |
 

@@ -35,10 +35,10 @@ from langchain_qstar.training.value_model import Trained, train_value_model
 class HeadRecipe:
     """How a head is made; see `LabelSettings` and `ValueRecipe` for what each means.
 
-    The loss is pairwise, because a search compares steps of one problem: on 150 held-out
-    problems its AUC within a problem was 0.645, that of cross-entropy 0.628, and that of mean
-    log-probability 0.617 (`--loss`). These problems also said when to stop, and the choice was
-    made by them. Its calibration is worse: an error of 0.06 to 0.02.
+    The loss is pairwise, because a search compares steps of one problem: with earlier weights,
+    on 150 held-out problems, its AUC within a problem was 0.645, that of cross-entropy 0.628, of
+    mean log-probability 0.617 (`--loss`). These problems also said when to stop, and the choice
+    was made by them. Its calibration is worse: an error of 0.06 to 0.02.
     """
 
     problems: int = 1000

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = Path(__file__).parent / "results"
+PACKAGE: Final = ROOT / "langchain_qstar"
 
 METHODS: Final = {
     "greedy": ("greedy", "one pass"),
@@ -181,9 +182,14 @@ def peer_told(f: dict[str, float]) -> str:
     """What the second bundled model adds as verifier, and what its agreement is worth."""
     gain, low, high = (100 * f[f"{side}peer_over_generator_maj"] for side in ("", "low_", "high_"))
     agreed = round(f["coverage"] * f["n_search"])
+    alone = {
+        name: json.loads((PACKAGE / name / "figures.json").read_text("utf-8"))["greedy"]
+        for name in ("nano", "nano_verifier")
+    }
     return f"""\
 What `nano-verifier` adds to the tree's majority: {gain:+.1f} points ({low:+.1f} to
-{high:+.1f}); it solves fewer problems than nano.
+{high:+.1f}). Greedily it solves {alone["nano_verifier"]:.1%} of the problems of its card,
+nano {alone["nano"]:.1%}.
 Of the {agreed} answers it agrees with {f["verified_precision"]:.0%} are right, and it agrees with
 {f["verified_recall"]:.0%} of the right ones."""
 
@@ -229,12 +235,12 @@ majority (`{commands["actions"]}`):
 
 
 def stronger_told(f: dict[str, float], command: str) -> str:
-    """What a verifier adds that is better than who wrote the tree."""
+    """What nano adds as verifier of what the other bundled model wrote."""
     gain, low, high = (
         100 * f[f"{side}stronger_over_generator_maj"] for side in ("", "low_", "high_")
     )
     return f"""\
-The other way round `nano-verifier` writes and nano, which is the better of the two, verifies:
+The other way round `nano-verifier` writes and nano verifies:
 {f["n_weaker"]:.0f} problems (`{command}`).
 
 {shares_of(f, WEAKER)}

@@ -31,7 +31,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +48,7 @@ from langchain_qstar.evaluation.recording import (
     work_folder,
     write_record,
 )
-from langchain_qstar.models.resolve import NANO_FOLDER, resolve_policy
+from langchain_qstar.models.resolve import BUNDLED, resolve_policy
 from langchain_qstar.problems.generator import Problem, make_problems
 from langchain_qstar.protocols import Completion, Policy, SampleRequest
 from langchain_qstar.rstar import create_rstar_graph, rstar_superstep_limit
@@ -58,11 +58,12 @@ from langchain_qstar.tasks import NANO
 
 RESULTS: Final = Path(__file__).parent / "results" / "rstar.json"
 PACKAGES: Final = ("torch", "transformers", "langgraph")
-READ: Final = (NANO_FOLDER / "model.safetensors",)
-WORK: Final = work_folder(Path(__file__), READ)
+WEIGHTS: Final = "model.safetensors"
+ASKED: Final = {"search": ("nano", "nano-verifier"), "actions": ("nano",), "weaker": ("nano",)}
+"""The bundled models that each part asks."""
 SEARCH: Final[dict[str, Any]] = {"num_votes": 3, "num_last_votes": 8, "max_depth": 8}
 """Fewer votes than the paper's 10 and 32, which cost 4,000 tokens before the first step."""
-PARTS: Final = ("search", "actions", "weaker")
+PARTS: Final = tuple(ASKED)
 NEVER: Final = {"verify": "never", "selection": "majority"}
 ROLLOUTS: Final = (2, 4, 8)
 VERIFIED: Final = 8
@@ -338,26 +339,38 @@ def trust(rows: Sequence[Row]) -> dict[str, float]:
 def full(options: argparse.Namespace) -> None:
     """All parts that were asked for; what an earlier part recorded stays."""
     problems = make_problems("test", options.problems or 100)
-    done = WORK / f"{len(problems)}.rows.jsonl"
+    parts = [part for part in PARTS if options.only in (None, part)]
+    if not options.weaker and "weaker" in parts:
+        parts.remove("weaker")
+    read = {part: weights_read(part, options) for part in parts}
+    work = work_folder(Path(__file__), sorted({file for files in read.values() for file in files}))
+    done = work / f"{len(problems)}.rows.jsonl"
     figures = scripted()
-    if options.only in (None, "search"):
+    if "search" in parts:
         figures |= searched(problems, done, options.stronger)
-    if options.only in (None, "actions"):
+    if "actions" in parts:
         figures |= ablated(problems, done)
-    if options.weaker and options.only in (None, "weaker"):
+    if "weaker" in parts:
         figures |= weaker_pair(problems, done, options.weaker)
-    done_parts = [part for part in PARTS if options.only in (None, part)]
-    figures |= {f"n_{part}": float(len(problems)) for part in done_parts}
+    figures |= {f"n_{part}": float(len(problems)) for part in parts}
     if options.record:
-        keep(figures, done_parts)
+        keep(figures, read)
     print_figures(figures)
 
 
-def keep(figures: dict[str, float], parts: Sequence[str]) -> None:
+def weights_read(part: str, options: argparse.Namespace) -> list[Path]:
+    """The files of weights that a part reads."""
+    named = {"search": options.stronger, "weaker": options.weaker}.get(part)
+    folders = [BUNDLED[each] for each in ASKED[part]] + ([Path(named)] if named else [])
+    return [folder / WEIGHTS for folder in folders]
+
+
+def keep(figures: dict[str, float], read: Mapping[str, Sequence[Path]]) -> None:
     """Record the figures of parts beside those of the others, each with where it comes from."""
     before = read_record(RESULTS) if RESULTS.exists() else {"runs": {}, "figures": {}}
-    document = provenance(Path(__file__), PACKAGES, READ)
-    runs = before["runs"] | dict.fromkeys(parts, document)
+    runs = before["runs"] | {
+        part: provenance(Path(__file__), PACKAGES, files) for part, files in read.items()
+    }
     known = {"settings": SEARCH, "figures": before["figures"] | figures}
     write_record(RESULTS, {"runs": runs, **known})
 
@@ -375,7 +388,12 @@ def quick(count: int) -> None:
     )
     tell(f"{right} of {count} right with 2 rollouts, verified by itself")
     recorded = read_record(RESULTS)
-    agrees = all(run["sha256"] == digests(READ) for run in recorded["runs"].values())
+    bundled = digests([folder / WEIGHTS for folder in BUNDLED.values()])
+    agrees = all(
+        bundled.get(name, digest) == digest
+        for run in recorded["runs"].values()
+        for name, digest in run["sha256"].items()
+    )
     print_figures({**recorded["figures"], **scripted(), "agrees": int(agrees)})
 
 

@@ -20,7 +20,6 @@ import pytest
 
 import langchain_qstar
 from langchain_qstar import cli
-from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.settings.reference import page as settings_page
 
 ROOT = Path(__file__).parent.parent
@@ -232,8 +231,8 @@ def records() -> list[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize(("command", "read"), records())
-def test_every_figure_of_the_bundled_model_is_of_the_weights_that_are_bundled(command, read):
+def test_every_figure_of_bundled_models_is_of_the_weights_that_are_bundled(command, read):
     for name, digest in read.items():
-        file = NANO_FOLDER / name
+        file = ROOT / "langchain_qstar" / name
         if file.exists():
             assert hashlib.sha256(file.read_bytes()).hexdigest() == digest, f"again: {command}"

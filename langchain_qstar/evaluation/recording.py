@@ -36,8 +36,11 @@ def provenance(script: Path, packages: Sequence[str], read: Sequence[Path] = ())
 
 
 def digests(files: Sequence[Path]) -> dict[str, str]:
-    """The SHA-256 of each file, by its name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """The SHA-256 of each file, by its name and that of its folder."""
+    return {
+        f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def work_folder(script: Path, read: Sequence[Path]) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from langchain_qstar.evaluation.recording import (
+    digests,
     print_figures,
     provenance,
     read_record,
@@ -23,7 +24,7 @@ def test_a_record_says_what_was_run_and_on_what(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sys.argv", ["speed.py", "--full"])
     found = provenance(tmp_path / "speed.py", ["pydantic"], [weights])
     assert found["command"] == "python benchmarks/speed.py --full"
-    assert found["sha256"] == {"weights.bin": hashlib.sha256(b"abc").hexdigest()}
+    assert found["sha256"] == {f"{tmp_path.name}/weights.bin": hashlib.sha256(b"abc").hexdigest()}
     assert set(found["versions"]) == {"pydantic"}
 
 
@@ -53,3 +54,13 @@ def test_what_was_measured_with_other_weights_is_not_gone_on_with(tmp_path: Path
     assert work_folder(script, [weights]) == first
     weights.write_bytes(b"abd")
     assert work_folder(script, [weights]) != first
+
+
+def test_files_of_one_name_in_two_folders_are_both_told(tmp_path: Path):
+    files = [tmp_path / folder / "weights.bin" for folder in ("one", "two")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(file.parent.name.encode())
+    told = digests(files)
+    assert told.keys() == {"one/weights.bin", "two/weights.bin"}
+    assert len(set(told.values())) == 2

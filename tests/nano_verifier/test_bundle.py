@@ -25,15 +25,11 @@ def test_it_is_small_and_its_card_names_its_weights():
     assert digest in (FOLDER / "README.md").read_text()
 
 
-def test_it_is_of_another_size_and_seed_than_nano():
+def test_it_is_of_another_size_and_seed_than_nano_and_about_as_good():
     recipes = [json.loads((BUNDLED[each] / "recipe.json").read_text()) for each in BUNDLED]
     for name in ("hidden", "seed"):
         assert len({recipe[name] for recipe in recipes}) == 2
-
-
-@pytest.mark.parametrize("name", BUNDLED)
-def test_a_bundled_model_is_an_honest_and_imperfect_reasoner(name):
-    assert 0.4 <= figures(name)["greedy"] <= 0.65
+    assert abs(figures("nano")["greedy"] - figures("nano-verifier")["greedy"]) < 0.05
 
 
 def test_unmodified_transformers_loads_it():

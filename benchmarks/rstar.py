@@ -5,9 +5,9 @@
 
 Tokens of verifiers count. Self-consistency is interpolated to the tokens of what it is
 compared with; where its largest N has fewer, that N stands, for its curve is flat there.
-`--weaker FOLDER` names a generator trained on fewer tokens, for which the bundled model
-is the stronger verifier; `--stronger FOLDER` a verifier trained on more. Neither ships:
-`python -m langchain_qstar.training.nano --tokens ...` makes them.
+`--weaker FOLDER` names another generator, which nano verifies: a model trained on fewer
+tokens (`python -m langchain_qstar.training.nano --tokens ...` makes one), or the folder of
+nano-verifier, which is nano's equal. `--stronger FOLDER` names a verifier trained on more.
 
 Figures, printed last, each share with low_, high_ (95 % Wilson) and tokens_:
 
@@ -343,15 +343,17 @@ def full(options: argparse.Namespace) -> None:
     if not options.weaker and "weaker" in parts:
         parts.remove("weaker")
     read = {part: weights_read(part, options) for part in parts}
-    work = work_folder(Path(__file__), sorted({file for files in read.values() for file in files}))
-    done = work / f"{len(problems)}.rows.jsonl"
+    done = {
+        part: work_folder(Path(__file__), files) / f"{len(problems)}.rows.jsonl"
+        for part, files in read.items()
+    }
     figures = scripted()
     if "search" in parts:
-        figures |= searched(problems, done, options.stronger)
+        figures |= searched(problems, done["search"], options.stronger)
     if "actions" in parts:
-        figures |= ablated(problems, done)
+        figures |= ablated(problems, done["actions"])
     if "weaker" in parts:
-        figures |= weaker_pair(problems, done, options.weaker)
+        figures |= weaker_pair(problems, done["weaker"], options.weaker)
     figures |= {f"n_{part}": float(len(problems)) for part in parts}
     if options.record:
         keep(figures, read)
@@ -409,7 +411,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, help="how many (default 4, 100)")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--stronger", help="a stronger verifier for the bundled model")
-    parser.add_argument("--weaker", help="a generator that the bundled model can verify")
+    parser.add_argument("--weaker", help="folder of another generator, which nano verifies")
     options = parser.parse_args()
     if options.full:
         full(options)

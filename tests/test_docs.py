@@ -230,9 +230,16 @@ def records() -> list[tuple[str, dict[str, str]]]:
     return found
 
 
+def test_records_tell_the_weights_of_both_bundled_models():
+    told = {name for _, read in records() for name in read}
+    assert {
+        f"langchain_qstar/{each}/model.safetensors" for each in ("nano", "nano_verifier")
+    } < told
+
+
 @pytest.mark.parametrize(("command", "read"), records())
 def test_every_figure_of_bundled_models_is_of_the_weights_that_are_bundled(command, read):
     for name, digest in read.items():
-        file = ROOT / "langchain_qstar" / name
+        file = ROOT / name
         if file.exists():
             assert hashlib.sha256(file.read_bytes()).hexdigest() == digest, f"again: {command}"

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def provenance(script: Path, packages: Sequence[str], read: Sequence[Path] = ()) -> dict[str, Any]:
@@ -36,11 +38,17 @@ def provenance(script: Path, packages: Sequence[str], read: Sequence[Path] = ())
 
 
 def digests(files: Sequence[Path]) -> dict[str, str]:
-    """The SHA-256 of each file, by its name and that of its folder."""
-    return {
-        f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
+    """The SHA-256 of each file, by its place in the repository.
+
+    Of a file outside only its name and its folder's are told, not where the machine has it.
+    """
+    return {_place(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _place(path: Path) -> str:
+    full = path.resolve()
+    inside = full.is_relative_to(_ROOT)
+    return full.relative_to(_ROOT if inside else full.parents[1]).as_posix()
 
 
 def work_folder(script: Path, read: Sequence[Path]) -> Path:

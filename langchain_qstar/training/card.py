@@ -62,15 +62,16 @@ slips are more frequent and differ from one sample to the next. How far was chos
 and 0.2 by greedy on these very problems (64.2 and 61.4 %), so greedy is inside that range by
 choice.""",
     "nano-verifier": """\
-`start` is this folder in commit 007dc32; older weights are not kept, so nothing gives these
-again from random ones. The tokenizer is nano's. What they have seen:
+`start` held the weights at 58.5 million tokens and is not kept; those at 54.5 million are in
+the history of this repository (commit 007dc32). The tokenizer is nano's. What they have seen:
 
 | million tokens | documents |
 |---|---|
 | 0 to 54.5 | problems, 6 % bare arithmetic; 1,024 tokens, all of a completion weigh the \
-same; before 17.0 without lines that name the thing before its numbers |
+same; before 17.0 without lines that name the thing before its numbers; then averaged with 0.4 \
+of the weights at 44.5 |
 | 54.5 to 58.5 | a tokenizer of 2,304 tokens, losses weighed; 84 % lookups, 85 % \
-of them easy, 5 % readings; after it 74 % of lines right in lookups of all forms |
+of them easy, 5 % readings, 1 % bare arithmetic |
 | 58.5 to 94.0 | 8 % lookups, 12 % readings, 1 % bare arithmetic |""",
 }
 """How the weights differ from what the recipe would give today."""

@@ -16,6 +16,7 @@ from langchain_qstar.evaluation.recording import (
     work_folder,
     write_record,
 )
+from langchain_qstar.models.resolve import NANO_FOLDER
 
 
 def test_a_record_says_what_was_run_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -54,6 +55,10 @@ def test_what_was_measured_with_other_weights_is_not_gone_on_with(tmp_path: Path
     assert work_folder(script, [weights]) == first
     weights.write_bytes(b"abd")
     assert work_folder(script, [weights]) != first
+
+
+def test_a_file_of_the_repository_is_told_with_its_place_there():
+    assert digests([NANO_FOLDER / "config.json"]).keys() == {"langchain_qstar/nano/config.json"}
 
 
 def test_files_of_one_name_in_two_folders_are_both_told(tmp_path: Path):

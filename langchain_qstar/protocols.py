@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Action = Literal["propose_step", "finish", "subquestion", "re_answer", "rephrase", "retrieve"]
 Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
+TextEnd = Callable[[str], int]
+"""From the text so far, without the prefill, to where it ends: the number of characters up to
+and including its end, or 0 while it has not ended. Deterministic; text that follows the end
+does not move it."""
+
 Likeliest = tuple[tuple[int, float], ...]
 """The most probable tokens at one place: (id, natural-log probability)."""
 
@@ -95,6 +100,12 @@ class SampleRequest:
 
     `top_logprobs` of the most probable tokens are to be reported at every place;
     a policy may not know them.
+
+    `ends` decides from the text itself where it ends, beside the stop strings: for
+    steps that are more than a line, and for solutions that end with their answer. It
+    is asked whenever a line of the text after the prefill is finished, and a local
+    model stops there. A policy that cannot ask it while it writes cuts its text there
+    (`cut_at_end`), and is charged for what it wrote.
     """
 
     state: State
@@ -110,6 +121,7 @@ class SampleRequest:
     grammar: str | None = None
     grammar_required: bool = False
     top_logprobs: int = 0
+    ends: TextEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +312,14 @@ def _same(a: str, b: str) -> bool:
     return a == b
 
 
+def _none(_: str) -> str | None:
+    return None
+
+
+def _stripped(text: str) -> str | None:
+    return text.strip() or None
+
+
 def _as_written(text: str) -> str:
     return text
 
@@ -314,11 +334,21 @@ class Task:
     Attributes:
         name: What `task="..."` selects.
         messages: Question text -> (role, content) pairs; the last role is `user`.
-        stop: Strings that end one step.
+        stop: Strings that end one line: a sub-question, a passage, and a step where there
+            is no `step_end`.
+        step_end: Where a step ends whose form is not told by `stop` alone, such as a
+            thought with its formula in several lines (`stepping.thought_end`). The text
+            it reads begins where the step begins.
         step_tokens: Most tokens of one step.
         solution_tokens: Most tokens of a whole solution (greedy, rollouts).
         is_terminal: Trajectory text -> True when it is a complete solution.
-        answer: Trajectory text -> its final answer, or None (data, not an error).
+        answer: Trajectory text -> the final answer that it marks as such, or None (data,
+            not an error).
+        guess: Trajectory text -> what its end says without marking it as the answer, or
+            None. Asked of ended solutions whose `answer` is None; used answers are told
+            as `guessed`.
+        gold: The answer as a data set writes it -> the final answer, or None when it
+            cannot be read. Graders and labelling use it; a search never does.
         equivalent: Whether two extracted answers are the same answer.
         canonical: Trajectory text -> the text that decides whether two states are
             the same state; a search keeps one of them. By default they are the
@@ -334,8 +364,11 @@ class Task:
     answer: Callable[[str], str | None]
     is_terminal: Callable[[str], bool]
     stop: tuple[str, ...] = ("\n",)
+    step_end: TextEnd | None = None
     step_tokens: int = 64
     solution_tokens: int = 512
+    guess: Callable[[str], str | None] = _none
+    gold: Callable[[str], str | None] = _stripped
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written
     prefills: dict[Action, str] = field(default_factory=dict)

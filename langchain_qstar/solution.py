@@ -152,6 +152,25 @@ class Vote(Frozen):
     """Share of the total weight in [0, 1]; equals count/total for plain votes."""
 
 
+class Sample(Frozen):
+    """One whole solution that a baseline drew."""
+
+    text: str
+    answer: str | None = None
+    guessed: bool = False
+    """Whether the answer is not marked as one, but read off the last sentence."""
+    finish: Literal["stop", "eos", "length", "cancelled", "error"] = "stop"
+    """`stop` and `eos`: it ended by itself; `length`: it was cut; `error`: the model failed."""
+    completion_tokens: int = 0
+    """Tokens generated for it."""
+    logprob: float | None = None
+    """Sum of natural-log token probabilities, None when the model tells none."""
+    score: float | None = None
+    """What a scorer made of it, None when nothing scored it."""
+    failed: bool = False
+    """Whether a check failed one of its steps."""
+
+
 class Usage(Frozen):
     """What a solution cost, summed over every model that took part.
 
@@ -228,9 +247,20 @@ class Solution(Frozen):
     method: str
     verified: bool | None = None
     verified_by: tuple[str, ...] = ()
+    calculations: Literal["hold", "failed"] | None = None
+    """Whether the calculations of the path hold: none failed and one at least was checked, or
+    one failed; None when nothing could be calculated. That they hold does not say that the
+    question was understood, so it does not make `verified` true."""
+    agreed: bool | None = None
+    """Whether a second model that completed steps of the solution came to its answer; None
+    when none was asked."""
     steps: tuple[SolutionStep, ...] = ()
     tree: tuple[TreeNode, ...] = ()
     votes: tuple[Vote, ...] = ()
+    guessed: bool = False
+    """Whether the answer is not marked as one in the text, but read off its last sentence."""
+    samples: tuple[Sample, ...] = ()
+    """The solutions that a baseline drew, in the order of their numbers."""
     unparsed: int = 0
     """Collected trajectories whose answer did not parse."""
     usage: Usage = Usage()

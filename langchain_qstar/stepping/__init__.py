@@ -1,0 +1,1 @@
+"""Where steps and solutions end in what models write. Pure text, standard library only."""

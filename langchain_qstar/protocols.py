@@ -107,6 +107,9 @@ class SampleRequest:
     is asked whenever a line of the text after the prefill is finished, and a local
     model stops there. A policy that cannot ask it while it writes cuts its text there
     (`end_in`), and is charged for what it wrote.
+
+    `thinks` makes the thought with which a reasoning model begins its reply part of the
+    text, so that it can be searched. Only a policy that `shows_thoughts` knows it.
     """
 
     state: State
@@ -123,6 +126,7 @@ class SampleRequest:
     grammar_required: bool = False
     top_logprobs: int = 0
     ends: TextEnd | None = None
+    thinks: bool = False
 
     @property
     def whole(self) -> bool:
@@ -261,6 +265,16 @@ class SeesImages(Protocol):
     @property
     def takes_images(self) -> bool:
         """Whether images of a state reach the model."""
+        ...
+
+
+@runtime_checkable
+class ShowsThoughts(Protocol):
+    """A policy that can write the thoughts of a reasoning model as text. Optional."""
+
+    @property
+    def shows_thoughts(self) -> bool:
+        """Whether `SampleRequest.thinks` is known."""
         ...
 
 

@@ -16,6 +16,7 @@ from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.candidates import Candidate, Proposer
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.retrieving import with_passages
+from langchain_qstar.nodes.thoughts import thought_steps
 from langchain_qstar.nodes.verdicts import tell_pruned
 from langchain_qstar.nodes.work import Work, record_of, to_sample
 from langchain_qstar.protocols import Policy, Task
@@ -102,7 +103,7 @@ def _attach(
                 action=candidate.action,
                 task=task,
                 window=policy.window,
-                max_depth=settings.max_depth,
+                max_depth=settings.max_depth + thought_steps(path(work.nodes, parent), settings),
             )
             if candidate.retrieved is not None:
                 record = with_passages(record, candidate.retrieved)

@@ -35,4 +35,4 @@ MATH: Final = Task(
         "mathematics", step_tokens=192, solution_tokens=1024, step_end=calculation_end
     ),
 )
-"""One user message with an instruction; a step is a thought with what it needs to be one. The answer is boxed."""
+"""One user message with an instruction; a step is a thought, and the answer is boxed."""

@@ -1,8 +1,8 @@
 """Between text and token ids: one tokenizer, used from one place.
 
 Text that was generated is never tokenised again; prompts, prefills and foreign
-steps are, each on its own. Thoughts are recognised by `<think>` and `</think>`
-where these are single tokens, as in Qwen3 and DeepSeek-R1, and nowhere else.
+steps are, each on its own. Thoughts are recognised by `<think>` and `</think>`, as single
+tokens where the tokenizer has them, as in Qwen3 and DeepSeek-R1, and by their text elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.protocols import TextEnd
+from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
 
 Message: TypeAlias = Mapping[str, Any]
 """A message as chat templates read it: `role`, `content`, and for tools `tool_calls` and more."""
@@ -28,9 +29,9 @@ _CONTEXT: Final = 8
 PLAIN: Final = "plain"
 """A chat template's name for joining messages as text, as a model without chat training needs."""
 
-_THINK_TAGS: Final = ("<think>", "</think>")
-_NO_THOUGHT: Final = "\n</think>\n\n"
-"""What ends a thought that a template has opened, before it began."""
+_THINK_TAGS: Final = (OPENING, CLOSING)
+_SPELLED: Final = 16
+"""Most tokens that spell a tag."""
 
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """A token that stands for one byte, in tokenizers of SentencePiece."""
@@ -118,7 +119,7 @@ class TextCodec:
             return self.document("\n\n".join(str(each["content"]) for each in messages) + "\n")
         text = self.rendered(messages, tools, thinking=thinking)
         if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
-            text = text.rstrip() + _NO_THOUGHT
+            text = text.rstrip() + CLOSED
         return self.encode(text)
 
     def document(self, text: str) -> tuple[int, ...]:
@@ -183,7 +184,7 @@ class TextCodec:
     def in_thought(self, prompt: Sequence[int]) -> bool:
         """Whether `prompt` leaves a thought open."""
         if self.think_tags is None:
-            return False
+            return self.decode(prompt[-_SPELLED:]).rstrip().endswith(OPENING)
         for token in reversed(prompt):
             if token in self.think_tags:
                 return bool(token == self.think_tags[0])

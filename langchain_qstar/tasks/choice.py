@@ -8,6 +8,7 @@ from langchain_qstar.answers import final_choice, same_choice
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 CHOICE: Final = Task(
     name="choice",
@@ -19,5 +20,6 @@ CHOICE: Final = Task(
     solution_tokens=512,
     equivalent=same_choice,
     checks=(arithmetic,),
+    forms=PromptedForms("choice", step_tokens=128, solution_tokens=512),
 )
 """One user message with an instruction; a step is a line."""

@@ -7,11 +7,9 @@ The form of the answer line is GSM8K's in the chain-of-thought literature
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
 from typing import Final
 
-from langchain_qstar.prompting import Prompt, load_prompt
+from langchain_qstar.tasks.asking import Asking, PromptFiles
 
 # Signs are looked for within a line and once in front of each word: a model that writes
 # nothing but signs must cost no more than one that writes words.
@@ -22,17 +20,9 @@ _ANSWER_LINE: Final = re.compile(
 )
 
 
-def asked_with(name: str) -> Callable[[str], tuple[tuple[str, str], ...]]:
-    """The `messages` of a task: one user message, `prompts/NAME.txt` with the question in it."""
-
-    @cache
-    def prompt() -> Prompt:
-        return load_prompt(name, {"question"})
-
-    def messages(question: str) -> tuple[tuple[str, str], ...]:
-        return (("user", prompt().fill(question=question)),)
-
-    return messages
+def asked_with(name: str) -> Asking:
+    """The `messages` of a task whose prompts are the files in `prompts/NAME/`."""
+    return Asking(PromptFiles(name))
 
 
 def has_answer_line(text: str) -> bool:

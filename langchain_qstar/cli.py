@@ -332,7 +332,7 @@ def _policy(spec: str, chat_template: str | None) -> Any:
     if spec.startswith("openai:"):
         key = os.environ.get("OPENAI_API_KEY")
         return served(spec, api_key=key, chat_template=chat_template)
-    return resolve_policy(spec, chat_template=chat_template)
+    return spec if chat_template is None else resolve_policy(spec, chat_template=chat_template)
 
 
 @contextmanager

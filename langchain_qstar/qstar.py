@@ -137,7 +137,10 @@ def create_qstar_graph(
     if verifier is not None:
         graph.add_node(
             "verify_by_completion",
-            Phase("verify_by_completion", make_verify_collected(verifier, task, settings, verifier_task)),
+            Phase(
+                "verify_by_completion",
+                make_verify_collected(verifier, task, settings, verifier_task),
+            ),
             input_schema=AnswerView,
             trace_policy=TRACE,
         )

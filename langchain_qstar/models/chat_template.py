@@ -11,6 +11,8 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError
 PLAIN: Final = "plain"
 """A chat template's name for joining messages as text, as a model without chat training needs."""
 
+_CONFIG: Final = "tokenizer_config.json"
+
 
 def template_text(source: str | Path) -> str:
     """The Jinja text that `source` means, or `PLAIN`.
@@ -61,22 +63,25 @@ def _text(source: str | Path) -> str:
         return text
     try:
         path = Path(source).expanduser()
-        if (path / "chat_template.jinja").is_file():
-            path /= "chat_template.jinja"
-        elif (path / "tokenizer_config.json").is_file():
-            return _from_config(path / "tokenizer_config.json")
-        return path.read_text(encoding="utf-8")
+        file = next((each for each in _files(path) if each.is_file()), path)
+        found = file.read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError):  # not there, or what can be no path
         raise ModelSpecError(
             f"chat_template={text[:80]!r}: give Jinja text, a file of it, a model's folder, "
             f'or "{PLAIN}"'
         ) from None
+    return _from_config(file, found) if file.name == _CONFIG else found
 
 
-def _from_config(path: Path) -> str:
+def _files(folder: Path) -> tuple[Path, Path]:
+    """Where a model's folder may have its template, the likelier first."""
+    return folder / "chat_template.jinja", folder / _CONFIG
+
+
+def _from_config(path: Path, text: str) -> str:
     try:
-        template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
-    except (OSError, ValueError) as error:
+        template = json.loads(text).get("chat_template")
+    except (ValueError, AttributeError) as error:
         raise ModelSpecError(f"cannot read {path}: {error}") from error
     if not isinstance(template, str):
         raise ModelSpecError(f"{path} holds no chat template")

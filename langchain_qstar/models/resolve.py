@@ -32,7 +32,9 @@ _KNOWN: Final = (
     '"openai:NAME@URL", a (model, tokenizer) pair, a LangChain chat model or a Policy'
 )
 _loaded: dict[tuple[str, str | None, str | None], LocalPolicy | RemotePolicy] = {}
-_wrapped: WeakValueDictionary[tuple[int, int, str | None], TransformersPolicy] = WeakValueDictionary()
+_wrapped: WeakValueDictionary[tuple[int, int, str | None], TransformersPolicy] = (
+    WeakValueDictionary()
+)
 _lock = threading.Lock()
 
 

@@ -116,7 +116,9 @@ def _asking(
     style = _style(policy, prompts, shots, there, mine=mine)
     if style == "zero-shot":
         if shots:
-            raise SettingsError(f"zero-shot with shots={shots}: choose few-shot, or leave shots out")
+            raise SettingsError(
+                f"zero-shot with shots={shots}: choose few-shot, or leave shots out"
+            )
         _ = files.instruction  # a missing or damaged file is told at once
         return Asking(files, fitted=True)
     asking = Asking(files, style, there if shots is None else shots, fitted=True)

@@ -17,7 +17,7 @@ import re
 from copy import copy
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
 from langchain_qstar.actions import Opening, Thought, Trace, is_last_subquestion
 from langchain_qstar.protocols import BLANK_LINES, Action, State, Step
@@ -106,9 +106,15 @@ class PromptedForms:
         return other
 
     def at(self, folder: Path) -> Self:
-        """The same forms with the four files of this folder."""
+        """The same forms with the four files of this folder, which are read at once.
+
+        Raises:
+            PromptError: A file is missing, or has other holes than `question`.
+        """
         other = copy(self)
-        other._family, other._prompts = folder.name, folder.parent
+        other._family, other._prompts, other._fitted = folder.name, folder.parent, False
+        for name in get_args(Name):
+            other._shown(name)
         return other
 
     @property

@@ -40,7 +40,12 @@ def make_verify_collected(
         The function of the node. It never raises for a verifier that fails.
     """
     verifier = Verifier(
-        policy, task, InlineForms(asking or task), settings, top_p=settings.top_p, top_k=settings.top_k
+        policy,
+        task,
+        InlineForms(asking or task),
+        settings,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
     )
 
     def verify_by_completion(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:

@@ -30,7 +30,7 @@ from langchain_qstar.errors import (
     QuestionError,
     SettingsError,
 )
-from langchain_qstar.training.commands import add_commands
+from langchain_qstar.training.commands import add_commands, add_prompt_arguments
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -179,6 +179,7 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         help="nano, gsm8k, svamp, multiarith, gsm_hard, math, strategyqa or choice; "
         "default: the one the policy is made for",
     )
+    add_prompt_arguments(solve)
     solve.add_argument(
         "--checks",
         type=_names,
@@ -305,8 +306,10 @@ def _chain(
     from langchain_qstar import chains
 
     shared = {
-        "policy": _policy(args.policy),
+        "policy": _policy(args.policy, args.chat_template),
         "task": args.task,
+        "prompts": args.prompts,
+        "shots": args.shots,
         "checks": args.checks,
         "abstain": args.abstain,
         "steps": args.steps,
@@ -333,13 +336,14 @@ def _chain(
     return methods[args.method](**shared, **options)
 
 
-def _policy(spec: str) -> Any:
+def _policy(spec: str, chat_template: str | None) -> Any:
     """What the chain is told; a server gets the key that is in the environment."""
-    if not spec.startswith("openai:"):
-        return spec
-    from langchain_qstar.models.resolve import served
+    from langchain_qstar.models.resolve import resolve_policy, served
 
-    return served(spec, api_key=os.environ.get("OPENAI_API_KEY"))
+    if spec.startswith("openai:"):
+        key = os.environ.get("OPENAI_API_KEY")
+        return served(spec, api_key=key, chat_template=chat_template)
+    return spec if chat_template is None else resolve_policy(spec, chat_template=chat_template)
 
 
 @contextmanager

@@ -278,6 +278,20 @@ class ShowsThoughts(Protocol):
         ...
 
 
+class Chats(Protocol):
+    """A policy that can say whether it answers chats. Optional; one that cannot is asked so."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was trained to answer chats: it has a chat template."""
+        ...
+
+
+def answers_chats(policy: Policy) -> bool:
+    """Whether a policy is asked by instructions, and not by a text to go on with."""
+    return policy.chats if isinstance(policy, Chats) else True
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""
@@ -422,3 +436,8 @@ class Task:
             return marked, False
         guess = self.guess(text)
         return guess, guess is not None
+
+    @property
+    def prompts(self) -> str:
+        """Which prompts it asks with, for results; empty where its messages do not say."""
+        return str(getattr(self.messages, "prompts", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains.machine import MachineChain
@@ -57,6 +58,8 @@ class QStarChain(MachineChain):
         utility: Source of g, a process reward model, in the same forms but
             `"default"`; None is R_P = 0.
         task: See `SolverChain`.
+        prompts: See `SolverChain`.
+        shots: See `SolverChain`.
         checks: See `SolverChain`; `failed_check` of the settings says what one does.
         abstain: See `SolverChain`; also a setting.
         settings: `QStarSettings` or a dict of them.
@@ -83,6 +86,8 @@ class QStarChain(MachineChain):
         *,
         utility: Any = None,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
         abstain: bool = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
@@ -97,6 +102,8 @@ class QStarChain(MachineChain):
         super().__init__(
             policy,
             task=task,
+            prompts=prompts,
+            shots=shots,
             checks=checks,
             abstain=abstain,
             output=output,
@@ -128,6 +135,7 @@ class QStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             verifier=self.verifier,
+            verifier_task=None if self.verifier is None else self._task_for(self.verifier),
             retriever=self.retriever,
         )
         self._graph = graph.compile(checkpointer=checkpointer, store=store, name="qstar")

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from langchain_core.messages import AIMessage
@@ -38,6 +39,11 @@ class SolverChain(Runnable[Any, Any]):
             or `Policy`; see `models.resolve_policy`.
         task: A name or a `Task`; by default `nano` for the bundled model and
             `gsm8k` for any other.
+        prompts: How the task asks: `"auto"` goes by the model, by an instruction
+            (`zero-shot`) if it answers chats and else by a text of worked examples to go on
+            with (`completion`). Or one of these, `few-shot`, or a folder of your own; see
+            `tasks.fit_task`. `Solution.prompts` says which it was.
+        shots: How many worked examples are shown; None is as many as is usual.
         checks: What judges the steps: names (`arithmetic`, `symbolic`) and functions
             `(state, step) -> True, False or None`, alone or with a reason. None is
             the task's own; an empty list is none.
@@ -61,6 +67,8 @@ class SolverChain(Runnable[Any, Any]):
         policy: Any = "nano",
         *,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
         abstain: bool = False,
         output: Output = "solution",
@@ -74,7 +82,9 @@ class SolverChain(Runnable[Any, Any]):
             raise SettingsError(f"output={output!r}: choose solution, message or text")
         self.policy: Policy = resolve_policy(policy)
         known = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
-        self.task: Task = with_steps(known, steps)
+        given = with_steps(known, steps)
+        self._given = given, prompts, shots
+        self.task: Task = self._task_for(self.policy)
         self.checks: StepChecks = resolve_checks(checks, self.task)
         self.abstain = abstain
         self.output = output
@@ -235,6 +245,13 @@ class SolverChain(Runnable[Any, Any]):
             async with aclosing(events):  # type: ignore[type-var]  # a generator
                 async for item in events:
                     yield self._shaped(item)
+
+    def _task_for(self, policy: Policy) -> Task:
+        """The task as `policy` is asked."""
+        from langchain_qstar.tasks import fit_task
+
+        task, prompts, shots = self._given
+        return fit_task(task, policy, prompts=prompts, shots=shots)
 
     def _policies(self) -> tuple[Policy, ...]:
         """The models that generate."""

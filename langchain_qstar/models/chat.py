@@ -122,6 +122,11 @@ class ChatModelPolicy:
         return tuple(self._shortfalls.values())
 
     @property
+    def chats(self) -> bool:
+        """True: it is a chat model."""
+        return True
+
+    @property
     def takes_images(self) -> bool:
         """Whether the model takes images: unless its profile says that it does not."""
         profile = getattr(self._model, "profile", None) or {}

@@ -96,6 +96,7 @@ def solution_of(
         q_model=run["q_model"],
         verifier=run.get("verifier"),
         task=run["task"],
+        prompts=run.get("prompts", ""),
         seed=run["seed"],
     )
 

@@ -15,6 +15,7 @@ from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.stepping.thoughts import thought_end
 from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 CHOICE: Final = Task(
     name="choice",
@@ -29,5 +30,6 @@ CHOICE: Final = Task(
     solution_tokens=512,
     equivalent=same_choice,
     checks=(arithmetic,),
+    forms=PromptedForms("choice", step_tokens=128, solution_tokens=512),
 )
 """One user message with an instruction; a step is a thought with what it needs to be one."""

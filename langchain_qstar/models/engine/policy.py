@@ -121,6 +121,11 @@ class LocalPolicy:
         """End the engine thread; waiting calls fail with `ModelError`."""
         self._close()
 
+    @property
+    def chats(self) -> bool:
+        """Whether it has a chat template, its own or a given one."""
+        return self._codec.chats
+
     def count_tokens(self, text: str) -> int:
         """Number of tokens of `text` alone."""
         return len(self._codec.encode(text))

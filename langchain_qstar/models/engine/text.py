@@ -11,11 +11,13 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.chat_template import PLAIN, template_text
 from langchain_qstar.protocols import TextEnd
 from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
 
@@ -25,9 +27,6 @@ Message: TypeAlias = Mapping[str, Any]
 _CONTEXT: Final = 8
 """Tokens before a piece of text that decide how its first token decodes."""
 
-
-PLAIN: Final = "plain"
-"""A chat template's name for joining messages as text, as a model without chat training needs."""
 
 _THINK_TAGS: Final = (OPENING, CLOSING)
 _SPELLED: Final = 16
@@ -46,24 +45,24 @@ _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 class TextCodec:
     """Encodes prompts and decodes generated tokens with a Hugging Face tokenizer."""
 
-    def __init__(self, tokenizer: Any, chat_template: str | None = None) -> None:
+    def __init__(self, tokenizer: Any, chat_template: str | Path | None = None) -> None:
         """Wrap `tokenizer`, which must not be reconfigured afterwards.
 
         Args:
             tokenizer: Of transformers.
-            chat_template: Jinja text to use instead of the tokenizer's own, or
-                `PLAIN`.
+            chat_template: To use instead of the tokenizer's own: what `template_text`
+                reads. A tokenizer without one is of a model without chat training, and
+                the messages are joined as text (`PLAIN`).
 
         Raises:
-            ModelSpecError: There is no chat template.
+            ModelSpecError: The given template is none.
         """
         self.tokenizer = tokenizer
-        self._template = chat_template or getattr(tokenizer, "chat_template", None)
-        if not self._template:
-            raise ModelSpecError(
-                "the tokenizer has no chat template; for a model without chat training use "
-                'TransformersPolicy(..., chat_template="plain")'
-            )
+        given = None if chat_template is None else template_text(chat_template)
+        own = getattr(tokenizer, "chat_template", None)
+        self.lacks_template = not (given or own)
+        """Whether there is a chat template neither of the model's own nor given."""
+        self._template = given or own or PLAIN
         # Texts longer than the window are our own, one-line `QuestionError`.
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
@@ -126,6 +125,11 @@ class TextCodec:
         """Ids of a text that begins there, with the tokenizer's start token if it has one."""
         with self._lock:
             return tuple(self.tokenizer.encode(text))
+
+    @property
+    def chats(self) -> bool:
+        """Whether there is a template of chats."""
+        return bool(self._template != PLAIN)
 
     @property
     def shows_tools(self) -> bool:

@@ -187,6 +187,12 @@ class RemotePolicy:
         """Close the connections; waiting calls are cancelled."""
         self._close()
 
+    @property
+    def chats(self) -> bool:
+        """Whether it is asked at the chat endpoint, or by a chat template."""
+        template = self._abilities.template
+        return template is None or template.chats
+
     def count_tokens(self, text: str) -> int:
         """An estimate: a token per four characters, as English has on average."""
         return estimated_tokens(text)

@@ -374,3 +374,19 @@ class Task:
     prefills: dict[Action, str] = field(default_factory=dict)
     checks: tuple[StepCheck, ...] = ()
     forms: ActionForms | None = None
+
+    def read(self, text: str) -> tuple[str | None, bool]:
+        """The answer of a solution that has ended, and whether it is only guessed.
+
+        Args:
+            text: A whole solution.
+
+        Returns:
+            What the text marks as its answer; else what its end says, and True; else
+            None, and False.
+        """
+        marked = self.answer(text)
+        if marked is not None:
+            return marked, False
+        guess = self.guess(text)
+        return guess, guess is not None

@@ -7,7 +7,7 @@ from typing import Final
 from langchain_qstar.answers import final_choice, same_choice
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with, has_answer_line
 
 CHOICE: Final = Task(
     name="choice",
@@ -17,6 +17,7 @@ CHOICE: Final = Task(
     stop=("\n",),
     step_tokens=128,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_choice,
     checks=(arithmetic,),
 )

@@ -10,7 +10,7 @@ from typing import Final
 from langchain_qstar.answers import final_number, same_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 GSM8K: Final = Task(
@@ -21,6 +21,7 @@ GSM8K: Final = Task(
     stop=("\n",),
     step_tokens=128,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_number,
     checks=(arithmetic,),
     forms=PromptedForms("word_problems", step_tokens=128, solution_tokens=512),

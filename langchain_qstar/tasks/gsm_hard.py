@@ -11,7 +11,7 @@ from typing import Final
 from langchain_qstar.answers import final_number, near_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 GSM_HARD: Final = Task(
@@ -22,6 +22,7 @@ GSM_HARD: Final = Task(
     stop=("\n",),
     step_tokens=128,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=near_number,
     checks=(arithmetic,),
     forms=PromptedForms("word_problems", step_tokens=128, solution_tokens=512),

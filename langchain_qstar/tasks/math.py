@@ -13,7 +13,7 @@ from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.checks.latex import same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MATH: Final = Task(
@@ -24,6 +24,7 @@ MATH: Final = Task(
     stop=("\n",),
     step_tokens=256,
     solution_tokens=1024,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_latex,
     checks=(
         arithmetic,

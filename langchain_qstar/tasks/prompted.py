@@ -21,6 +21,9 @@ _ANSWER_LINE: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+ANSWER_PREFILL: Final = "The answer is"
+"""How a solution that has ended without an answer is asked for it."""
+
 
 def asked_with(name: str) -> Callable[[str], tuple[tuple[str, str], ...]]:
     """The `messages` of a task: one user message, `prompts/NAME.txt` with the question in it."""

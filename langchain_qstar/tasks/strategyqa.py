@@ -9,7 +9,7 @@ from typing import Final
 
 from langchain_qstar.answers import final_yes_no, same_yes_no
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 STRATEGYQA: Final = Task(
@@ -20,6 +20,7 @@ STRATEGYQA: Final = Task(
     stop=("\n",),
     step_tokens=96,
     solution_tokens=384,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_yes_no,
     forms=PromptedForms("yes_no", step_tokens=96, solution_tokens=384),
 )

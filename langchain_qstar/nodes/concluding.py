@@ -9,12 +9,16 @@ Models are Zero-Shot Reasoners", NeurIPS 2022, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from langchain_qstar.actions import Opening
+from langchain_qstar.nodes.phase import Call, sample
+from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Step, Task
+from langchain_qstar.seeds import sample_seed
 
 ANSWER_TOKENS: Final = 32
 """Most tokens of the line that states the answer."""
@@ -69,3 +73,35 @@ def concluded(solution: Completion, line: Completion) -> Completion:
         token_ids=solution.token_ids + line.token_ids,
         logprobs=solution.logprobs + line.logprobs if known else (),
     )
+
+
+def conclude(
+    policy: Policy, task: Task, seed: int, solutions: Sequence[tuple[State, Completion]]
+) -> Generator[Call, Any, tuple[list[Completion], dict[str, float]]]:
+    """Ask solutions for their answers, as one batch; those that say the same are asked once.
+
+    Args:
+        policy: Who wrote them.
+        task: See `asking`.
+        seed: Of the run.
+        solutions: The state in which each was asked for, and what was written there.
+
+    Returns:
+        The solutions with the lines that state their answers, and what that cost.
+    """
+    asked: dict[str, SampleRequest] = {}
+    places = [state.text + solution.text for state, solution in solutions]
+    for place, (state, solution) in zip(places, solutions, strict=True):
+        written = Step(solution.text, "finish", solution.token_ids, solution.logprobs)
+        own = sample_seed(seed, f"answer of {place}", 0)
+        if place not in asked and (request := asking(state.then(written), task, policy, own)):
+            asked[place] = request
+    if not asked:
+        return [solution for _, solution in solutions], {}
+    groups = checked((yield sample(policy, list(asked.values()))), len(asked), policy.name)
+    lines = {place: group[0] for place, group in zip(asked, groups, strict=True) if group}
+    whole = [
+        concluded(solution, lines[place]) if place in lines else solution
+        for place, (_, solution) in zip(places, solutions, strict=True)
+    ]
+    return whole, used(groups)

@@ -291,7 +291,7 @@ def test_16_a_text_that_was_split_differently_is_not_expanded_twice():
 class _Unrolled(ScriptedPolicy):
     """One continuation of the script a sample, however it ends, as a policy of short steps."""
 
-    def _follow(self, start: str, pick: int, stop: tuple[str, ...], max_tokens: int) -> Any:
+    def _follow(self, start: str, pick: int, request: Any) -> Any:
         options = self._script(start)
         return (options[pick % len(options)], "length") if options else ("", "eos")
 

@@ -132,7 +132,8 @@ class RolloutScorer(_SamplingScorer):
             text += step.text
             if self._task.is_terminal(text):
                 return self._task.read(text)[0]
-        return self._task.read(text)[0] if completion.finish == "eos" else None
+        ended = completion.finish == "eos" and completion.text.strip()
+        return self._task.read(text)[0] if ended else None
 
     def _favourite(self, answers: Sequence[str | None]) -> str | None:
         """The answer with most equivalents; the first among equals."""

@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_qstar.doctor.command import add_command
@@ -55,6 +56,9 @@ THREAD: Final = "qstar solve"
 CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 """Of an address, which never becomes a part of a message."""
 
+_SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
+_SAMPLING: Final = {"samples": "n", "temperature": "temperature", **_SPENDING}
+
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
 METHODS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -86,9 +90,10 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_tokens": "max_tokens",
         "max_seconds": "max_seconds",
     },
-    "greedy": {},
-    "self-consistency": {"samples": "n", "temperature": "temperature"},
-    "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
+    "greedy": _SPENDING,
+    "self-consistency": _SAMPLING,
+    "checked-self-consistency": _SAMPLING,
+    "best-of-n": {"q_model": "q_model", **_SAMPLING},
 }
 OPTIONS: Final = tuple(dict.fromkeys(option for each in METHODS.values() for option in each))
 
@@ -328,9 +333,10 @@ def _chain(
     if args.method == "rstar":
         models = {name: options.pop(name, None) for name in ("verifier", "q_model")}
         return chains.RStarChain(settings=options, checkpointer=checkpointer, **models, **shared)
-    methods: dict[str, type[SolverChain]] = {
+    methods: dict[str, Callable[..., SolverChain]] = {
         "greedy": chains.GreedyChain,
         "self-consistency": chains.SelfConsistencyChain,
+        "checked-self-consistency": partial(chains.SelfConsistencyChain, checked=True),
         "best-of-n": chains.BestOfNChain,
     }
     return methods[args.method](**shared, **options)

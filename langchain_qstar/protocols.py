@@ -393,6 +393,9 @@ class Task:
         guess: Trajectory text -> what its end says without marking it as the answer, or
             None. Asked of ended solutions whose `answer` is None; used answers are told
             as `guessed`.
+        answer_prefill: How an answer line begins, such as `The answer is`. A solution that
+            ended without an answer is continued from there once, greedily, up to the end
+            of the line; the empty text asks for nothing.
         gold: The answer as a data set writes it -> the final answer, or None when it
             cannot be read. Graders and labelling use it; a search never does.
         equivalent: Whether two extracted answers are the same answer.
@@ -414,6 +417,7 @@ class Task:
     step_tokens: int = 64
     solution_tokens: int = 512
     guess: Callable[[str], str | None] = _none
+    answer_prefill: str = ""
     gold: Callable[[str], str | None] = _stripped
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written

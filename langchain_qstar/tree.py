@@ -95,6 +95,8 @@ class NodeRecord(TypedDict):
     answer: str | None
     """The final answer of a terminal state; None when it does not parse. Of rStar also of a
     one-step thought that states an answer and is continued all the same."""
+    guessed: NotRequired[bool]
+    """Whether the answer is not marked as one, but read off the last sentence."""
     key: str
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]

@@ -105,8 +105,37 @@ def test_samples_are_solutions_for_the_methods_that_sample_solutions(model, caps
 
 
 def test_an_option_that_means_nothing_to_the_method_is_an_error(capsys):
-    assert solve(QUESTION, "--method", "greedy", "--max-tokens", "9") == cli.USAGE
-    assert "--max-tokens means nothing to --method greedy" in one_line(capsys.readouterr().err)
+    assert solve(QUESTION, "--method", "greedy", "--max-nodes", "9") == cli.USAGE
+    assert "--max-nodes means nothing to --method greedy" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "method", ["greedy", "self-consistency", "checked-self-consistency", "best-of-n"]
+)
+def test_a_baseline_takes_the_budgets_of_a_search_by_the_same_names(model, capsys, method):
+    model(WRITES)
+    given = {"max_completions": 98, "max_tokens": 97, "max_seconds": 96.0}
+    flags = [
+        part for name, most in given.items() for part in (f"--{name.replace('_', '-')}", str(most))
+    ]
+    assert solve(QUESTION, "--method", method, "--json", *flags) == cli.ANSWERED
+    solution = json.loads(capsys.readouterr().out)
+    assert {name: solution["settings"][name] for name in given} == given
+    assert solution["method"] == method
+
+
+@pytest.mark.parametrize("method", ["greedy", "self-consistency"])
+def test_a_baseline_whose_budget_ends_before_an_answer_is_code_3(model, capsys, method):
+    model(WRITES)
+    assert solve(QUESTION, "--method", method, "--json", "--max-tokens", "1") == cli.BUDGET_ENDED
+    assert json.loads(capsys.readouterr().out)["stopped"] == "tokens"
+
+
+def test_checked_self_consistency_without_a_check_is_one_line(model, capsys):
+    model(WRITES)
+    method = ("--method", "checked-self-consistency", "--checks", "none")
+    assert solve(QUESTION, *method) == cli.USAGE
+    assert "pass checks=" in one_line(capsys.readouterr().err)
 
 
 def test_the_question_may_come_from_standard_input(model, monkeypatch, capsys):

@@ -129,7 +129,7 @@ class SolverChain(Runnable[Any, Any]):
         Args:
             input: The question, in any form that the module's text names.
             config: As for any Runnable.
-            overrides: `seed`, and for `QStarChain` budgets, of this call.
+            overrides: `seed` and budgets of this call.
 
         Returns:
             A `Solution`, an `AIMessage` or a string, as `output` says.

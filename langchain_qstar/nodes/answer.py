@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.lessons import path_lessons, refusals
 from langchain_qstar.nodes.mutual.collected import verified_outcome
@@ -36,6 +37,7 @@ from langchain_qstar.solution import Solution, Stopped, verification
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -44,6 +46,7 @@ from langchain_qstar.tree import (
     Stats,
     child_id,
     children,
+    reasoning,
     trajectory,
 )
 
@@ -72,10 +75,16 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             state = best_popped(nodes, stats)
             if request := _completion(nodes, state, policy, task, settings):
                 groups = checked((yield sample(policy, [request])), 1, policy.name)
+                completed = groups[0][:1]
+                spent = used(groups)
+                if any(_is_due(nodes, state, each, task) for each in completed):
+                    due = [(request.state, each) for each in completed]
+                    completed, asked = yield from conclude(policy, task, request.seeds[0], due)
+                    spent = add_usage(spent, asked)
                 fresh = _attach(
-                    nodes, stats, state, groups[0], policy=policy, task=task, settings=settings
+                    nodes, stats, state, completed, policy=policy, task=task, settings=settings
                 )
-                spent = used(groups) | {"seconds": perf_counter() - start}
+                spent = spent | {"seconds": perf_counter() - start}
                 update = {"nodes": fresh, "usage": spent}
                 if fresh and checks.names:
                     judged = yield aside(lambda: _judged(checks, request.state, fresh))
@@ -181,8 +190,15 @@ def _completion(
         stop=(),
         max_tokens=room,
         temperature=0.0,
-        prefill=task.prefills.get("finish", ""),
+        prefill=(prefill := task.prefills.get("finish", "")),
+        ends=solution_end(task, reasoning(nodes, state) + prefill),
     )
+
+
+def _is_due(nodes: Nodes, state: str, completion: Completion, task: Task) -> bool:
+    """Whether a completion ended a solution without an answer."""
+    text = reasoning(nodes, state) + completion.text
+    return completion.finish in ("stop", "eos") and is_unanswered(text, task)
 
 
 def _attach(

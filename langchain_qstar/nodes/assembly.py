@@ -87,6 +87,7 @@ def solution_of(
             for record in sorted(nodes.values(), key=lambda each: each["order"])
         ),
         votes=votes,
+        guessed=not withheld and nodes[chosen].get("guessed", False),
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
         usage=Usage.counted(usage),
         stopped=stopped,

@@ -14,7 +14,7 @@ from langchain_qstar.answers import (
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.stepping.thoughts import thought_end
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 CHOICE: Final = Task(
@@ -28,6 +28,7 @@ CHOICE: Final = Task(
     step_end=thought_end,
     step_tokens=192,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_choice,
     checks=(arithmetic,),
     forms=PromptedForms("choice", step_tokens=128, solution_tokens=512),

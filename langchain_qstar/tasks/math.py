@@ -14,7 +14,7 @@ from langchain_qstar.checks.latex import same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.protocols import Task
 from langchain_qstar.stepping.thoughts import calculation_end
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MATH: Final = Task(
@@ -28,6 +28,7 @@ MATH: Final = Task(
     step_end=calculation_end,
     step_tokens=256,
     solution_tokens=1024,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_latex,
     checks=(
         arithmetic,

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from langchain_qstar.tasks.asking import Asking, PromptFiles
 
+ANSWER_PREFILL: Final = "The answer is"
+"""How a solution that has ended without an answer is asked for it."""
+
 
 def asked_with(name: str) -> Asking:
     """The `messages` of a task whose prompts are the files in `prompts/NAME/`."""

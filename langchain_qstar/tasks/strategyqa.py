@@ -16,7 +16,7 @@ from langchain_qstar.answers import (
 )
 from langchain_qstar.protocols import Task
 from langchain_qstar.stepping.thoughts import thought_end
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 STRATEGYQA: Final = Task(
@@ -30,6 +30,7 @@ STRATEGYQA: Final = Task(
     step_end=thought_end,
     step_tokens=192,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_yes_no,
     forms=PromptedForms("yes_no", step_tokens=192, solution_tokens=512, step_end=thought_end),
 )

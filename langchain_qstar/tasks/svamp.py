@@ -14,7 +14,7 @@ from langchain_qstar.answers import (
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 from langchain_qstar.stepping.thoughts import calculation_end
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 SVAMP: Final = Task(
@@ -28,6 +28,7 @@ SVAMP: Final = Task(
     step_end=calculation_end,
     step_tokens=192,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_number,
     checks=(arithmetic,),
     forms=PromptedForms(

@@ -155,4 +155,4 @@ def _answer(task: Task, request: SampleRequest, completion: Completion) -> str |
     own = completion.text.removeprefix(request.prefill)
     ended = completion.finish in {"stop", "eos"} or task.is_terminal(own)
     failed = completion.finish in {"cancelled", "error"}
-    return task.answer(own) if ended and not failed else None
+    return task.read(own)[0] if ended and not failed else None

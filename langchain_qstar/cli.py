@@ -151,6 +151,12 @@ def _finite(text: str) -> float:
     return value
 
 
+def _abstaining(text: str) -> str:
+    if text != "failed":
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'failed'; write the question before it")
+    return text
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     return [] if names == ["none"] else names
@@ -182,7 +188,14 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         "default: the task's",
     )
     solve.add_argument(
-        "--abstain", action="store_true", help="give no answer that the checks do not verify"
+        "--abstain",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_abstaining,
+        metavar="failed",
+        help="give no answer that is not verified, which takes a check that does more than "
+        "calculate; or, as --abstain failed, none of which a check failed a step",
     )
     solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
@@ -250,7 +263,8 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed, thread or THREAD)
     show(solution)
-    return _exit_code(solution, abstained=args.abstain)
+    _tell_refutation(solution)
+    return _exit_code(solution, abstained=bool(args.abstain))
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -384,6 +398,14 @@ def _drawing() -> Callable[[Solution], None]:
 def _reconfigure(**options: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
+
+
+def _tell_refutation(solution: Solution) -> None:
+    """Say on standard error, where no pipe hides it, which check failed which step."""
+    from langchain_qstar.rendering import refutation
+
+    if refuted := refutation(solution.model_dump(include={"verified", "steps"})):
+        sys.stderr.write(f"qstar: {_printable(refuted)}\n")
 
 
 def _exit_code(solution: Solution, *, abstained: bool) -> int:

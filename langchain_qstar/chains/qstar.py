@@ -24,6 +24,7 @@ from langchain_qstar.qstar import (
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -83,7 +84,7 @@ class QStarChain(MachineChain):
         utility: Any = None,
         task: str | Task | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
         retriever: Any = None,
@@ -96,6 +97,7 @@ class QStarChain(MachineChain):
             policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)

@@ -212,7 +212,7 @@ def reasoning(nodes: Nodes, node_id: str) -> str:
 
 def standing(actions: Sequence[str]) -> list[bool]:
     """Of the steps of a path, by their actions: whether no re-answer took the step's place."""
-    return [after != "re_answer" for after in (*actions[1:], "")]
+    return [after != "re_answer" for after in (*actions, "")[1:]] if actions else []
 
 
 def children(nodes: Nodes, node_id: str) -> Iterator[str]:

@@ -277,6 +277,10 @@ class Solution(Frozen):
     verifier: str | None = None
     """The model that completed candidates of rStar, None when none did."""
     task: str = ""
+    prompts: str = ""
+    """How the task asked: `zero-shot`, `few-shot (4)` or `completion (8)` with the number of
+    worked examples shown, of a folder of one's own with its name before it; empty of a task
+    with messages of its own."""
     seed: int = 0
 
     @property

@@ -191,6 +191,63 @@ def test_an_impossible_number_of_samples_is_one_line_and_code_2(model, capsys, m
     one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("flags", "prompts", "turns"),
+    [
+        ([], "zero-shot", 1),
+        (["--shots", "2"], "few-shot (2)", 5),
+        (["--prompts", "completion", "--shots", "3"], "completion (3)", 1),
+        (["--prompts", "few-shot", "--method", "greedy"], "few-shot (8)", 17),
+        (["--prompts", "few-shot", "--method", "self-consistency", "-k", "1"], "few-shot (8)", 17),
+        (["--method", "rstar", "--rollouts", "1", "--shots", "1"], "few-shot (1)", 3),
+    ],
+)
+def test_prompts_and_shots_say_how_the_policy_is_asked(model, capsys, flags, prompts, turns):
+    policy = model(lambda text: ["The answer is 24.\n"])
+    assert cli.main(["solve", QUESTION, "--task", "gsm8k", "--json", *flags]) == cli.ANSWERED
+    assert json.loads(capsys.readouterr().out)["prompts"] == prompts
+    assert {len(each.state.messages) for batch in policy.calls for each in batch} == {turns}
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--shots", "99"], "shots=99: the task gsm8k has 8 examples"),
+        (["--shots", "-1"], "shots=-1: give the number of examples"),
+        (["--prompts", "few-shot", "--shots", "0"], "few-shot without an example"),
+        (["--prompts", "no-such-folder"], "choose auto, zero-shot, few-shot, completion"),
+        (["--prompts", "."], "instruction.txt"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_one_line_and_code_2(
+    model, capsys, monkeypatch, tmp_path, flags, says
+):
+    monkeypatch.chdir(tmp_path)
+    model(WRITES)
+    assert cli.main(["solve", QUESTION, "--task", "gsm8k", *flags]) == cli.USAGE
+    assert says in one_line(capsys.readouterr().err)
+
+
+def test_a_chat_template_goes_to_the_policy(monkeypatch, capsys):
+    given: list[Any] = []
+
+    def resolved(spec: Any, *, chat_template: Any = None) -> Any:
+        given.append(chat_template)
+        return spec if isinstance(spec, ScriptedPolicy) else ScriptedPolicy(WRITES)
+
+    monkeypatch.setattr(resolve, "resolve_policy", resolved)
+    solve(QUESTION, "--policy", "gguf:x.gguf", "--chat-template", "plain", "--json")
+    assert given[0] == "plain"
+
+
+@pytest.mark.parametrize("template", ["nowhere.jinja", "{% for %}"])
+@pytest.mark.parametrize("policy", ["nano", "openai:a@http://127.0.0.1:9/v1"])
+def test_a_chat_template_that_is_none_is_one_line_and_code_2(capsys, policy, template):
+    flags = ["--policy", policy, "--chat-template", template]
+    assert solve(QUESTION, *flags) == cli.USAGE
+    assert "template" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("policy", ["no-such-folder", "hf:", "gguf:x.gguf", "."])
 def test_a_model_that_is_not_there_is_one_line_and_code_2(capsys, monkeypatch, tmp_path, policy):
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from langchain_qstar.solution import (
     Usage,
     Vote,
 )
+from langchain_qstar.stepping.repeats import REASON as REPEATED
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -98,6 +99,7 @@ def solution_of(
         q_model=run["q_model"],
         verifier=run.get("verifier"),
         task=run["task"],
+        prompts=run.get("prompts", ""),
         seed=run["seed"],
     )
 
@@ -150,6 +152,8 @@ def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
     """Why the search did not go on from a node, None when it might have."""
     if "failure" in record:
         return f"retriever: {record['failure']}"
+    if record.get("repeats"):
+        return REPEATED
     return learnt.get("closed") if is_closed(learnt) else None
 
 

@@ -72,6 +72,12 @@ class QStarSettings(VerificationSettings):
     """Sample from the k most likely tokens; 0 is all of them."""
     max_depth: Count = 16
     """Steps after which a path is cut: truncated, not terminal."""
+    thoughts: Literal["apart", "searched"] = "apart"
+    """What becomes of the thought with which a reasoning model begins: `apart` leaves it out
+    of the steps and counts its tokens; `searched` makes its paragraphs steps of the tree, of a
+    local model that thinks. They do not count for `max_depth`."""
+    max_thought_tokens: Count = 1024
+    """Tokens of a searched thought after which it is closed, so that the model answers."""
     batch_pops: Count = 1
     """States expanded together. More than 1 is not the paper's Algorithm 1."""
     failed_check: Literal["prune", "penalise", "keep"] = "prune"

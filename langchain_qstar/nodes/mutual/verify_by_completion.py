@@ -29,7 +29,11 @@ from langchain_qstar.verification.winning import unanimous
 
 
 def make_verify_by_completion(
-    verifier: Policy, task: Task, settings: RStarSettings, judge: StepScorer | None = None
+    verifier: Policy,
+    task: Task,
+    settings: RStarSettings,
+    judge: StepScorer | None = None,
+    asking: Task | None = None,
 ) -> Beat:
     """The node that asks a second model.
 
@@ -40,6 +44,8 @@ def make_verify_by_completion(
             whether the search may stop once its outcome is decided.
         judge: Who values candidates instead, where the winner is chosen by
             self-verification.
+        asking: The task as the verifier is asked, which may be another kind of model; None
+            is `task` itself.
 
     Returns:
         The function of the node. It never raises for a verifier that fails.
@@ -47,7 +53,7 @@ def make_verify_by_completion(
     asked = Verifier(
         verifier,
         task,
-        forms_of(task),
+        forms_of(asking or task),
         settings,
         top_p=settings.top_p,
         top_k=settings.top_k,

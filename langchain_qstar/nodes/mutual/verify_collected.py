@@ -23,19 +23,28 @@ from langchain_qstar.verification.candidates import Candidate, answers_of
 from langchain_qstar.verification.winning import unanimous
 
 
-def make_verify_collected(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
+def make_verify_collected(
+    policy: Policy, task: Task, settings: QStarSettings, asking: Task | None = None
+) -> Beat:
     """The node that asks a second model.
 
     Args:
         policy: The verifier; any policy, the one that wrote the candidates too.
         task: How candidates read, where an answer is, and when two are the same.
         settings: The masks, how often each is completed, and when the search abstains.
+        asking: The task as the verifier is asked, which may be another kind of model; None
+            is `task` itself.
 
     Returns:
         The function of the node. It never raises for a verifier that fails.
     """
     verifier = Verifier(
-        policy, task, InlineForms(task), settings, top_p=settings.top_p, top_k=settings.top_k
+        policy,
+        task,
+        InlineForms(asking or task),
+        settings,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
     )
 
     def verify_by_completion(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:

@@ -156,6 +156,12 @@ def _finite(text: str) -> float:
     return value
 
 
+def _abstaining(text: str) -> str:
+    if text != "failed":
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'failed'; write the question before it")
+    return text
+
+
 def _step_form(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
@@ -192,7 +198,14 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         "default: the task's",
     )
     solve.add_argument(
-        "--abstain", action="store_true", help="give no answer that the checks do not verify"
+        "--abstain",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_abstaining,
+        metavar="failed",
+        help="give no answer that is not verified, which takes a check that does more than "
+        "calculate; or, as --abstain failed, none of which a check failed a step",
     )
     solve.add_argument(
         "--steps",
@@ -266,7 +279,8 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed, thread or THREAD)
     show(solution)
-    return _exit_code(solution, abstained=args.abstain)
+    _tell_refutation(solution)
+    return _exit_code(solution, abstained=bool(args.abstain))
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -405,6 +419,14 @@ def _drawing() -> Callable[[Solution], None]:
 def _reconfigure(**options: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
+
+
+def _tell_refutation(solution: Solution) -> None:
+    """Say on standard error, where no pipe hides it, which check failed which step."""
+    from langchain_qstar.rendering import refutation
+
+    if refuted := refutation(solution.model_dump(include={"verified", "steps"})):
+        sys.stderr.write(f"qstar: {_printable(refuted)}\n")
 
 
 def _exit_code(solution: Solution, *, abstained: bool) -> int:

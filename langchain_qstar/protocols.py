@@ -351,6 +351,11 @@ StepCheck = Callable[[State, str], Judgement]
 It is deterministic: the same state and step get the same judgement. Its name in
 results is its attribute `name`, or the name of the function. An exception that it
 raises makes the step not checkable, with the exception as the reason.
+
+It is taken for a test: where it passes the step that states the answer, and no check fails
+another step, the answer is verified (`Solution.verified`). One that judges calculations only
+says so by an attribute `calculation = True`, as `arithmetic` and `symbolic` do: that those
+hold does not say that the right things were calculated.
 """
 
 

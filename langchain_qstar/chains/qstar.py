@@ -26,6 +26,7 @@ from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
 from langchain_qstar.stepping.profiles import StepForm
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -89,7 +90,7 @@ class QStarChain(MachineChain):
         prompts: str | Path = "auto",
         shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
         retriever: Any = None,
@@ -111,6 +112,7 @@ class QStarChain(MachineChain):
             steps=steps,
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)

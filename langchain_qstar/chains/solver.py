@@ -22,6 +22,7 @@ from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
 from langchain_qstar.stepping.profiles import StepForm, with_steps
+from langchain_qstar.verification.verdict import Abstain, checked_abstain
 
 Output = Literal["solution", "message", "text"]
 CONCURRENCY: Final = 16
@@ -29,6 +30,12 @@ CONCURRENCY: Final = 16
 
 MOST_TOGETHER: Final = 128
 """As many threads as a `batch` starts at most, unless `max_concurrency` says otherwise."""
+
+
+UNVERIFIABLE: Final = (
+    "abstain: nothing here can verify an answer ({why}); "
+    "give a test as checks=, or abstain='failed'"
+)
 
 
 class SolverChain(Runnable[Any, Any]):
@@ -47,7 +54,9 @@ class SolverChain(Runnable[Any, Any]):
         checks: What judges the steps: names (`arithmetic`, `symbolic`) and functions
             `(state, step) -> True, False or None`, alone or with a reason. None is
             the task's own; an empty list is none.
-        abstain: Give no answer that the checks do not verify.
+        abstain: When to give no answer: True, unless it is verified, which takes a check
+            that does more than calculate (`protocols.StepCheck`); `"failed"`, where a check
+            failed a step of its path.
         output: What a call returns: a `Solution`, its text as an `AIMessage`
             (with the answer and the rest of it, except for the tree, in
             `response_metadata`), or its text.
@@ -70,7 +79,7 @@ class SolverChain(Runnable[Any, Any]):
         prompts: str | Path = "auto",
         shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         output: Output = "solution",
         seed: int = 0,
         steps: StepForm | None = None,
@@ -86,7 +95,7 @@ class SolverChain(Runnable[Any, Any]):
         self._given = given, prompts, shots
         self.task: Task = self._task_for(self.policy)
         self.checks: StepChecks = resolve_checks(checks, self.task)
-        self.abstain = abstain
+        self.abstain: Abstain = checked_abstain(abstain)
         self.output = output
         self.seed = checked_seed(seed)
 
@@ -259,7 +268,11 @@ class SolverChain(Runnable[Any, Any]):
 
     def _shortfalls(self) -> tuple[str, ...]:
         told = (each.shortfalls for each in self._policies() if isinstance(each, FallsShort))
-        return tuple(dict.fromkeys(line for lines in told for line in lines))
+        lines = [line for lines in told for line in lines]
+        if self.abstain is True and not self.checks.tests:
+            why = "checks only calculate" if self.checks.names else "there are no checks"
+            lines.append(UNVERIFIABLE.format(why=why))
+        return tuple(dict.fromkeys(lines))
 
     def _ask(self, value: Any, overrides: Mapping[str, Any]) -> Ask:
         question, given = read(value)

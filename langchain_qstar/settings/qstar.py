@@ -88,7 +88,7 @@ class QStarSettings(VerificationSettings):
     """What `penalise` takes from the process reward; the paper's for code is 0.5."""
     verify: Literal["after", "never"] = "never"
     """Whether a second model completes what was collected, before the answer is chosen.
-    Trajectories that all have one answer are not sent, unless the search may abstain.
+    Trajectories that all have one answer are not sent, nor those that `abstain` excludes.
     (rStar's; not in the Q* paper.)"""
     verified_selection: Literal[
         "shrunk_survival", "share_survival", "survivor_vote", "reward_confidence", "majority"

@@ -6,6 +6,8 @@ The form of the answer line that it asks for is GSM8K's in the chain-of-thought 
 
 from __future__ import annotations
 
+from typing import Final
+
 from langchain_qstar.tasks.asking import Asking, PromptFiles
 
 ANSWER_PREFILL: Final = "The answer is"

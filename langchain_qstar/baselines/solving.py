@@ -215,6 +215,7 @@ class Run:
             policy=self.policy.name,
             q_model=None if scorer is None else scorer.name,
             task=self.task.name,
+            prompts=self.task.prompts,
             seed=self.seed,
         )
 

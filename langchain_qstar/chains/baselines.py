@@ -19,6 +19,7 @@ from langchain_qstar.checks.running import checked
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.solution import Solution
+from langchain_qstar.verification.verdict import withholds
 
 
 class _BaselineChain(SolverChain):
@@ -60,7 +61,7 @@ class _BaselineChain(SolverChain):
     def _checked(self, solution: Solution) -> Solution:
         """The solution with the verdicts on its steps; they do not change which it is."""
         solution = checked(solution, self.checks, self.task)
-        withheld = self.abstain and not solution.verified
+        withheld = withholds(self.abstain, verified=solution.verified)
         return solution.model_copy(update={"answer": None}) if withheld else solution
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:

@@ -84,6 +84,11 @@ class ScriptedPolicy:
         """Context length in tokens, or None."""
         return self._window
 
+    @property
+    def shows_thoughts(self) -> bool:
+        """The script says what is thought."""
+        return True
+
     def count_tokens(self, text: str) -> int:
         """Number of words."""
         return len(_TOKEN.findall(text))

@@ -2,8 +2,8 @@
 
 Choices 7, 8 and 9: the best collected trajectory; else the best complete one
 among the open states; else one greedy completion of the best popped state. A
-search never raises for want of an answer. With `abstain` only trajectories that
-the checks verified count. Where a second model verified what was collected, its
+search never raises for want of an answer. With `abstain` only trajectories count that
+it would not withhold. Where a second model completed what was collected, its
 completions decide instead.
 
 Answers are compared in a thread where others wait, since a task may need computer
@@ -17,11 +17,11 @@ from time import perf_counter
 from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
-from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.assembly import may_answer, solution_of
 from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.lessons import path_lessons, refusals
-from langchain_qstar.nodes.mutual.collected import verified_outcome
+from langchain_qstar.nodes.mutual.collected import completed_outcome
 from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.preface import preface_of
@@ -33,7 +33,7 @@ from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.solution import Solution, Stopped, verification
+from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
@@ -141,12 +141,12 @@ def find(
 ) -> Outcome:
     """The complete trajectory to return, none when no answer of any parses; and the votes."""
     if settings.verify == "after":
-        verified = verified_outcome(nodes, stats, collected, task, settings)
-        if verified is not None:
-            return verified
+        completed = completed_outcome(nodes, stats, collected, task, settings)
+        if completed is not None:
+            return completed
 
     def counts(node_id: str) -> bool:
-        return not settings.abstain or verification(steps_to(nodes, stats, node_id))[0] is True
+        return may_answer(nodes, stats, node_id, settings.abstain)
 
     rule, same = settings.selection, task.equivalent
     chosen = choose(nodes, stats, list(filter(counts, collected)), rule, same)

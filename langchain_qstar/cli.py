@@ -151,6 +151,10 @@ def _finite(text: str) -> float:
     return value
 
 
+def _step_form(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     return [] if names == ["none"] else names
@@ -183,6 +187,12 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     )
     solve.add_argument(
         "--abstain", action="store_true", help="give no answer that the checks do not verify"
+    )
+    solve.add_argument(
+        "--steps",
+        type=_step_form,
+        help="what a step is: thought, calculation, line, or a number of tokens; default: the "
+        "task's",
     )
     solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
@@ -299,6 +309,7 @@ def _chain(
         "task": args.task,
         "checks": args.checks,
         "abstain": args.abstain,
+        "steps": args.steps,
     }
     if args.method == "qstar":
         q_model = options.pop("q_model", "default")

@@ -19,8 +19,9 @@ Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
 TextEnd = Callable[[str], int]
 """From the text so far, without the prefill, to where it ends: the number of characters up to
-and including its end, or 0 while it has not ended. Deterministic; text that follows the end
-does not move it."""
+and including its end and blank lines after it, or 0 while it has not ended. Deterministic; text
+that follows does not move the end. One that ends a whole solution, and not a step, has an
+attribute `whole` that is true."""
 
 Likeliest = tuple[tuple[int, float], ...]
 """The most probable tokens at one place: (id, natural-log probability)."""
@@ -105,7 +106,7 @@ class SampleRequest:
     steps that are more than a line, and for solutions that end with their answer. It
     is asked whenever a line of the text after the prefill is finished, and a local
     model stops there. A policy that cannot ask it while it writes cuts its text there
-    (`cut_at_end`), and is charged for what it wrote.
+    (`end_in`), and is charged for what it wrote.
     """
 
     state: State
@@ -122,6 +123,23 @@ class SampleRequest:
     grammar_required: bool = False
     top_logprobs: int = 0
     ends: TextEnd | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of a text is asked for, and not a step."""
+        if self.ends is not None:
+            return bool(getattr(self.ends, "whole", False))
+        return set(self.stop) <= {BLANK_LINES}
+
+    def end_in(self, text: str) -> int:
+        """Where a completion ends that is as long as `text`, prefill included; 0 if nowhere."""
+        after = len(self.prefill)
+        ends = [
+            at + len(mark) for mark in self.stop if mark and (at := text.find(mark, after)) >= 0
+        ]
+        if self.ends is not None and (end := self.ends(text[after:])):
+            ends.append(after + end)
+        return min(ends, default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ class NodeRecord(TypedDict):
     earlier runs spent of the thread's."""
     turns: NotRequired[list[TurnRecord]]
     """Of the root only: earlier questions of the thread that the run knows, oldest first."""
+    repeats: NotRequired[bool]
+    """Of rStar's steps: whether it says again what its path has said; no rollout goes there."""
     replaces: NotRequired[str]
     """Of a step that a person wrote: the id of the step in whose place."""
     subquestion: NotRequired[WrittenText]

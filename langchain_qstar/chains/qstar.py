@@ -24,6 +24,7 @@ from langchain_qstar.qstar import (
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -91,9 +92,16 @@ class QStarChain(MachineChain):
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
-            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+            policy,
+            task=task,
+            checks=checks,
+            abstain=abstain,
+            output=output,
+            seed=seed,
+            steps=steps,
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
         self.q_model = scorer_of(q_model, self.policy)

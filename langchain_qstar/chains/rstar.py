@@ -26,6 +26,7 @@ from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
 from langchain_qstar.settings.rstar import EVERY_ACTION
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -82,9 +83,16 @@ class RStarChain(MachineChain):
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
-            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+            policy,
+            task=task,
+            checks=checks,
+            abstain=abstain,
+            output=output,
+            seed=seed,
+            steps=steps,
         )
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)

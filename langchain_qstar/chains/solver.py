@@ -20,6 +20,7 @@ from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm, with_steps
 
 Output = Literal["solution", "message", "text"]
 CONCURRENCY: Final = 16
@@ -45,6 +46,8 @@ class SolverChain(Runnable[Any, Any]):
             (with the answer and the rest of it, except for the tree, in
             `response_metadata`), or its text.
         seed: The seed of calls that give none.
+        steps: What a step is: `thought`, `calculation`, `line`, or a number of tokens
+            (`stepping.profiles`); None is the task's own form.
 
     Raises:
         InputError: Something passed cannot be used; the message says what to do.
@@ -62,6 +65,7 @@ class SolverChain(Runnable[Any, Any]):
         abstain: bool = False,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         from langchain_qstar.models.resolve import resolve_policy
         from langchain_qstar.tasks import get_task
@@ -69,7 +73,8 @@ class SolverChain(Runnable[Any, Any]):
         if output not in ("solution", "message", "text"):
             raise SettingsError(f"output={output!r}: choose solution, message or text")
         self.policy: Policy = resolve_policy(policy)
-        self.task: Task = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
+        known = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
+        self.task: Task = with_steps(known, steps)
         self.checks: StepChecks = resolve_checks(checks, self.task)
         self.abstain = abstain
         self.output = output

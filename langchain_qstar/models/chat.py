@@ -28,7 +28,6 @@ from langchain_core.runnables import RunnableConfig
 from langchain_qstar.errors import GrammarError, ModelError, SettingsError
 from langchain_qstar.models.instruction import (
     estimated_tokens,
-    first_end,
     instruction,
     kept,
     shown_with,
@@ -225,7 +224,7 @@ class ChatModelPolicy:
             return Completion(text="", finish="error")
         said = _text(reply)
         text, finish = kept(said, request, cut=_was_cut(reply))
-        if first_end(said.rstrip(), request) and said.strip() not in text:
+        if request.end_in(said.rstrip()) and said.strip() not in text:
             self._shortfalls.setdefault("stop", _STOP_IGNORED)
         usage = getattr(reply, "usage_metadata", None) or {}
         if not usage:

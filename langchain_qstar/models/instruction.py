@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import BLANK_LINES, Finish, Image, SampleRequest
+from langchain_qstar.protocols import Finish, Image, SampleRequest
 
 _NO_STEPS: Final = "(none yet)"
 
@@ -48,7 +48,7 @@ def shown_with(text: str, images: Sequence[Image]) -> str | list[str | dict[Any,
 
 def _asked(request: SampleRequest, problem: str, written: str) -> str:
     """What asks for the rest of a text, or for its next line, which may be begun."""
-    if _is_whole(request):
+    if request.whole:
         content = _rest(problem, request.state.text, written)
         if not request.prefill:
             return content
@@ -63,11 +63,6 @@ def _rest(problem: str, text: str, written: str) -> str:
     if text.strip() and not text.endswith("\n"):
         return _prompt("continuation").fill(problem=problem, text=written)
     return _prompt("remaining_steps").fill(problem=problem, steps=written)
-
-
-def _is_whole(request: SampleRequest) -> bool:
-    """Whether all of a text is asked for, not a step."""
-    return set(request.stop) <= {BLANK_LINES}
 
 
 def kept(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
@@ -86,15 +81,15 @@ def kept(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
         text = _opened(request.prefill, text)
     if not text.strip():
         return "", "length" if cut else "eos"
-    if not request.stop:
+    if not (request.stop or request.ends):
         return text, "length" if cut else "eos"
-    if end := first_end(text, request):
+    if end := request.end_in(text):
         return text[:end], "stop"
     if cut:
         return text, "length"
-    if _is_whole(request):
+    if request.whole:
         return text, "eos"
-    return text.rstrip() + request.stop[0], "stop"
+    return text.rstrip() + (request.stop[0] if request.stop else "\n"), "stop"
 
 
 def _opened(prefill: str, reply: str) -> str:
@@ -102,13 +97,6 @@ def _opened(prefill: str, reply: str) -> str:
     rest = reply.removeprefix(prefill)
     apart = "" if prefill[-1:].isspace() or rest[:1].isspace() else " "
     return prefill + apart + rest
-
-
-def first_end(text: str, request: SampleRequest) -> int:
-    """Where the first stop string after the prefill ends in `text`, 0 when there is none."""
-    after = len(request.prefill)
-    ends = (at + len(mark) for mark in request.stop if (at := text.find(mark, after)) >= 0)
-    return min(ends, default=0)
 
 
 def estimated_tokens(text: str) -> int:

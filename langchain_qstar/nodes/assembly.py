@@ -17,6 +17,7 @@ from langchain_qstar.solution import (
     Vote,
     verification,
 )
+from langchain_qstar.stepping.repeats import REASON as REPEATED
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -152,6 +153,8 @@ def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
     """Why the search did not go on from a node, None when it might have."""
     if "failure" in record:
         return f"retriever: {record['failure']}"
+    if record.get("repeats"):
+        return REPEATED
     return learnt.get("closed") if is_closed(learnt) else None
 
 

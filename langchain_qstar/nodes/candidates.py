@@ -17,6 +17,7 @@ from langchain_core.runnables import Runnable
 from langchain_qstar.actions import InlineForms, Opening, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.judging import Begun, sample_judging
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.preface import preface_of
@@ -228,6 +229,7 @@ class Proposer:
             top_p=settings.top_p,
             top_k=settings.top_k,
             prefill=opening.prefill,
+            ends=ends_of(opening, self._task),
         )
 
     def _reads(self, action: Action, completion: Completion) -> bool:

@@ -22,7 +22,9 @@ from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state.events import ProposedEvent, ProposedNode
 from langchain_qstar.state.qstar import WorkView
-from langchain_qstar.tree import NodeRecord, StatRecord, child_id
+from langchain_qstar.stepping.repeats import REASON as REPEATED
+from langchain_qstar.stepping.repeats import repeats
+from langchain_qstar.tree import NodeRecord, StatRecord, child_id, lineage, path
 
 
 def make_propose_step(
@@ -66,7 +68,7 @@ def make_propose_step(
             groups = yield from proposer.propose(work, parents, usage)
             fresh = _attach(work, parents, groups, policy=policy, task=task, settings=settings)
             marks: dict[str, StatRecord] = {each: {"expanded": batch} for each in parents}
-            marks |= (in_vain := _in_vain(fresh))
+            marks |= (in_vain := _in_vain(fresh) | _repeating(work, fresh))
             write(_event(parents, fresh))
             tell_pruned(write, fresh, in_vain)
             work = work.with_nodes(fresh).with_stats(marks)
@@ -121,6 +123,19 @@ def _in_vain(fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
         each: {**known, "closed": f"retriever: {record['failure']}"}
         for each, record in fresh.items()
         if "failure" in record
+    }
+
+
+def _repeating(work: Work, fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
+    """What is known of steps that say again what their path has said: it is closed there."""
+    return {
+        each: {"q": None, "reward": None, "g": 0.0, "h": 0.0, "f": 0.0, "closed": REPEATED}
+        for each, record in fresh.items()
+        if record["action"] == "propose_step"
+        and not record["terminal"]
+        and repeats(
+            record["text"], (before["text"] for before in path(work.nodes, lineage(each)[-2]))
+        )
     }
 
 

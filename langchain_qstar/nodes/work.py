@@ -219,7 +219,7 @@ def record_of(
     text = trajectory(nodes, parent) + completion.text
     retrieved = action == "retrieve"
     reasoned = reasoning(nodes, parent) + completion.text
-    stopped = bool(task.stop) and completion.text.endswith(task.stop)
+    stopped = task.step_end is None and bool(task.stop) and completion.text.endswith(task.stop)
     ended = task.is_terminal(reasoned) or (completion.finish == "eos" and not stopped)
     terminal = ended and not retrieved
     length = max(nodes[parent]["length"], completion.prompt_tokens) + completion.generated

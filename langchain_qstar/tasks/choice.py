@@ -7,6 +7,7 @@ from typing import Final
 from langchain_qstar.answers import final_choice, same_choice
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
+from langchain_qstar.stepping.thoughts import thought_end
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
 
 CHOICE: Final = Task(
@@ -15,9 +16,10 @@ CHOICE: Final = Task(
     answer=final_choice,
     is_terminal=has_answer_line,
     stop=("\n",),
-    step_tokens=128,
+    step_end=thought_end,
+    step_tokens=192,
     solution_tokens=512,
     equivalent=same_choice,
     checks=(arithmetic,),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

@@ -13,6 +13,7 @@ from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.checks.latex import same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.protocols import Task
+from langchain_qstar.stepping.thoughts import calculation_end
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
@@ -22,6 +23,7 @@ MATH: Final = Task(
     answer=final_latex,
     is_terminal=has_answer_line,
     stop=("\n",),
+    step_end=calculation_end,
     step_tokens=256,
     solution_tokens=1024,
     equivalent=same_latex,
@@ -29,6 +31,8 @@ MATH: Final = Task(
         arithmetic,
         symbolic,
     ),
-    forms=PromptedForms("mathematics", step_tokens=256, solution_tokens=1024),
+    forms=PromptedForms(
+        "mathematics", step_tokens=192, solution_tokens=1024, step_end=calculation_end
+    ),
 )
-"""One user message with an instruction; a step is a line. The answer is boxed."""
+"""One user message with an instruction; a step is a thought with what it needs to be one. The answer is boxed."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from langchain_qstar.answers import final_yes_no, same_yes_no
 from langchain_qstar.protocols import Task
+from langchain_qstar.stepping.thoughts import thought_end
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
@@ -18,9 +19,10 @@ STRATEGYQA: Final = Task(
     answer=final_yes_no,
     is_terminal=has_answer_line,
     stop=("\n",),
-    step_tokens=96,
-    solution_tokens=384,
+    step_end=thought_end,
+    step_tokens=192,
+    solution_tokens=512,
     equivalent=same_yes_no,
-    forms=PromptedForms("yes_no", step_tokens=96, solution_tokens=384),
+    forms=PromptedForms("yes_no", step_tokens=192, solution_tokens=512, step_end=thought_end),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

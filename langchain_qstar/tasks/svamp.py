@@ -7,6 +7,7 @@ from typing import Final
 from langchain_qstar.answers import final_number, same_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
+from langchain_qstar.stepping.thoughts import calculation_end
 from langchain_qstar.tasks.prompted import asked_with, has_answer_line
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
@@ -16,10 +17,13 @@ SVAMP: Final = Task(
     answer=final_number,
     is_terminal=has_answer_line,
     stop=("\n",),
-    step_tokens=96,
-    solution_tokens=256,
+    step_end=calculation_end,
+    step_tokens=192,
+    solution_tokens=512,
     equivalent=same_number,
     checks=(arithmetic,),
-    forms=PromptedForms("word_problems", step_tokens=96, solution_tokens=256),
+    forms=PromptedForms(
+        "word_problems", step_tokens=192, solution_tokens=512, step_end=calculation_end
+    ),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

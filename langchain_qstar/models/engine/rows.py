@@ -20,7 +20,7 @@ import numpy as np
 from langchain_qstar.models.engine.backend import Bools, Sampling
 from langchain_qstar.models.engine.grammars import Grammar, Matcher
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Finish, Likeliest
+from langchain_qstar.protocols import Finish, Likeliest, TextEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Row:
     """One completion; the fields from `ids` on are results.
 
     `context` are the ids read before it; `opened` says that they leave a thought
-    open. `grammar` holds for what comes after a thought. `listener` is called on
+    open. `ends` ends the text beside the stop strings. `grammar` holds for what comes after a thought. `listener` is called on
     the engine's thread with every token outside a thought but the last, `finished`
     with the text once it has ended; both must return at once. A row that has to start
     again tells the same again.
@@ -60,6 +60,7 @@ class Row:
     thinking: bool = False
     grammar: Grammar | None = None
     alternatives: int = 0
+    ends: TextEnd | None = None
     listener: Callable[[Drawn], None] | None = None
     finished: Callable[[str], None] | None = None
     matcher: Matcher | None = None
@@ -86,6 +87,11 @@ class Row:
         self.feed, self.whole, self.thinking = None, not self.opened, self.opened
         self.left = self.thought_limit if self.opened else self.limit
         self.matcher = None if self.grammar is None else self.grammar.matcher()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What may end the text; `ends` is asked at every end of a line."""
+        return self.stop if self.ends is None else (*self.stop, "\n")
 
     @property
     def constrained(self) -> bool:
@@ -172,13 +178,16 @@ class Endings:
             self._end_text(row, "eos", [])
         elif row.thinking or (token == self._opening and self._is_blank(row.ids[:-1])):
             self._think(row, token)
-        elif (cut := self._codec.cut_at_stop(row.ids, row.stop, row.context)) is not None:
+        elif (cut := self._cut(row)) is not None:
             if row.thought and self._is_blank(row.ids):
                 _put_aside(row)
             else:
                 self._stop(row, *cut)
         elif row.left <= 0:
             self._end_text(row, "length", [token])
+
+    def _cut(self, row: Row) -> tuple[str, list[int], list[int]] | None:
+        return self._codec.cut_at_stop(row.ids, row.stop, row.context, row.ends)
 
     def _is_blank(self, ids: list[int]) -> bool:
         return not self._codec.decode(ids).strip()

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.protocols import TextEnd
 
 Message: TypeAlias = Mapping[str, Any]
 """A message as chat templates read it: `role`, `content`, and for tools `tool_calls` and more."""
@@ -280,23 +281,29 @@ class TextCodec:
             ]
 
     def cut_at_stop(
-        self, ids: list[int], stop: tuple[str, ...], after: Sequence[int]
+        self,
+        ids: list[int],
+        stop: tuple[str, ...],
+        after: Sequence[int],
+        ends: TextEnd | None = None,
     ) -> tuple[str, list[int], list[int]] | None:
-        """Find the stop string that the last token of `ids` completed.
+        """Find where the last token of `ids` ended the text: a stop string, or what `ends` says.
 
-        The text is cut where the earliest-ending stop string ends. When that
+        The text is cut at the earliest end. When that
         is inside a token, the token is left out and the text of it that
         belongs to the step is tokenised alone, so that ids and text agree.
 
         Returns:
-            None when no stop string is there; else the text, the ids kept, and
+            None when the text has not ended; else the text, the ids kept, and
             the ids that stand for the kept part of a cut token (often none).
         """
         text = self.decode(ids, after)
-        ends = [at + len(mark) for mark in stop if mark and (at := text.find(mark)) >= 0]
-        if not ends:
+        found = [at + len(mark) for mark in stop if mark and (at := text.find(mark)) >= 0]
+        if ends is not None and (place := ends(text)):
+            found.append(place)
+        if not found:
             return None
-        end = min(ends)
+        end = min(found)
         if end == len(text):
             return text, ids, []
         kept = len(ids) - 1

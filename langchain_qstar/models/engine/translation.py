@@ -141,6 +141,7 @@ class Translator:
                 opened=opened and room > limit,
                 grammar=grammar,
                 alternatives=request.top_logprobs,
+                ends=request.ends,
             )
             for seed in request.seeds
         ]

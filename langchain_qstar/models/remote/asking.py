@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_qstar.models.instruction import estimated_tokens, first_end, instruction, kept
+from langchain_qstar.models.instruction import estimated_tokens, instruction, kept
 from langchain_qstar.models.remote.abilities import CONTINUE, Abilities
 from langchain_qstar.models.remote.wire import SEEDS, Choice, Reply, chat_messages
 from langchain_qstar.protocols import Completion, Finish, SampleRequest
@@ -104,7 +104,7 @@ def completions_of(
 def ignores_stop(request: SampleRequest, reply: Reply) -> bool:
     """Whether the server went on after a stop string."""
     return any(
-        0 < first_end(choice.text, request) < len(choice.text.rstrip()) for choice in reply.choices
+        0 < request.end_in(choice.text) < len(choice.text.rstrip()) for choice in reply.choices
     )
 
 
@@ -119,7 +119,7 @@ def _ended(
     if abilities.way == "instruct" and not enforced:
         return kept(choice.text, request, cut=cut)
     text = request.prefill + choice.text
-    if end := first_end(text, request):
+    if end := request.end_in(text):
         return text[:end], "stop"
     if cut:
         return text, "length"
@@ -132,7 +132,7 @@ def _mark(request: SampleRequest, choice: Choice, *, guess: bool) -> str:
     if choice.matched is not None:
         return choice.matched if choice.matched in request.stop else ""
     if choice.tokens:
-        end = first_end(said := request.prefill + "".join(choice.tokens), request)
+        end = request.end_in(said := request.prefill + "".join(choice.tokens))
         return next((m for m in request.stop if said[:end].endswith(m)), "") if end else ""
     # Not told: a text that ends where a step may end is taken for a step.
     return request.stop[0] if guess and request.stop and choice.text.strip() else ""

@@ -17,6 +17,7 @@ from typing import Any
 from langchain_qstar.actions import ActionForms
 from langchain_qstar.nodes.mutual.asking import completions_of
 from langchain_qstar.nodes.phase import Call
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
@@ -112,6 +113,7 @@ class Verifier:
             state=opening.state,
             seeds=tuple(seeds),
             stop=opening.stop,
+            ends=ends_of(opening, self.task),
             max_tokens=room,
             temperature=self.settings.verifier_temperature,
             top_p=self.top_p,

@@ -55,6 +55,7 @@ from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.solution import Sample
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tasks import get_task
 from langchain_qstar.tree import ROOT
 
@@ -76,15 +77,13 @@ def root(task: Task, question: str) -> State:
 
 def request(task: Task, question: str, numbers: Sequence[int]) -> SampleRequest:
     """What asks for these samples of a question, with the seeds of self-consistency."""
-    solutions: Any = __import__("importlib").import_module("langchain_qstar.stepping")
-    end = getattr(solutions, "solution_end", None)
     return SampleRequest(
         root(task, question),
         tuple(sample_seed(SEED, ROOT, number) for number in numbers),
         stop=(),
         max_tokens=task.solution_tokens,
         temperature=TEMPERATURE,
-        ends=end(task) if end else None,
+        ends=solution_end(task),
     )
 
 

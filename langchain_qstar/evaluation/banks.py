@@ -62,7 +62,8 @@ def write_bank(path: Path, bank: Bank) -> int:
 
 def read_bank(path: Path) -> Bank:
     """What `write_bank` wrote."""
-    about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).decode().splitlines())
+    # As bytes: texts hold other ends of lines, which JSON keeps as they are.
+    about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).splitlines())
     questions = (
         Asked(
             id=line["id"],

@@ -21,7 +21,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
-    return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    # Not `splitlines` of text: models write other ends of lines, and JSON keeps them as they are.
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

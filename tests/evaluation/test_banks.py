@@ -14,7 +14,7 @@ def of(text, finish="eos"):
 def test_a_bank_is_read_as_it_was_written(tmp_path):
     samples = (
         Sample(text="2 * 3 = 6\nThe answer is 6.\n", answer="6", finish="eos", logprob=-1.5),
-        Sample(text="2 + 3 = 6 …", finish="length", completion_tokens=9, failed=True),
+        Sample(text="2 + 3 = 6\u2028…", finish="length", completion_tokens=9, failed=True),
     )
     bank = Bank({"model": "m", "seed": 0}, (Asked("a", QUESTION, "6", samples),))
     size = write_bank(tmp_path / "one.xz", bank)

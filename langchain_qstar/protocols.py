@@ -107,6 +107,9 @@ class SampleRequest:
     is asked whenever a line of the text after the prefill is finished, and a local
     model stops there. A policy that cannot ask it while it writes cuts its text there
     (`end_in`), and is charged for what it wrote.
+
+    `thinks` makes the thought with which a reasoning model begins its reply part of the
+    text, so that it can be searched. Only a policy that `shows_thoughts` knows it.
     """
 
     state: State
@@ -123,6 +126,7 @@ class SampleRequest:
     grammar_required: bool = False
     top_logprobs: int = 0
     ends: TextEnd | None = None
+    thinks: bool = False
 
     @property
     def whole(self) -> bool:
@@ -264,6 +268,30 @@ class SeesImages(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsThoughts(Protocol):
+    """A policy that can write the thoughts of a reasoning model as text. Optional."""
+
+    @property
+    def shows_thoughts(self) -> bool:
+        """Whether `SampleRequest.thinks` is known."""
+        ...
+
+
+class Chats(Protocol):
+    """A policy that can say whether it answers chats. Optional; one that cannot is asked so."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was trained to answer chats: it has a chat template."""
+        ...
+
+
+def answers_chats(policy: Policy) -> bool:
+    """Whether a policy is asked by instructions, and not by a text to go on with."""
+    return policy.chats if isinstance(policy, Chats) else True
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""
@@ -323,6 +351,11 @@ StepCheck = Callable[[State, str], Judgement]
 It is deterministic: the same state and step get the same judgement. Its name in
 results is its attribute `name`, or the name of the function. An exception that it
 raises makes the step not checkable, with the exception as the reason.
+
+It is taken for a test: where it passes the step that states the answer, and no check fails
+another step, the answer is verified (`Solution.verified`). One that judges calculations only
+says so by an attribute `calculation = True`, as `arithmetic` and `symbolic` do: that those
+hold does not say that the right things were calculated.
 """
 
 
@@ -365,6 +398,9 @@ class Task:
         guess: Trajectory text -> what its end says without marking it as the answer, or
             None. Asked of ended solutions whose `answer` is None; used answers are told
             as `guessed`.
+        answer_prefill: How an answer line begins, such as `The answer is`. A solution that
+            ended without an answer is continued from there once, greedily, up to the end
+            of the line; the empty text asks for nothing.
         gold: The answer as a data set writes it -> the final answer, or None when it
             cannot be read. Graders and labelling use it; a search never does.
         equivalent: Whether two extracted answers are the same answer.
@@ -386,6 +422,7 @@ class Task:
     step_tokens: int = 64
     solution_tokens: int = 512
     guess: Callable[[str], str | None] = _none
+    answer_prefill: str = ""
     gold: Callable[[str], str | None] = _stripped
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written
@@ -408,3 +445,8 @@ class Task:
             return marked, False
         guess = self.guess(text)
         return guess, guess is not None
+
+    @property
+    def prompts(self) -> str:
+        """Which prompts it asks with, for results; empty where its messages do not say."""
+        return str(getattr(self.messages, "prompts", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains.machine import MachineChain
@@ -25,6 +26,7 @@ from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
 from langchain_qstar.stepping.profiles import StepForm
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -57,6 +59,8 @@ class QStarChain(MachineChain):
         utility: Source of g, a process reward model, in the same forms but
             `"default"`; None is R_P = 0.
         task: See `SolverChain`.
+        prompts: See `SolverChain`.
+        shots: See `SolverChain`.
         checks: See `SolverChain`; `failed_check` of the settings says what one does.
         abstain: See `SolverChain`; also a setting.
         settings: `QStarSettings` or a dict of them.
@@ -83,8 +87,10 @@ class QStarChain(MachineChain):
         *,
         utility: Any = None,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
         retriever: Any = None,
@@ -97,6 +103,8 @@ class QStarChain(MachineChain):
         super().__init__(
             policy,
             task=task,
+            prompts=prompts,
+            shots=shots,
             checks=checks,
             abstain=abstain,
             output=output,
@@ -104,6 +112,7 @@ class QStarChain(MachineChain):
             steps=steps,
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)
@@ -128,6 +137,7 @@ class QStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             verifier=self.verifier,
+            verifier_task=None if self.verifier is None else self._task_for(self.verifier),
             retriever=self.retriever,
         )
         self._graph = graph.compile(checkpointer=checkpointer, store=store, name="qstar")

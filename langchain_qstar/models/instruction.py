@@ -1,7 +1,8 @@
 """Asking for the next step in words: for models that answer, and do not continue a text.
 
 The steps so far are shown as part of the last message, and the reply is cut to
-what was asked for.
+what was asked for. A whole solution of which nothing is written yet is asked for by the
+task's own messages alone.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def instruction(request: SampleRequest) -> Messages:
     """The request's chat as (role, content), its last message asking for what comes next."""
     state = request.state
     *before, (role, problem) = state.messages or (("user", state.question),)
+    if request.whole and not state.text.strip():
+        return [*before, (role, _begun(request, problem))]
     return [*before, (role, _asked(request, problem, state.text.strip() or _NO_STEPS))]
 
 
@@ -46,13 +49,17 @@ def shown_with(text: str, images: Sequence[Image]) -> str | list[str | dict[Any,
     return [*(dict(each) for each in images), {"type": "text", "text": text}]
 
 
+def _begun(request: SampleRequest, content: str) -> str:
+    """What asks for a text, with how the reply is to begin, if that is given."""
+    if not request.prefill:
+        return content
+    return _prompt("opening").fill(request=content, prefill=request.prefill)
+
+
 def _asked(request: SampleRequest, problem: str, written: str) -> str:
     """What asks for the rest of a text, or for its next line, which may be begun."""
     if request.whole:
-        content = _rest(problem, request.state.text, written)
-        if not request.prefill:
-            return content
-        return _prompt("opening").fill(request=content, prefill=request.prefill)
+        return _begun(request, _rest(problem, request.state.text, written))
     if request.prefill:
         return _prompt("next_line").fill(problem=problem, lines=written, prefill=request.prefill)
     return _prompt("next_step").fill(problem=problem, steps=written)

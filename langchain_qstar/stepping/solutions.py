@@ -6,41 +6,57 @@ What comes after the answer is neither read nor, on a local model, paid for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import ClassVar, Final
 
 from langchain_qstar.protocols import Task, TextEnd
-from langchain_qstar.stepping.splitting import pieces
+
+_REMEMBERED: Final = 8192
+"""Beginnings of texts that are known not to end a solution: rows of a batch times steps."""
 
 
-@dataclass(frozen=True)
 class SolutionEnd:
-    """A `TextEnd` at the end of the first step at which the task calls a text terminal."""
+    """A `TextEnd` at the end of the first finished step with which a solution is complete.
 
-    task: Task
-    before: str = ""
-    """What was written before the text that is asked about."""
+    It asks about each beginning of a text once, however often it is called while the
+    text grows.
+    """
+
     whole: ClassVar[bool] = True
 
+    def __init__(self, task: Task, before: str = "") -> None:
+        """See `solution_end`."""
+        self._step_ends = _step_ends(task)
+        self._ended = lru_cache(_REMEMBERED)(lambda text: task.is_terminal(before + text))
+
     def __call__(self, text: str) -> int:
-        """Where the solution ends that `before` and `text` are, 0 while it does not."""
-        if "\n" not in text or not self.task.is_terminal(self.before + text):
-            return 0  # cheap, and true of nearly every line: no prefix of it is terminal then
-        end = 0
-        for piece in pieces(text, self.task):
-            end += len(piece)
-            if not piece.endswith("\n") and end == len(text):
-                return 0  # the line that states the answer may go on
-            if self.task.is_terminal(self.before + text[:end]):
-                return end
-        return 0
+        """Where the solution ends in `text`, 0 while it does not."""
+        return next((each for each in self._step_ends(text) if self._ended(text[:each])), 0)
 
 
 def solution_end(task: Task, before: str = "") -> TextEnd:
     """Where a solution of `task` ends, for `SampleRequest.ends`.
 
     Args:
-        task: Whose `is_terminal` decides.
-        before: What of the solution was there already.
+        task: Its `step_end`, or else its `stop` strings, end steps; `is_terminal` says
+            which texts are complete.
+        before: What the solution begins with, if the text goes on from there.
     """
     return SolutionEnd(task, before)
+
+
+def _step_ends(task: Task) -> Callable[[str], Iterator[int]]:
+    """From a text to where its finished steps end, in order."""
+    if (step_end := task.step_end) is not None:
+
+        def by_rule(text: str) -> Iterator[int]:
+            place = 0
+            while (length := step_end(text[place:])) > 0:
+                place += length
+                yield place
+
+        return by_rule
+    marks = re.compile("|".join(re.escape(each) for each in task.stop if each) or "\n")
+    return lambda text: (found.end() for found in marks.finditer(text))

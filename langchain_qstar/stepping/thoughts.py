@@ -160,14 +160,14 @@ def _is_row(line: str) -> bool:
 
 def _announces(line: str) -> bool:
     """Whether a line only says what comes next."""
-    if _ANSWER_SIGN.match(line):
+    if _ANSWER_SIGN.match(line) or _ANSWERS.search(line):
         return False
     if _HEADING.match(line) or _RULE.fullmatch(line):
         return True
     item = _LIST.sub("", line, count=1).strip()
     bold = _BOLD.fullmatch(item)
     said = (bold["text"] if bold else item).strip()
-    if bold and "=" not in said and not _ANSWERS.search(said):
+    if bold and "=" not in said:
         return True
     said = said.strip("*_ ")
     if not said or _LABEL.fullmatch(said) or _UNFINISHED.search(said):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_qstar.actions import ActionForms
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.mutual.asking import completions_of
 from langchain_qstar.nodes.phase import Call
-from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
@@ -155,4 +155,4 @@ def _answer(task: Task, request: SampleRequest, completion: Completion) -> str |
     own = completion.text.removeprefix(request.prefill)
     ended = completion.finish in {"stop", "eos"} or task.is_terminal(own)
     failed = completion.finish in {"cancelled", "error"}
-    return task.answer(own) if ended and not failed else None
+    return task.read(own)[0] if ended and not failed else None

@@ -10,7 +10,8 @@ task's own prompt, ending where the product's solutions end. Rows are kept in bu
 drawing goes on after what is there: after a kill, with more questions, or with more samples
 (of the same seeds). Another model, prompt or temperature has rows of its own. `--pack` writes
 them to results/banks, compressed, with what they are of; `--split train` is the development
-split. Drawing never asks a model for an answer that it did not state.
+split. A sample that ended without an answer is asked for it once, as the product does; what it
+says then is kept apart from its text.
 
 Figures of a replay, printed last, with low_ and high_ (95 %, over questions):
 
@@ -25,7 +26,8 @@ confidence             the winner's share of the samples; its Brier score and th
                        the next answer
 vote_margin_A_B        the vote where the margin is from A to below B %; questions_margin_ how many
 solved_A_B             share of questions with A to below B % right samples; solved_never, _always
-unparsed_samples       of samples that ended by themselves: without an answer
+unparsed_samples       of samples that ended by themselves: without an answer; unparsed_asked
+                       when asked for it, too
 cut, guessed, failed   samples that were too long; answers not marked; with a failed check
 right_failed           right samples of those with a failed check; right_unfailed without
 reread                 answers that today's reader reads otherwise than when the bank was packed
@@ -40,61 +42,37 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from real_models.files import AbsentError, model_file, records, sha256
+from real_models.drawing import SEED, TEMPERATURE, draw, kept, missing
+from real_models.files import AbsentError, model_file, records, sha256, short_name
 
-from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, judged, read_bank, write_bank
+from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
-from langchain_qstar.evaluation.rows import add_rows, read_rows
+from langchain_qstar.evaluation.rows import read_rows
 from langchain_qstar.models.resolve import resolve_policy
-from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
-from langchain_qstar.seeds import sample_seed
-from langchain_qstar.solution import Sample
-from langchain_qstar.stepping.solutions import solution_end
-from langchain_qstar.tasks import get_task
-from langchain_qstar.tree import ROOT
+from langchain_qstar.protocols import Task
+from langchain_qstar.tasks import fit_task, get_task
 
 BANKS: Final = Path(__file__).parent / "results" / "banks"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "pool"
 PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
-TEMPERATURE: Final = 0.8
-SEED: Final = 0
-AT_ONCE: Final = 48
-"""Samples in flight; a kill loses the questions that are not finished."""
 PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
-
-
-def root(task: Task, question: str) -> State:
-    """Where solutions begin."""
-    return State(question, task.messages(question))
-
-
-def request(task: Task, question: str, numbers: Sequence[int]) -> SampleRequest:
-    """What asks for these samples of a question, with the seeds of self-consistency."""
-    return SampleRequest(
-        root(task, question),
-        tuple(sample_seed(SEED, ROOT, number) for number in numbers),
-        stop=(),
-        max_tokens=task.solution_tokens,
-        temperature=TEMPERATURE,
-        ends=solution_end(task),
-    )
 
 
 def about(policy: str, file: Path, task: Task, split: str) -> dict[str, Any]:
     """What samples are of; those of which any of this differs are never mixed."""
     prompt = json.dumps(task.messages(PROBE), ensure_ascii=False)
     return {
-        "model": policy,
+        "model": short_name(policy),
         "sha256": sha256(file),
         "task": task.name,
         "split": split,
+        "prompts": task.prompts,
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
         "temperature": TEMPERATURE,
         "max_tokens": task.solution_tokens,
@@ -110,67 +88,12 @@ def rows_file(of: dict[str, Any]) -> Path:
 
 def bank_name(of: dict[str, Any]) -> str:
     """The beginning of a bank's file name."""
-    return f"{Path(of['model'].removeprefix('gguf:')).stem}.{of['task']}.{of['split']}"
+    return f"{of['model']}.{of['task']}.{of['split']}"
 
 
-def asked(task: Task, split: str, count: int) -> list[dict[str, Any]]:
+def asked(task: str, split: str, count: int) -> list[dict[str, Any]]:
     """The first records of a split."""
-    return records(task.name if split == "test" else f"{task.name}_{split}", count)
-
-
-def kept(rows: Sequence[dict[str, Any]]) -> dict[str, dict[int, Sample]]:
-    """Samples by question and number; of two with one number the first."""
-    found: dict[str, dict[int, Sample]] = defaultdict(dict)
-    for row in rows:
-        found[row["id"]].setdefault(row["number"], Sample(**row["sample"]))
-    return found
-
-
-def missing(
-    questions: Sequence[dict[str, Any]], known: dict[str, dict[int, Sample]], samples: int
-) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Questions with the numbers of the samples that they still need."""
-    for each in questions:
-        numbers = [n for n in range(samples) if n not in known.get(each["id"], {})]
-        if numbers:
-            yield each, numbers
-
-
-async def draw(
-    policy: Policy, task: Task, questions: Sequence[dict[str, Any]], samples: int, rows: Path
-) -> None:
-    """Draw what is missing; a question's samples are written as soon as all have ended."""
-    wanted = list(missing(questions, kept(read_rows(rows)), samples))
-    room = asyncio.Semaphore(max(1, AT_ONCE // samples))
-    left = len(wanted)
-
-    async def one(record: dict[str, Any], numbers: list[int]) -> None:
-        nonlocal left
-        async with room:
-            (completions,) = await policy.asample([request(task, record["question"], numbers)])
-        drawn = zip(numbers, map(sample_of, completions), strict=True)
-        add_rows(
-            rows,
-            (
-                {"id": record["id"], "number": n, "sample": each.model_dump(exclude_defaults=True)}
-                for n, each in drawn
-                if each.finish not in ("error", "cancelled")
-            ),
-        )
-        left -= 1
-        tell(f"{record['id']}: {len(numbers)} samples; {left} questions left")
-
-    await asyncio.gather(*(one(*each) for each in wanted))
-
-
-def sample_of(completion: Completion) -> Sample:
-    """What is kept of a completion before anything is read in it."""
-    return Sample(
-        text=completion.text,
-        finish=completion.finish,
-        completion_tokens=completion.generated,
-        logprob=round(sum(completion.logprobs), 4) if completion.logprobs else None,
-    )
+    return records(task if split == "test" else f"{task}_{split}", count)
 
 
 def packed(
@@ -181,39 +104,43 @@ def packed(
     Raises:
         ValueError: Some samples are still missing.
     """
-    known = kept(read_rows(rows_file(of)))
+    rows = read_rows(rows_file(of))
+    known = kept(rows)
     lacking = list(missing(questions, known, samples))
     if lacking:
         raise ValueError(f"{len(lacking)} questions lack samples; --draw them first")
     facts = provenance(Path(__file__), PACKAGES)
-    told = {key: facts[key] for key in ("command", "date", "commit", "versions")}
-    return Bank({**of, **told}, tuple(_asked(each, known, task, samples) for each in questions))
-
-
-def _asked(
-    record: dict[str, Any], known: dict[str, dict[int, Sample]], task: Task, samples: int
-) -> Asked:
-    drawn = [known[record["id"]][number] for number in range(samples)]
-    question = record["question"]
-    gold = task.gold(record["answer"]) or record["answer"]
-    return Asked(record["id"], question, gold, judged(drawn, question, task))
+    told = {name: facts[name] for name in ("command", "date", "commit", "versions")}
+    told |= {"drawn_with": sorted({row["version"] for row in rows})}
+    return Bank(
+        {**of, **told},
+        tuple(
+            reread(
+                Asked(
+                    id=each["id"],
+                    question=each["question"],
+                    gold=task.gold(each["answer"]) or each["answer"],
+                    samples=tuple(known[each["id"]][number] for number in range(samples)),
+                ),
+                task,
+            )
+            for each in questions
+        ),
+    )
 
 
 def replay(path: Path) -> dict[str, Any]:
     """The figures of a bank, with texts read as they are read today."""
     bank = read_bank(path)
     task = get_task(bank.about["task"])
-    today = tuple(
-        Asked(each.id, each.question, each.gold, judged(each.samples, each.question, task))
-        for each in bank.questions
-    )
+    today = tuple(reread(each, task) for each in bank.questions)
     pairs = (
         pair
         for old, new in zip(bank.questions, today, strict=True)
         for pair in zip(old.samples, new.samples, strict=True)
     )
-    reread = sum(old.answer != new.answer for old, new in pairs)
-    return {**replayed(Bank(bank.about, today), task), "reread": reread}
+    changed = sum(old.sample.answer != new.sample.answer for old, new in pairs)
+    return {**replayed(Bank(bank.about, today), task), "reread": changed}
 
 
 def quick() -> None:
@@ -239,6 +166,7 @@ def main() -> None:
     parser.add_argument("--policy", default="qwen2.5-coder-0.5b", help="a known name, or gguf:FILE")
     parser.add_argument("--task", default="gsm8k")
     parser.add_argument("--split", default="test", choices=("test", "train"))
+    parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
     parser.add_argument("--questions", type=int, default=150)
     parser.add_argument("--samples", type=int, default=8)
     options = parser.parse_args()
@@ -248,16 +176,16 @@ def main() -> None:
     if not (options.draw or options.pack):
         quick()
         return
-    task = get_task(options.task)
     try:
         file = model_file(options.policy)
-        questions = asked(task, options.split, options.questions)
+        questions = asked(options.task, options.split, options.questions)
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
+    policy = resolve_policy(f"gguf:{file}")
+    task = fit_task(get_task(options.task), policy, prompts=options.prompts)
     of = about(options.policy, file, task, options.split)
     if options.draw:
-        policy = resolve_policy(f"gguf:{file}")
         asyncio.run(draw(policy, task, questions, options.samples, rows_file(of)))
         return
     path = BANKS / f"{bank_name(of)}.jsonl.xz"

@@ -24,7 +24,7 @@ TASK_base_greedy, TASK_base_plain, TASK_base_difference   the same as a complete
 bare_answers           of the product's answers: without any calculation
 unparsed_greedy        of the product's solutions: without an answer
 unparsed_samples       of samples at temperature 0.8 that ended by themselves, from the banks
-                       of `pool.py`
+                       of `pool.py`: without an answer; unparsed_asked when asked for it, too
 tokens_NAME            tokens a question
 
 Qwen2.5-Coder may have seen problems like these: the figures compare ways to use one model.
@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -41,7 +42,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from real_models.files import KNOWN, AbsentError, model_file, sha256
+from real_models.files import KNOWN, AbsentError, model_file, sha256, short_name
 from real_models.sides import Measured, Row
 
 from langchain_qstar.evaluation.banks import read_bank
@@ -100,11 +101,15 @@ def _share(name: str, rows: Sequence[Row]) -> dict[str, float]:
 
 def unparsed_samples(policy: str) -> dict[str, float]:
     """Of samples of the banks that ended by themselves: how many have no answer."""
-    name = Path(policy.removeprefix("gguf:")).stem
-    banks = [read_bank(path) for path in (RESULTS / "banks").glob(f"{name}.*.test.jsonl.xz")]
+    names = (RESULTS / "banks").glob(f"{short_name(policy)}.*.test.jsonl.xz")
+    banks = [read_bank(path) for path in names]
     every = [one for bank in banks for each in bank.questions for one in each.samples]
-    ended = [one for one in every if one.finish in ("stop", "eos")]
-    return {"unparsed_samples": mean(one.answer is None for one in ended)} if ended else {}
+    ended = [one for one in every if one.sample.finish in ("stop", "eos")]
+    if not ended:
+        return {}
+    without = [one.sample.answer is None for one in ended]
+    stated = [one.sample.answer is None or one.line is not None for one in ended]
+    return {"unparsed_samples": mean(stated), "unparsed_asked": mean(without)}
 
 
 def measure(
@@ -143,7 +148,7 @@ def record(measured: Measured, figures: dict[str, Any], right: dict[str, Any]) -
         "sha256": sha256(measured.file),
     }
     document = {**provenance(Path(__file__), PACKAGES), "model": model, "note": NOTE}
-    name = "real.json" if measured.policy == POLICY else f"real.{measured.file.stem}.json"
+    name = "real.json" if measured.policy == POLICY else f"real.{short_name(measured.policy)}.json"
     write_record(RESULTS / name, {**document, "figures": figures, "right": right})
 
 
@@ -151,8 +156,10 @@ def quick(options: argparse.Namespace) -> None:
     """The recorded figures, and a few questions where the model is there."""
     started = time.monotonic()
     try:
-        measured = Measured(options.policy, model_file(options.policy), options.questions or 3)
-        rows = measured.product("multiarith")
+        file = model_file(options.policy)
+        with tempfile.TemporaryDirectory() as fresh:
+            measured = Measured(options.policy, file, options.questions or 3, Path(fresh))
+            rows = measured.product("multiarith")
         tell(f"{sum(row['right'] for row in rows)} of {len(rows)} right here, multiarith")
     except AbsentError as error:
         tell(f"skipped: {error}")

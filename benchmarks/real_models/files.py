@@ -1,16 +1,18 @@
-"""Where models and data are, and whether a model's file is the one that was measured."""
+"""What is measured: models and their files, data, and the version of the product."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import subprocess
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-DATA: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
+ROOT: Final = Path(__file__).resolve().parents[2]
+DATA: Final = ROOT.parent / "shared" / "data"
 """Records of benchmarks, beside the checkout."""
 
 
@@ -42,6 +44,11 @@ class AbsentError(Exception):
     """What is to be measured is not on this machine; the message says what to do."""
 
 
+def short_name(policy: str) -> str:
+    """What records and banks of a policy are called."""
+    return policy if policy in KNOWN else Path(policy).name.removesuffix(".gguf")
+
+
 def model_file(policy: str) -> Path:
     """The file of a policy: a name of `KNOWN`, a path, or `gguf:PATH`.
 
@@ -68,6 +75,14 @@ def model_file(policy: str) -> Path:
             f"download it again, or measure it as --policy gguf:{known.file}"
         )
     return file
+
+
+@cache
+def product_version() -> str:
+    """The commit that last changed what the product does; empty outside a repository."""
+    command = ["git", "log", "-1", "--format=%h", "--", "langchain_qstar", "prompts"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip()
 
 
 @cache

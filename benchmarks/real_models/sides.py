@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +18,12 @@ from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
 from langchain_qstar.protocols import State
 from langchain_qstar.tasks import get_task
-from real_models.files import records, sha256
+from real_models.files import ROOT, product_version, records, sha256
 from real_models.plain_answers import plain_answer
 from real_models.plain_prompts import MOST, STOPS, few_shot, zero_shot
 
 Row = dict[str, Any]
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 ROWS: Final = 24
 """Texts that are written at once."""
 NEXT_PROBLEM: Final = ("\n\n\n", "\nProblem:", "\nQuestion:", "\nQ:")
@@ -37,9 +35,9 @@ COMPLETION: Final[dict[str, Any]] = {"prompts": "completion"}
 class Measured:
     """One model, and the rows that are known of it."""
 
-    def __init__(self, policy: str, file: Path, questions: int) -> None:
+    def __init__(self, policy: str, file: Path, questions: int, folder: Path | None = None) -> None:
         self.policy, self.file, self.questions = policy, file, questions
-        self.folder = ROOT / "build" / "real" / sha256(file)[:12]
+        self.folder = folder or ROOT / "build" / "real" / sha256(file)[:12]
 
     @cached_property
     def bare(self) -> Any:
@@ -122,7 +120,7 @@ class Measured:
         """A row for each question, by the product; those of another version are drawn again."""
         path, asked = self.folder / "product.jsonl", self.asked(task)
         chain = self.chain(task, base=base)
-        way, version = "base" if base else "chat", _version()
+        way, version = "base" if base else "chat", product_version()
         keys = [_digest([version, chain.task.messages(each["question"])]) for each in asked]
         places = [(way, each["id"], key) for each, key in zip(asked, keys, strict=True)]
         known = {(row["prompt"], row["id"], row["asked"]): row for row in read_rows(path)}
@@ -141,13 +139,6 @@ class Measured:
 
 def _digest(asked: Any) -> str:
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
-
-
-def _version() -> str:
-    """The commit that last changed what the product does."""
-    command = ["git", "log", "-1", "--format=%h", "--", "langchain_qstar", "prompts"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip()
 
 
 def _row(task: str, record: Row, text: str, answer: str | None) -> Row:

@@ -8,18 +8,50 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from langchain_qstar.baselines.sampled import sampled
 from langchain_qstar.checks.running import StepChecks, resolve_checks
-from langchain_qstar.models.steps import split_steps
-from langchain_qstar.protocols import Completion, State, Step, Task
+from langchain_qstar.protocols import Completion, State, Task
 from langchain_qstar.solution import Sample
 
 LARGEST: Final = 3_000_000
 """Bytes of a bank that is kept in the repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A sample of a bank.
+
+    Attributes:
+        sample: What was drawn, with the answer that the whole has.
+        line: What it went on with when it had ended without an answer and was asked for it
+            (`nodes.concluding`), None where it was not.
+        line_tokens: Tokens generated for that line.
+    """
+
+    sample: Sample
+    line: str | None = None
+    line_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated for all of it."""
+        return self.sample.completion_tokens + self.line_tokens
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON; `restored` reads it."""
+        told: dict[str, Any] = self.sample.model_dump(exclude_defaults=True)
+        line = {} if self.line is None else {"line": self.line, "line_tokens": self.line_tokens}
+        return told | line
+
+
+def restored(told: dict[str, Any]) -> Kept:
+    """The sample that `Kept.stored` told."""
+    sample = {name: value for name, value in told.items() if not name.startswith("line")}
+    return Kept(Sample(**sample), told.get("line"), told.get("line_tokens", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +61,7 @@ class Asked:
     id: str
     question: str
     gold: str
-    samples: tuple[Sample, ...]
+    samples: tuple[Kept, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,48 +96,36 @@ def read_bank(path: Path) -> Bank:
     """What `write_bank` wrote."""
     # As bytes: texts hold other ends of lines, which JSON keeps as they are.
     about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).splitlines())
-    questions = (
-        Asked(
-            id=line["id"],
-            question=line["question"],
-            gold=line["gold"],
-            samples=tuple(Sample(**each) for each in line["samples"]),
-        )
-        for line in lines
+    return Bank(
+        about,
+        tuple(
+            Asked(line["id"], line["question"], line["gold"], tuple(map(restored, line["samples"])))
+            for line in lines
+        ),
     )
-    return Bank(about, tuple(questions))
 
 
 def _line(asked: Asked) -> dict[str, Any]:
-    samples = [each.model_dump(exclude_defaults=True) for each in asked.samples]
+    samples = [each.stored() for each in asked.samples]
     return {"id": asked.id, "question": asked.question, "gold": asked.gold, "samples": samples}
 
 
-def judged(samples: Sequence[Sample], question: str, task: Task) -> tuple[Sample, ...]:
-    """Samples with the answers and failed checks that their texts have today.
+def reread(asked: Asked, task: Task) -> Asked:
+    """A question whose samples have the answers and failed checks that their texts have today.
 
-    Args:
-        samples: Of which only text and finish are read. A text that was cut has an answer
-            only if it is complete; what follows a complete solution is not read.
-        question: What was asked.
-        task: How texts are cut into steps, read and checked.
+    A text that was cut has an answer only if it is complete; what follows a complete solution
+    is not read, and a line only where the text before it has no answer.
     """
     checks = resolve_checks(None, task)
-    return tuple(_judged(each, question, task, checks) for each in samples)
+    samples = (_reread(each, asked.question, task, checks) for each in asked.samples)
+    return replace(asked, samples=tuple(samples))
 
 
-def _judged(sample: Sample, question: str, task: Task, checks: StepChecks) -> Sample:
-    steps = split_steps(Completion(sample.text), task)
-    text = "".join(step.text for step in steps)
-    ended = sample.finish in ("stop", "eos") or task.is_terminal(text)
-    answer, guessed = task.read(text) if ended else (None, False)
-    failed = _fails(State(question), steps, checks)
-    return sample.model_copy(update={"answer": answer, "guessed": guessed, "failed": failed})
-
-
-def _fails(state: State, steps: Sequence[Step], checks: StepChecks) -> bool:
-    for step in steps:
-        if any(each.verdict == "failed" for each in checks.judge(state, step.text)):
-            return True
-        state = state.then(step)
-    return False
+def _reread(kept: Kept, question: str, task: Task, checks: StepChecks) -> Kept:
+    sample = kept.sample
+    found = sampled(Completion(sample.text, finish=sample.finish), task)
+    if kept.line is not None and found.answer is None and found.steps:
+        found = found.concluded(Completion(kept.line), task)
+    found = found.judged(State(question), checks)
+    told = {"answer": found.answer, "guessed": found.guessed, "failed": found.failed}
+    return replace(kept, sample=sample.model_copy(update=told))

@@ -14,7 +14,7 @@ from math import comb, inf
 from statistics import mean
 from typing import Final
 
-from langchain_qstar.evaluation.banks import Asked, Bank
+from langchain_qstar.evaluation.banks import Asked, Bank, Kept
 from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.evaluation.intervals import paired_difference, wilson
 from langchain_qstar.protocols import Task
@@ -32,28 +32,33 @@ class Drawn:
         answer: The number of its answer among the distinct ones of its question; None
             without an answer.
         right: Whether that is the gold answer.
-        sample: The sample.
+        kept: The sample.
     """
 
     answer: int | None
     right: bool
-    sample: Sample
+    kept: Kept
+
+    @property
+    def sample(self) -> Sample:
+        """What was drawn."""
+        return self.kept.sample
 
 
 def drawn(asked: Asked, task: Task) -> list[Drawn]:
     """The samples of a question, with equal answers numbered alike."""
     known: list[tuple[str, bool]] = []
     found = []
-    for sample in asked.samples:
-        if sample.answer is None:
-            found.append(Drawn(None, right=False, sample=sample))
+    for kept in asked.samples:
+        said = kept.sample.answer
+        if said is None:
+            found.append(Drawn(None, right=False, kept=kept))
             continue
-        said = sample.answer
         same = (n for n, (other, _) in enumerate(known) if task.equivalent(other, said))
         number = next(same, len(known))
         if number == len(known):
             known.append((said, grade(said, asked.gold, task) == "right"))
-        found.append(Drawn(number, right=known[number][1], sample=sample))
+        found.append(Drawn(number, right=known[number][1], kept=kept))
     return found
 
 
@@ -62,12 +67,14 @@ Rule = Callable[[Sequence[Drawn]], Drawn | None]
 
 
 def vote(samples: Sequence[Drawn]) -> Drawn | None:
-    """The commonest answer; among equals the one that was drawn first."""
+    """The commonest answer, as the product votes.
+
+    Among equals it is one that a sample without a failed check gives, then the first drawn.
+    """
     counts = Counter(each.answer for each in samples if each.answer is not None)
-    if not counts:
-        return None
-    chosen = counts.most_common(1)[0][0]
-    return next(each for each in samples if each.answer == chosen)
+    held = {each.answer for each in samples if not each.sample.failed}
+    chosen = max(counts, key=lambda answer: (counts[answer], answer in held), default=None)
+    return next((each for each in samples if each.answer == chosen), None) if counts else None
 
 
 def checked_vote(samples: Sequence[Drawn]) -> Drawn | None:
@@ -209,14 +216,20 @@ def samples_told(questions: Sequence[Sequence[Drawn]]) -> dict[str, float]:
     answered = [one for one in every if one.answer is not None]
     failed = [one for one in answered if one.sample.failed]
     return {
-        "tokens": mean(one.sample.completion_tokens for one in every),
+        "tokens": mean(one.kept.tokens for one in every),
         "cut": _share(one.sample.finish == "length" for one in every),
-        "unparsed_samples": _share(one.answer is None for one in ended),
+        "unparsed_samples": _share(_stated_none(one) for one in ended),
+        "unparsed_asked": _share(one.answer is None for one in ended),
         "guessed": _share(one.sample.guessed for one in answered),
         "failed": _share(one.sample.failed for one in answered),
         "right_failed": _share(one.right for one in failed),
         "right_unfailed": _share(one.right for one in answered if not one.sample.failed),
     }
+
+
+def _stated_none(one: Drawn) -> bool:
+    """Whether it was ended without an answer, whatever it said when it was asked for one."""
+    return one.answer is None or one.kept.line is not None
 
 
 def replayed(bank: Bank, task: Task) -> dict[str, float]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from langchain_qstar.evaluation.banks import Asked, Bank
+from langchain_qstar.evaluation.banks import Asked, Bank, Kept
 from langchain_qstar.evaluation.replay import (
     confidence,
     difficulty,
@@ -24,13 +24,15 @@ from langchain_qstar.tasks import GSM8K
 def asked(*answers, gold="6", **about):
     """A question with these answers; `x6` is one with a failed check, None is none."""
     samples = tuple(
-        Sample(
-            text=f"sample {number}",
-            answer=None if answer is None else answer.lstrip("x"),
-            failed=bool(answer) and answer.startswith("x"),
-            finish="eos",
-            completion_tokens=10,
-            logprob=about.get("logprobs", [-1.0] * len(answers))[number],
+        Kept(
+            Sample(
+                text=f"sample {number}",
+                answer=None if answer is None else answer.lstrip("x"),
+                failed=bool(answer) and answer.startswith("x"),
+                finish="eos",
+                completion_tokens=10,
+                logprob=about.get("logprobs", [-1.0] * len(answers))[number],
+            )
         )
         for number, answer in enumerate(answers)
     )
@@ -47,10 +49,12 @@ def test_equal_answers_are_one_answer_however_they_are_written():
     assert [each.right for each in found] == [True, True, False, False, True]
 
 
-def test_of_equally_common_answers_the_first_drawn_wins():
+def test_of_equally_common_answers_an_unrefuted_one_wins_then_the_first_drawn():
     (six, seven) = questions(asked("6", "7", "7", "6"), asked(None, "7", "6"))
     assert vote(six).sample.answer == "6"
     assert vote(seven).sample.answer == "7"
+    (checked,) = questions(asked("x7", "x7", "x6", "6"))
+    assert vote(checked).sample.answer == "6"  # a sample without a failed check gives it
     assert vote([]) is None
 
 
@@ -87,7 +91,8 @@ def test_headroom_says_how_often_a_wrong_answer_beats_the_right_one():
 
 
 def test_a_checked_vote_leaves_failed_samples_out_unless_nothing_is_left():
-    figures = headroom(questions(asked("x7", "x7", "6", None), asked("x6", "x6", None, None)), 4)
+    one, two = asked("x7", "x7", "6", None), asked("x6", "x6", None, None)
+    figures = headroom(questions(one, two), 4)
     assert figures["vote_4"] == 1 / 2
     assert figures["checked_vote_4"] == 1
 
@@ -102,7 +107,7 @@ def test_best_of_n_takes_the_likeliest_answered_text():
 def test_the_mean_log_probability_does_not_prefer_short_texts():
     long = Sample(text="a", answer="6", finish="eos", completion_tokens=20, logprob=-10.0)
     short = Sample(text="b", answer="7", finish="eos", completion_tokens=5, logprob=-4.0)
-    figures = selections(questions(Asked("q", "?", "6", (long, short))), 2)
+    figures = selections(questions(Asked("q", "?", "6", (Kept(long), Kept(short)))), 2)
     assert figures["best_logprob_2"] == 0
     assert figures["best_mean_logprob_2"] == 1  # -0.5 a token over -0.8
 
@@ -136,15 +141,23 @@ def test_difficulty_counts_questions_by_their_right_samples():
 
 
 def test_samples_without_an_answer_count_only_when_they_ended_by_themselves():
-    cut = Sample(text="", finish="length", completion_tokens=30)
+    cut = Kept(Sample(text="", finish="length", completion_tokens=30))
     one = asked("6", None, "x7", "x6")
     figures = samples_told(questions(Asked("q", "?", "6", (*one.samples, cut))))
-    assert figures["unparsed_samples"] == 1 / 4
+    assert figures["unparsed_samples"] == figures["unparsed_asked"] == 1 / 4
     assert figures["cut"] == 1 / 5
     assert figures["tokens"] == 14
     assert figures["failed"] == pytest.approx(2 / 3)
     assert figures["right_failed"] == 1 / 2
     assert figures["right_unfailed"] == 1
+
+
+def test_a_sample_that_was_asked_for_its_answer_had_not_stated_it():
+    told = Kept(Sample(text="", answer="6", finish="eos", completion_tokens=10), "The answer is", 6)
+    figures = samples_told(questions(Asked("q", "?", "6", (told, *asked("6").samples))))
+    assert figures["unparsed_samples"] == 1 / 2
+    assert figures["unparsed_asked"] == 0
+    assert figures["tokens"] == 13
 
 
 def test_a_replay_looks_at_as_many_samples_of_every_question():

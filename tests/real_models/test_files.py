@@ -55,3 +55,10 @@ def test_records_come_in_the_order_of_the_file(monkeypatch, tmp_path):
     assert [each["id"] for each in files.records("sums")] == ["a", "b", "c"]
     with pytest.raises(files.AbsentError, match=r"no other\.jsonl"):
         files.records("other")
+
+
+def test_a_policy_has_a_short_name_without_the_place_of_its_file():
+    from real_models.files import short_name
+
+    assert short_name(NAME) == NAME
+    assert short_name("gguf:/some/where/tiny-2.5b.gguf") == "tiny-2.5b"

@@ -43,6 +43,11 @@ def questions(*each):
     return [drawn(one, GSM8K) for one in each]
 
 
+def voted(samples):
+    chosen = vote(samples)
+    return chosen and chosen.sample.answer
+
+
 def test_equal_answers_are_one_answer_however_they_are_written():
     found = drawn(asked("6", "6.0", "7", None, "$6"), GSM8K)
     assert [each.answer for each in found] == [0, 0, 1, None, 0]
@@ -51,10 +56,10 @@ def test_equal_answers_are_one_answer_however_they_are_written():
 
 def test_of_equally_common_answers_an_unrefuted_one_wins_then_the_first_drawn():
     (six, seven) = questions(asked("6", "7", "7", "6"), asked(None, "7", "6"))
-    assert vote(six).sample.answer == "6"
-    assert vote(seven).sample.answer == "7"
+    assert voted(six) == "6"
+    assert voted(seven) == "7"
     (checked,) = questions(asked("x7", "x7", "x6", "6"))
-    assert vote(checked).sample.answer == "6"  # a sample without a failed check gives it
+    assert voted(checked) == "6"  # a sample without a failed check gives it
     assert vote([]) is None
 
 

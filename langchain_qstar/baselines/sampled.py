@@ -72,7 +72,7 @@ class Sampled:
         )
 
 
-def sampled(completion: Completion, task: Task, policy: Policy) -> Sampled:
+def sampled(completion: Completion, task: Task, policy: Policy | None = None) -> Sampled:
     """A solution from what the policy wrote, which may go on after its end.
 
     One that was cut short has an answer only if it is complete. The log-probability is

@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_qstar.doctor.command import add_command
@@ -55,6 +56,9 @@ THREAD: Final = "qstar solve"
 CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 """Of an address, which never becomes a part of a message."""
 
+_SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
+_SAMPLING: Final = {"samples": "n", "temperature": "temperature", **_SPENDING}
+
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
 METHODS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -86,9 +90,10 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_tokens": "max_tokens",
         "max_seconds": "max_seconds",
     },
-    "greedy": {},
-    "self-consistency": {"samples": "n", "temperature": "temperature"},
-    "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
+    "greedy": _SPENDING,
+    "self-consistency": _SAMPLING,
+    "checked-self-consistency": _SAMPLING,
+    "best-of-n": {"q_model": "q_model", **_SAMPLING},
 }
 OPTIONS: Final = tuple(dict.fromkeys(option for each in METHODS.values() for option in each))
 
@@ -151,6 +156,16 @@ def _finite(text: str) -> float:
     return value
 
 
+def _abstaining(text: str) -> str:
+    if text != "failed":
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'failed'; write the question before it")
+    return text
+
+
+def _step_form(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     return [] if names == ["none"] else names
@@ -183,7 +198,20 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         "default: the task's",
     )
     solve.add_argument(
-        "--abstain", action="store_true", help="give no answer that the checks do not verify"
+        "--abstain",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_abstaining,
+        metavar="failed",
+        help="give no answer that is not verified, which takes a check that does more than "
+        "calculate; or, as --abstain failed, none of which a check failed a step",
+    )
+    solve.add_argument(
+        "--steps",
+        type=_step_form,
+        help="what a step is: thought, calculation, line, or a number of tokens; default: the "
+        "task's",
     )
     solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
@@ -251,7 +279,8 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed, thread or THREAD)
     show(solution)
-    return _exit_code(solution, abstained=args.abstain)
+    _tell_refutation(solution)
+    return _exit_code(solution, abstained=bool(args.abstain))
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -302,6 +331,7 @@ def _chain(
         "shots": args.shots,
         "checks": args.checks,
         "abstain": args.abstain,
+        "steps": args.steps,
     }
     if args.method == "qstar":
         q_model = options.pop("q_model", "default")
@@ -317,9 +347,10 @@ def _chain(
     if args.method == "rstar":
         models = {name: options.pop(name, None) for name in ("verifier", "q_model")}
         return chains.RStarChain(settings=options, checkpointer=checkpointer, **models, **shared)
-    methods: dict[str, type[SolverChain]] = {
+    methods: dict[str, Callable[..., SolverChain]] = {
         "greedy": chains.GreedyChain,
         "self-consistency": chains.SelfConsistencyChain,
+        "checked-self-consistency": partial(chains.SelfConsistencyChain, checked=True),
         "best-of-n": chains.BestOfNChain,
     }
     return methods[args.method](**shared, **options)
@@ -388,6 +419,14 @@ def _drawing() -> Callable[[Solution], None]:
 def _reconfigure(**options: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
+
+
+def _tell_refutation(solution: Solution) -> None:
+    """Say on standard error, where no pipe hides it, which check failed which step."""
+    from langchain_qstar.rendering import refutation
+
+    if refuted := refutation(solution.model_dump(include={"verified", "steps"})):
+        sys.stderr.write(f"qstar: {_printable(refuted)}\n")
 
 
 def _exit_code(solution: Solution, *, abstained: bool) -> int:

@@ -26,6 +26,7 @@ from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
+from langchain_qstar.nodes.thoughts import searched_by
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.nodes.work import unfinished
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
@@ -85,10 +86,11 @@ def create_qstar_graph(
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: There is a verifier, but `verify` does not ask for one; or a
+        SettingsError: Thoughts are to be searched that the policy keeps apart. There is a verifier, but `verify` does not ask for one; or a
             retriever, but not the action, or the action without one.
     """
     settings = settings or QStarSettings()
+    task = searched_by(settings, task, policy)
     verifier = verifier_of(verifier, policy, settings)
     retriever = retriever_of(retriever, settings.actions)
     gated = bool(settings.interrupt)

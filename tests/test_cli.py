@@ -54,15 +54,15 @@ def test_the_tree_goes_to_standard_output_and_progress_to_standard_error(model, 
 
 
 def test_a_verifier_of_qstar_completes_what_was_collected(model, capsys, monkeypatch):
-    model(WRITES)
+    model(WRITES | {"4+6=10\n": ["The answer is 10.\n"]})
     knows = ScriptedPolicy(
         lambda text: ["" if "answer" in text else "The answer is 24.\n"], name="knows"
     )
     monkeypatch.setattr("langchain_qstar.chains.qstar.resolve_policy", lambda spec: knows)
-    assert solve(QUESTION, "--verifier", "knows", "--abstain", "--json") == cli.ANSWERED
+    assert solve(QUESTION, "--verifier", "knows", "--json") == cli.ANSWERED
     solution = Solution.model_validate_json(capsys.readouterr().out)
     assert (solution.answer, solution.verifier) == ("24", "knows")
-    assert solution.verified_by == ("completion", "arithmetic")
+    assert (solution.agreed, solution.verified) == (True, None)
 
 
 def test_json_is_one_solution_and_nothing_else(model, capsys):
@@ -105,8 +105,37 @@ def test_samples_are_solutions_for_the_methods_that_sample_solutions(model, caps
 
 
 def test_an_option_that_means_nothing_to_the_method_is_an_error(capsys):
-    assert solve(QUESTION, "--method", "greedy", "--max-tokens", "9") == cli.USAGE
-    assert "--max-tokens means nothing to --method greedy" in one_line(capsys.readouterr().err)
+    assert solve(QUESTION, "--method", "greedy", "--max-nodes", "9") == cli.USAGE
+    assert "--max-nodes means nothing to --method greedy" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "method", ["greedy", "self-consistency", "checked-self-consistency", "best-of-n"]
+)
+def test_a_baseline_takes_the_budgets_of_a_search_by_the_same_names(model, capsys, method):
+    model(WRITES)
+    given = {"max_completions": 98, "max_tokens": 97, "max_seconds": 96.0}
+    flags = [
+        part for name, most in given.items() for part in (f"--{name.replace('_', '-')}", str(most))
+    ]
+    assert solve(QUESTION, "--method", method, "--json", *flags) == cli.ANSWERED
+    solution = json.loads(capsys.readouterr().out)
+    assert {name: solution["settings"][name] for name in given} == given
+    assert solution["method"] == method
+
+
+@pytest.mark.parametrize("method", ["greedy", "self-consistency"])
+def test_a_baseline_whose_budget_ends_before_an_answer_is_code_3(model, capsys, method):
+    model(WRITES)
+    assert solve(QUESTION, "--method", method, "--json", "--max-tokens", "1") == cli.BUDGET_ENDED
+    assert json.loads(capsys.readouterr().out)["stopped"] == "tokens"
+
+
+def test_checked_self_consistency_without_a_check_is_one_line(model, capsys):
+    model(WRITES)
+    method = ("--method", "checked-self-consistency", "--checks", "none")
+    assert solve(QUESTION, *method) == cli.USAGE
+    assert "pass checks=" in one_line(capsys.readouterr().err)
 
 
 def test_the_question_may_come_from_standard_input(model, monkeypatch, capsys):
@@ -312,12 +341,39 @@ def test_abstaining_is_code_4_though_a_budget_ended(model):
     assert solve(QUESTION, "--json", *flags, "--abstain") == cli.NO_ANSWER
 
 
-def test_a_verified_answer_is_told(model, capsys):
+def test_calculations_that_hold_are_told_and_verify_nothing(model, capsys):
     model(WRITES)
-    assert solve(QUESTION, "--abstain") == cli.ANSWERED
-    shown = capsys.readouterr().out
-    assert "(verified by arithmetic)" in shown
-    assert "4*6=24  ✓" in shown
+    assert solve(QUESTION, "--abstain", "failed") == cli.ANSWERED
+    shown = capsys.readouterr()
+    assert "(not verified; its calculations hold)" in shown.out
+    assert "4*6=24  ✓" in shown.out
+    assert "failed step" not in shown.err
+    assert solve(QUESTION, "--abstain") == cli.NO_ANSWER
+    assert "nothing here can verify an answer" in capsys.readouterr().out
+
+
+WRONG = {"": ["4*6=25\n"], "4*6=25\n": ["The answer is 25.\n"]}
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_failed_check_is_told_on_standard_error(model, capsys, flags):
+    model(WRONG)
+    assert solve(QUESTION, "--method", "greedy", *flags) == cli.ANSWERED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "qstar: check arithmetic failed step 1 of 2, '4*6=25': 4*6=25: 4*6 is 24"
+
+
+def test_abstaining_from_a_failed_check_gives_no_answer(model, capsys):
+    model(WRONG)
+    assert solve(QUESTION, "--method", "greedy", "--abstain", "failed") == cli.NO_ANSWER
+    assert "refuted check arithmetic failed step 1 of 2" in capsys.readouterr().out
+
+
+def test_a_question_after_abstain_is_asked_for_before_it(capsys):
+    with pytest.raises(SystemExit) as ended:
+        solve("--abstain", QUESTION)
+    assert ended.value.code == cli.USAGE
+    assert "write the question before it" in one_line(capsys.readouterr().err)
 
 
 def test_checks_are_chosen_by_name(model, capsys):

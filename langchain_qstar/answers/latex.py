@@ -1,22 +1,26 @@
 r"""LaTeX answers: where a solution states them.
 
-The last `\boxed{}` counts, with those that stand right before it and are joined
-to it (`\boxed{1} and \boxed{2}` is one answer of two parts); then what follows
-the last marker; then the last formula. Linear in the length that is read.
+What follows a marker counts, else the last `\boxed{}` with those that stand right before
+it and are joined to it (`\boxed{1} and \boxed{2}` is one answer of two parts). What a text
+says without either is guessed (`guesses`). Linear in the length that is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from langchain_qstar.answers.markers import conclusion, last_marker, until_closed
+from langchain_qstar.answers.boxes import Box, boxes
+from langchain_qstar.answers.digits import parse_number
+from langchain_qstar.answers.markers import (
+    REST,
+    Statement,
+    closing_sentence,
+    final_answer,
+    first_sentence,
+    is_stated,
+)
 
-_REST: Final = 2_000
-"""Characters after a marker that are read, and most characters of an answer."""
-
-_BOX: Final = re.compile(r"\\f?boxed\s*(?:\{|(?=[^\s{]))")
 _JOINED: Final = re.compile(r",|;|\band\b|\bor\b|&")
 _APART: Final = 70
 """Most characters between two boxes that belong together."""
@@ -27,16 +31,39 @@ _TOUCHING: Final = 10
 _FORMULA: Final = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$((?:\\.|[^$\n\\])+)\$", re.DOTALL
 )
+_OPENED: Final = re.compile(r"\$|\\\[|\\\(|\\begin\b")
+_ENVIRONMENT: Final = re.compile(r"\\begin\s*\{([a-z]+\*?)\}.*?\\end\s*\{\1\}", re.DOTALL)
+_DOLLARS: Final = re.compile(r"\$\d[\d,.]*(?![^\n$]*\$)")
+"""A sum of money."""
+
+_SIGNS: Final = "0123456789-+.(\\$"
+"""What begins an answer that is no word."""
+
 _BETWEEN: Final = re.compile(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _SENTENCE: Final = re.compile(r"\.(?=\s|$)|\n\s*")
-_POLITE: Final = re.compile(r"(?<!\s)\s*I hope\b[^.\n]*\.?\s*$")
 _STATES: Final = re.compile(r".*\b(?:is|are|equals|be)\b", re.DOTALL)
-_CONCLUDES: Final = re.compile(r"\s*(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+_CONCLUDES: Final = re.compile(r"\W*(?:so|thus|hence|therefore)\b", re.IGNORECASE)
 _PROSE: Final = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}")
+_TEXT: Final = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]*\}")
+_NORMAL: Final = (
+    (re.compile(r"\\[dt]frac"), r"\\frac"),
+    (re.compile(r"\\(?:left|right|[,;:! ])"), ""),
+    (re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"[\s$*.]"), ""),
+)
 _OPENING: Final = " \t:=*_`~\n"
+_WORDS: Final = 3
+"""Most words of an answer in words that `Answer:` announces; more are reasoning."""
+
+_VERB: Final = re.compile(r"\b(?:let|we|first|to|has|have|had|will|was|were)\b", re.IGNORECASE)
 
 
 def final_latex(text: str) -> str | None:
+    """What a whole solution states as its answer, else what its last sentence says."""
+    return stated_latex(text) or guess_latex(text)
+
+
+def stated_latex(text: str) -> str | None:
     r"""The answer a solution states, as LaTeX without delimiters.
 
     Args:
@@ -44,47 +71,121 @@ def final_latex(text: str) -> str | None:
 
     Returns:
         The answer as it is written, several parts joined by commas; None when
-        nothing in the text states one.
+        nothing in the text states one, or two markers different ones.
     """
-    end = _POLITE.sub("", conclusion(text))
-    answer = (_marked(end) or _unmarked(end) or "").strip()
-    return answer if 0 < len(answer) <= _REST else None
+    return final_answer(text, read_latex, _boxed, _alike)
 
 
-def _marked(end: str) -> str | None:
-    """The last box, or what a later marker announces."""
-    boxes = list(_BOX.finditer(end))[-20:]
-    marker = last_marker(end)
-    if marker and not (boxes and boxes[-1].start() >= marker.start()):
-        stated = _stated(end[marker.end() :][:_REST])
-        if stated or not boxes:
-            return stated
-    return _boxed(end, boxes) if boxes else None
+def guess_latex(text: str) -> str | None:
+    """The formula of the last sentence, if it is the only one there.
+
+    Without any, a text that is nothing but a formula, or what `Therefore ... is` says.
+    """
+    said = closing_sentence(text)
+    found = formulas(said)
+    if found:
+        return found[0] if len(found) == 1 else None
+    if not _PROSE.search(said) and "\n" not in text.strip():
+        return said.strip() or None
+    return claim(said) if _CONCLUDES.match(said) else None
 
 
-def _unmarked(end: str) -> str | None:
-    """The last formula, what a last sentence concludes, or a text that is nothing but LaTeX."""
-    if not _PROSE.search(end) and "\n" not in end.strip():
-        return end
-    sentences = [each for each in _SENTENCE.split(end) if each and each.strip()]
-    if sentences and _CONCLUDES.match(sentences[-1]):
-        return _claim(sentences[-1])
-    return _formulas(end, last=True)
+def states_latex(text: str) -> bool:
+    """Whether a text states its answer in LaTeX, or that it has none (`markers.is_stated`)."""
+    return is_stated(text, read_latex)
 
 
-def _boxed(text: str, boxes: Sequence[re.Match[str]]) -> str:
+def read_latex(statement: Statement) -> str | None:
+    """What a statement announces, as LaTeX."""
+    answer = (_in_box(statement) or _stated(statement) or "").strip()
+    return answer if 0 < len(answer) <= REST else None
+
+
+def claim(sentence: str) -> str | None:
+    """What a sentence says that something is: its last formulas, or its last words."""
+    verb = _STATES.match(sentence)
+    said = sentence[verb.end() :] if verb else sentence
+    words = _words(said)
+    if not any(character.isdigit() for character in words) and " " in words:
+        return _formula(sentence, last=True) or words
+    return _formula(said, last=True) or words or None
+
+
+def formulas(text: str) -> list[str]:
+    """The formulas of a text, those that are joined to one answer as one."""
+    found: list[str] = []
+    end = -1
+    for match in _FORMULA.finditer(text):
+        formula = next(filter(None, match.groups())).strip()
+        if found and _BETWEEN.fullmatch(text[end : match.start()]):
+            found[-1] += f", {formula}"
+        else:
+            found.append(formula)
+        end = match.end()
+    return found
+
+
+def _in_box(statement: Statement) -> str | None:
+    """What the first box after a marker holds, if it stands in the line that is read."""
+    if "boxed" not in statement.said and "fbox" not in statement.said:
+        return None
+    first = next(iter(boxes(statement.rest)), None)
+    if first is None:
+        return None
+    end = statement.rest.find("\n", first.end)
+    return _boxed(statement.rest if end < 0 else statement.rest[:end])
+
+
+def _stated(statement: Statement) -> str | None:
+    """A formula, which may have several lines, or what the line says."""
+    said, body = statement.said, statement.rest.lstrip(_OPENING).removeprefix("is").lstrip(_OPENING)
+    if _OPENED.match(body) and not _DOLLARS.match(body):
+        closed = _FORMULA.match(body) or _ENVIRONMENT.match(body)
+        return _formula(body, last=False) or body[: closed.end()] if closed else None
+    if not statement.sentence:
+        return _bare(said, in_words=statement.kind != "hashes")
+    answer = claim(first_sentence(said).strip(_OPENING))
+    phrase = statement.kind == "phrase"
+    return answer if phrase or answer is None or _is_short(said, answer) else None
+
+
+def _is_short(said: str, answer: str) -> bool:
+    """Whether a sentence after `Answer:` gives an answer, and does not begin to reason."""
+    if _STATES.match(said) or answer != _words(first_sentence(said)):
+        return True
+    return _bare(said, in_words=True) is not None
+
+
+def _bare(said: str, *, in_words: bool) -> str | None:
+    """A line that is nothing but an answer."""
+    sentence = first_sentence(said)
+    plain = _TEXT.sub("", sentence)
+    words = _words(sentence)
+    prose = len(_PROSE.findall(_FORMULA.sub("", plain)))
+    if (
+        not words
+        or _VERB.search(plain)
+        or prose > (_WORDS if in_words or words[0] in _SIGNS else 0)
+    ):
+        return None
+    return _formula(sentence, last=False) or words
+
+
+def _words(said: str) -> str:
+    return said.strip(_OPENING + ".")
+
+
+def _boxed(end: str) -> str | None:
     """The contents of the last box and of those joined to it."""
     parts: list[str] = []
-    after: int | None = None
-    for match in reversed(boxes):
-        opened = match.group().endswith("{")
-        content = until_closed(text[match.end() :]) if opened else text[match.end()]
-        if after is not None and not _belongs(text[match.end() + len(content) + opened : after]):
+    after: Box | None = None
+    for box in reversed(boxes(end)):
+        if after is not None and not _belongs(end[box.end : after.start]):
             break
-        if not parts or parts[-1] != content.strip():
-            parts.append(content.strip())
-        after = match.start()
-    return ", ".join(reversed(parts))
+        if not parts or parts[-1] != box.content:
+            parts.append(box.content)
+        after = box
+    return ", ".join(reversed(parts)) or None
 
 
 def _belongs(between: str) -> bool:
@@ -96,35 +197,18 @@ def _belongs(between: str) -> bool:
     return len(between) < _APART and _JOINED.search(between) is not None
 
 
-def _stated(rest: str) -> str | None:
-    """The formulas right after a marker, or what its sentence says."""
-    rest = rest.lstrip(_OPENING).removeprefix("is").lstrip(_OPENING)
-    if _FORMULA.match(rest):
-        return _formulas(rest, last=False)
-    return _claim(next((each for each in _SENTENCE.split(rest) if each.strip()), ""))
-
-
-def _claim(sentence: str) -> str | None:
-    """What a sentence says that something is: its last formulas, or its last words."""
-    verb = _STATES.match(sentence)
-    said = sentence[verb.end() :] if verb else sentence
-    words = said.strip(_OPENING + ".")
-    if not any(character.isdigit() for character in words) and " " in words:
-        return _formulas(sentence, last=True) or words
-    return _formulas(said, last=True) or words or None
-
-
-def _formulas(text: str, *, last: bool) -> str | None:
+def _formula(text: str, *, last: bool) -> str | None:
     """The first formula of a text, or its last, with those that are joined to it."""
-    found = list(_FORMULA.finditer(text))
-    if not found:
-        return None
-    ordered = found[::-1] if last else found
-    chosen = [ordered[0]]
-    for formula in ordered[1:]:
-        first, second = (formula, chosen[-1]) if last else (chosen[-1], formula)
-        if not _BETWEEN.fullmatch(text[first.end() : second.start()]):
-            break
-        chosen.append(formula)
-    parts = [next(filter(None, each.groups())).strip() for each in chosen]
-    return ", ".join(reversed(parts) if last else parts)
+    found = formulas(text)
+    return found[-1 if last else 0] if found else None
+
+
+def _alike(a: str, b: str) -> bool:
+    """Whether two announced answers are the same by their signs, or as numbers.
+
+    Computer algebra is not asked: forms that only it could tell to be the same are different.
+    """
+    left, right = parse_number(a), parse_number(b)
+    for pattern, replacement in _NORMAL:
+        a, b = pattern.sub(replacement, a), pattern.sub(replacement, b)
+    return a == b or left == right is not None

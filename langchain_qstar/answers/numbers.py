@@ -1,9 +1,7 @@
-"""Numeric answers: finding them in text, their canonical form, their equality.
+"""Numeric answers: finding them in what a solution says, and their equality.
 
-Value decides: thousands separators, currency, units, percent signs and markup
-do not matter. Text that holds no number, or several candidates, is no answer.
-All arithmetic is exact (`fractions.Fraction`), and the work is linear in the
-length of the text, which may come from a model that never stops.
+A sentence that says several numbers states none, unless it begins with its answer
+(`15 since 3x = 45`) or is an equation (`x = 3 * 5 = 15`). All arithmetic is exact.
 """
 
 from __future__ import annotations
@@ -12,119 +10,149 @@ import re
 from fractions import Fraction
 from typing import Final
 
-from langchain_qstar.answers.markers import announced
+from langchain_qstar.answers.boxes import boxes, last_box
+from langchain_qstar.answers.digits import (
+    LENGTH,
+    NUMBER,
+    canonical_number,
+    end_of,
+    parse_number,
+    value_of,
+    without_markup,
+)
+from langchain_qstar.answers.markers import (
+    Statement,
+    closing_sentence,
+    final_answer,
+    first_sentence,
+    is_stated,
+)
+from langchain_qstar.answers.numerals import digits_for_words
 
-_REST: Final = 300
-"""Characters after an answer's marker that are read."""
+__all__ = [
+    "canonical_number",
+    "final_number",
+    "find_number",
+    "guess_number",
+    "near_number",
+    "only_number",
+    "parse_number",
+    "same_number",
+    "states_number",
+]
 
-_DIGITS: Final = 60
-"""Most digits of a number, and largest exponent; beyond it, not an answer."""
+_LEAD: Final = re.compile(
+    r"""(?:[\s*_`~:="'\#>{\[(,$]|\\\[|\\\(
+        |(?:is|are|that|be|therefore|thus|then|so|simply|just|only|exactly|precisely|approximately
+          |approx\.?|about|around|roughly|nearly|almost|still|now|indeed|equal\sto|equals
+          |a\stotal\sof|US|USD|EUR|Rs\.?)\b)*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What may stand before a number that begins a sentence."""
 
-_TRANSLATION: Final = str.maketrans(
-    {"−": "-", "–": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "} | dict.fromkeys("$€£¥₹", "")
+_REASON: Final = re.compile(
+    r"\b(?:since|because|as|which|so|given|where|when|if|after|rather|instead|not|but|than|that)\b"
+    r"|[;(\[\u2014]|--",
+    re.IGNORECASE,
 )
-_LATEX: Final = (
-    (re.compile(r"\\(?:text|mathrm|mathbf|boxed|textbf)\s*\{([^{}]*)\}?"), r"\1"),
-    (re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r" \1/\2"),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2"),
-    (re.compile(r"\\times\s*10\s*\^\s*(?:\{\s*([-+]?\d+)\s*\}|([-+]?\d+))"), r"e\1\2"),
-    (re.compile(r"\{,\}|,\\!"), ","),
-    (re.compile(r"\\[()\[\]%!,;: ]|\\(?=\$)|\\$"), " "),
+_JOIN: Final = re.compile(r",(?!\d)|;|\band\b|\bor\b", re.IGNORECASE)
+_UNITS: Final = (
+    r"(?!(?:in|for|per|of|from|at|on|with|to|by|out|each|every|after|more|less|fewer|than)\b)"
+    r"[a-z\u00b0%]+\.?"
 )
-_NUMBER: Final = re.compile(
-    r"""(?P<sign>[-+]?)\s*
-        (?:(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3})+(?!\d)|\d+)
-           (?P<decimals>\.\d+)?
-          |(?P<bare>\.\d+))
-        (?:\s*[eE](?P<exponent>[-+]?\d{1,3})(?!\d))?
-        (?:[ ]+(?P<part>\d+)/(?P<parts>\d+)|\s*/\s*(?P<divisor>\d+))?""",
-    re.VERBOSE,
+_COMPOUND: Final = re.compile(
+    rf"\s*-?(?:{_UNITS}\s+){{0,3}}?{_UNITS}(?:,\s*|\s+)(?:(?:and|or)\s+)?[-+]?\.?\d"
+    r"|\s+[-+]?\.?\d",
+    re.IGNORECASE,
 )
-_SCALE: Final = re.compile(r"\s*(k|thousand|million|billion|trillion)\b", re.IGNORECASE)
-_SCALES: Final = {
-    "k": 10**3,
-    "thousand": 10**3,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-}
-_CONTINUES: Final = re.compile(
-    r"""\s*(?:[-+*/^×÷:]|\*\*)\s*\(?\s*\d   # an expression, a range, a time
-        |\s*\^                              # a power
-        |,\s*\d                             # a list, or a misplaced separator
-        |\d|\.\d
-        |\s*(?:or|to|and)\s+\(?[-+]?\d""",
-    re.VERBOSE | re.IGNORECASE,
+"""A second quantity right after the first: `1 hour 30 minutes`, `5 apples and 3 pears`."""
+
+_BARE_TAIL: Final = re.compile(r"[^\w\d]*(?:[^\W\d]+[^\w\d]*){0,3}")
+"""A unit of a few words, and nothing else."""
+
+_VERB: Final = re.compile(
+    r"\b(?:is|are|was|were|be|been|has|have|had|will|can|do|does|did|to|so|then|we|he|she|they|it)\b",
+    re.IGNORECASE,
 )
+_TITLE: Final = re.compile(r"\s+[A-Z][a-z]+\s+\w")
+"""What follows the number of a heading: `1 Count the boxes`."""
+
+_NUMBERED: Final = re.compile(r"\s*[.):]\s+[^\W\d]")
+_DENIED: Final = re.compile(r"\b(?:not|cannot|never|neither)\b|n't\b", re.IGNORECASE)
 _FLOAT: Final = re.compile(r"\.\d{7}")
-_WRAPPING: Final = "*_`~ \t\r\n.#"
-
-
-def parse_number(text: str) -> Fraction | None:
-    """The value of a bare answer such as `$1,250.50`, `3/4 cup` or `x = 20`.
-
-    Args:
-        text: The answer alone; units may follow the number, words may not
-            come before it.
-
-    Returns:
-        The exact value, or None when there is no number or more than one.
-    """
-    if len(text) > _REST:
-        return None
-    cleaned = _clean(text)
-    match = _NUMBER.match(cleaned)
-    if match is None or re.search(r"\d|[-+*/^=]\s*[a-z(]", cleaned[_end(cleaned, match) :]):
-        return None
-    return _value(cleaned, match)
 
 
 def find_number(text: str) -> Fraction | None:
-    """The value of the first number in a phrase such as `she has 5 apples left`.
+    """The value that a phrase such as `she has 5 apples left` states.
+
+    Args:
+        text: A sentence, of which the first 300 characters are read.
 
     Returns:
-        The exact value; None when there is none, or when it is part of an
-        expression, a range or a list.
+        The exact value; None when there is none, when there are several, and when it is
+        part of an expression, a range or a list.
     """
-    cleaned = _clean(text[:_REST])
-    match = _NUMBER.search(cleaned)
-    return None if match is None else _value(cleaned, match)
+    plain = _plain(text[:LENGTH])
+    first = NUMBER.search(plain)
+    if first is None or _DENIED.search(plain[: first.start()]):
+        return None
+    reason = _REASON.search(plain, first.end())
+    clause = plain[: reason.start()] if reason else plain
+    if "=" in clause:
+        return _equated(clause)
+    if first.start() == _lead(plain):
+        value = value_of(clause, first)
+        return None if _COMPOUND.match(clause, end_of(clause, first)) else value
+    return only_number(plain)
+
+
+def only_number(text: str) -> Fraction | None:
+    """The value of the only number of a sentence, however often it is said; else None."""
+    plain = _plain(text[:LENGTH])
+    found: set[Fraction] = set()
+    for match in NUMBER.finditer(plain):
+        before = plain[: match.start()][-1:] if match[0][0].isdigit() else ""
+        if before.isalpha() or re.match(r"(?:st|nd|rd|th)\b", plain[match.end() :]):
+            continue  # `H2O`, `the 3rd day`
+        value = value_of(plain, match)
+        if value is None:
+            return None
+        found.add(value)
+    return found.pop() if len(found) == 1 else None
 
 
 def final_number(text: str) -> str | None:
     r"""The canonical final answer that a solution states.
 
-    The last marker counts: `answer is`, `Answer:`, `A:`, `####` or `\boxed{`.
-    The number is sought in the rest of its line, or in the next line when
-    nothing follows. Numbers that no marker announces are not answers.
+    It stands after a marker (`markers`), in the same line or the next; where no marker
+    announces one, in the last `\boxed{}`. Numbers that nothing announces are not answers.
 
     Args:
         text: A whole solution; only its last 20,000 characters are read.
 
     Returns:
-        The canonical form (`canonical_number`), or None.
+        The canonical form (`canonical_number`), or None, also when two markers announce
+        different numbers.
     """
-    rest = announced(text)
-    if rest is None:
-        return None
-    lines = [line for line in rest[:_REST].splitlines() if line.strip(_WRAPPING + ":=")]
-    value = find_number(lines[0]) if lines else None
-    return None if value is None else canonical_number(value)
+    return final_answer(text, read_number, _boxed)
 
 
-def canonical_number(value: Fraction) -> str:
-    """The one spelling of a value: `30`, `-2.5`, or `1/3` when decimals never end."""
-    twos, fives, rest = 0, 0, value.denominator
-    while rest % 2 == 0:
-        twos, rest = twos + 1, rest // 2
-    while rest % 5 == 0:
-        fives, rest = fives + 1, rest // 5
-    if rest != 1:
-        return f"{value.numerator}/{value.denominator}"
-    places = max(twos, fives)
-    digits = str(abs(value.numerator) * 10**places // value.denominator).zfill(places + 1)
-    sign = "-" if value < 0 else ""
-    return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
+def guess_number(text: str) -> str | None:
+    """The number of the last sentence if it is the only one there, in canonical form."""
+    return _canonical(only_number(closing_sentence(text)))
+
+
+def states_number(text: str) -> bool:
+    """Whether a text states its numeric answer, or that it has none (`markers.is_stated`)."""
+    return is_stated(text, read_number)
+
+
+def read_number(statement: Statement) -> str | None:
+    """The number that a statement announces, in canonical form."""
+    if boxes(statement.said):
+        return _boxed(statement.said)
+    said = first_sentence(statement.said[:LENGTH])
+    return _canonical(find_number(said) if statement.sentence else _bare(said))
 
 
 def same_number(a: str, b: str) -> bool:
@@ -158,45 +186,53 @@ def near_number(a: str, b: str) -> bool:
     return left is not None and right is not None and abs(left - right) <= Fraction(1, 1000)
 
 
-def _clean(text: str) -> str:
-    """Text without currency, LaTeX and markup, from the last equals sign on."""
-    text = text.strip()
-    for pattern, replacement in _LATEX:
-        text = pattern.sub(replacement, text)
-    text = text.translate(_TRANSLATION).rsplit("=", 1)[-1].strip(_WRAPPING_START)
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1]
-    return text.strip(_WRAPPING_START)
+def _boxed(end: str) -> str | None:
+    """The number in the last box."""
+    box = last_box(end)
+    return None if box is None else _canonical(find_number(box))
 
 
-# A leading period belongs to a number such as `.5`.
-_WRAPPING_START: Final = _WRAPPING.replace(".", "")
+def _canonical(value: Fraction | None) -> str | None:
+    return None if value is None else canonical_number(value)
 
 
-def _end(text: str, match: re.Match[str]) -> int:
-    scale = _SCALE.match(text, match.end())
-    return scale.end() if scale else match.end()
+def _plain(text: str) -> str:
+    return digits_for_words(without_markup(text))
 
 
-def _value(text: str, match: re.Match[str]) -> Fraction | None:
-    parts = match.groupdict()
-    whole = re.sub(r"[, ]", "", parts["whole"] or "0")
-    decimals = parts["decimals"] or parts["bare"] or ""
-    exponent = int(parts["exponent"] or 0)
-    long = max(len(whole), len(decimals), len(parts["parts"] or parts["divisor"] or ""))
-    if long > _DIGITS or abs(exponent) > _DIGITS or len(parts["part"] or "") > _DIGITS:
+def _lead(plain: str) -> int:
+    """Where a sentence begins, after what may stand before its number."""
+    found = _LEAD.match(plain)
+    return found.end() if found else 0
+
+
+def _equated(clause: str) -> Fraction | None:
+    """What the equations of a clause end in, if they agree."""
+    found = {_side(each) for each in _JOIN.split(clause) if "=" in each}
+    return found.pop() if len(found) == 1 else None
+
+
+def _side(equation: str) -> Fraction | None:
+    """The last side of an equation, or the first where the last is none: `12 = 3 * 4`."""
+    sides = equation.split("=")
+    for side in (sides[-1], sides[0]):
+        match = NUMBER.match(side, _lead(side))
+        value = None if match is None else value_of(side, match)
+        if value is not None:
+            return value
+    return None
+
+
+def _bare(said: str) -> Fraction | None:
+    """The value of a line that is nothing but an answer: a number, perhaps with its unit."""
+    plain = _plain(said)
+    start = max(_lead(plain), plain.rfind("=") + 1)
+    match = NUMBER.match(plain, _lead(plain[start:]) + start)
+    if match is None:
         return None
-    if _CONTINUES.match(text, match.end()):
-        return None
-    value = Fraction(whole + decimals) * Fraction(10) ** exponent
-    divisor = int(parts["parts"] or parts["divisor"] or 1)
-    if divisor == 0:
-        return None
-    if parts["part"]:
-        value += Fraction(int(parts["part"]), divisor)
-    else:
-        value /= divisor
-    scale = _SCALE.match(text, match.end())
-    if scale:
-        value *= _SCALES[scale.group(1).lower()]
-    return -value if parts["sign"] == "-" else value
+    reason = _REASON.search(plain, match.end())
+    plain = plain[: reason.start()] if reason else plain
+    end = end_of(plain, match)
+    tail = plain[end:]
+    titled = _TITLE.match(tail) or _NUMBERED.match(tail) or _VERB.search(tail)
+    return value_of(plain, match) if _BARE_TAIL.fullmatch(tail) and not titled else None

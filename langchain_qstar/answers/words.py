@@ -9,7 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from langchain_qstar.answers.markers import announced, conclusion
+from langchain_qstar.answers.boxes import last_box
+from langchain_qstar.answers.markers import (
+    Statement,
+    closing_sentence,
+    final_answer,
+    is_stated,
+)
 
 _REST: Final = 300
 """Characters after an answer's marker that are read."""
@@ -37,6 +43,8 @@ _CHOICE: Final = re.compile(
     r"[\s:=\-–—]*(?:is\s+)?(?P<named>(?:option|choice)\s+)?(?:\(\s*([A-Za-z])\s*\)|\[\s*([A-Za-z])\s*\]|([A-Z])(?![\w'’]))",
     re.IGNORECASE,
 )
+_BRACKETED: Final = re.compile(r"(?<!\w)\(\s*([A-Za-z])\s*\)(?!\w)")
+_LETTER: Final = re.compile(r"\W*[A-Za-z]\W*")
 _ARTICLE: Final = re.compile(r"\s+[a-z]")
 """What follows a capital letter that is a word: `A boat`."""
 
@@ -61,8 +69,8 @@ def parse_yes_no(text: str) -> str | None:
 def final_yes_no(text: str) -> str | None:
     """The answer a solution states, `yes` or `no`.
 
-    What follows the last marker counts; without a marker, the text's first word,
-    or the word after `So` or `Therefore` in its last sentence that has one.
+    What a marker announces counts, or the last box; where there is neither, the text's first
+    word, or the word after `So` or `Therefore` in its last sentence that has one.
 
     Args:
         text: A whole solution; only its last 20,000 characters are read.
@@ -70,14 +78,22 @@ def final_yes_no(text: str) -> str | None:
     Returns:
         None when it states neither, or both.
     """
-    rest = announced(text)
-    if rest is not None:
-        return parse_yes_no(rest)
-    end = conclusion(text)
-    first = parse_yes_no(end.strip())
-    concluded = [parse_yes_no(end[each.end() :]) for each in _CONCLUDES.finditer(end)]
-    last = concluded[-1] if concluded else first
-    return last if first in (None, last) else None
+    return final_answer(text, read_yes_no, _concluded)
+
+
+def guess_yes_no(text: str) -> str | None:
+    """The word that the last sentence begins with, `yes` or `no`."""
+    return parse_yes_no(closing_sentence(text).strip())
+
+
+def states_yes_no(text: str) -> bool:
+    """Whether a text states yes or no, or that it has no answer (`markers.is_stated`)."""
+    return is_stated(text, read_yes_no)
+
+
+def read_yes_no(statement: Statement) -> str | None:
+    """The answer that a statement announces."""
+    return parse_yes_no(statement.said.strip())
 
 
 def same_yes_no(a: str, b: str) -> bool:
@@ -104,15 +120,52 @@ def parse_choice(text: str) -> str | None:
 
 
 def final_choice(text: str) -> str | None:
-    """The letter after the last marker of a solution, or None."""
-    rest = announced(text)
-    return None if rest is None else parse_choice(rest)
+    """The letter that a marker of a solution announces, or its last box; else None."""
+    return final_answer(text, read_choice, _boxed_choice)
+
+
+def guess_choice(text: str) -> str | None:
+    """The letter that is the whole last sentence, or the only one in brackets there."""
+    said = closing_sentence(text)
+    return parse_choice(said) if _LETTER.fullmatch(said) else bracketed_choice(said)
+
+
+def states_choice(text: str) -> bool:
+    """Whether a text states its choice, or that it has none (`markers.is_stated`)."""
+    return is_stated(text, read_choice)
+
+
+def read_choice(statement: Statement) -> str | None:
+    """The letter that a statement announces: at its beginning, or the only one in brackets."""
+    return parse_choice(statement.said) or bracketed_choice(statement.said)
+
+
+def bracketed_choice(text: str) -> str | None:
+    """The only letter in brackets of a sentence, such as `it must be (B)`."""
+    found = {each.upper() for each in _BRACKETED.findall(text[:_REST])}
+    return found.pop() if len(found) == 1 else None
 
 
 def same_choice(a: str, b: str) -> bool:
     """Whether two bare choices are the same letter; False when either is none."""
     letter = parse_choice(a)
     return letter is not None and letter == parse_choice(b)
+
+
+def _concluded(end: str) -> str | None:
+    """What the last box says, else the first word of a text, or what it concludes."""
+    box = last_box(end)
+    if box is not None:
+        return parse_yes_no(box)
+    first = parse_yes_no(end.strip())
+    concluded = [parse_yes_no(end[each.end() :]) for each in _CONCLUDES.finditer(end)]
+    last = concluded[-1] if concluded else first
+    return last if first in (None, last) else None
+
+
+def _boxed_choice(end: str) -> str | None:
+    box = last_box(end)
+    return None if box is None else parse_choice(box)
 
 
 def _stated(text: str) -> str | None:

@@ -25,6 +25,8 @@ from langchain_qstar.qstar import (
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -88,7 +90,7 @@ class QStarChain(MachineChain):
         prompts: str | Path = "auto",
         shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
         retriever: Any = None,
@@ -96,6 +98,7 @@ class QStarChain(MachineChain):
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
             policy,
@@ -106,8 +109,10 @@ class QStarChain(MachineChain):
             abstain=abstain,
             output=output,
             seed=seed,
+            steps=steps,
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)

@@ -27,7 +27,9 @@ from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
 from langchain_qstar.settings.rstar import EVERY_ACTION
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
 from langchain_qstar.tasks.fitting import fit_rstar_task
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -60,7 +62,7 @@ class RStarChain(MachineChain):
             `QStarChain` takes; None is none.
         checks: See `SolverChain`; `failed_check` of the settings says whether a candidate
             with a failed step can win.
-        abstain: Give no answer that nothing verifies; also a setting.
+        abstain: See `SolverChain`; also a setting.
         retriever: Finds passages, where the setting `actions` names `retrieve`: any
             retriever of LangChain, or another Runnable from a text to documents.
         checkpointer: Where LangGraph stores the search, if anywhere.
@@ -83,12 +85,13 @@ class RStarChain(MachineChain):
         settings: RStarSettings | Mapping[str, Any] | None = None,
         q_model: Any = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         retriever: Any = None,
         checkpointer: Checkpointer = None,
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
             policy,
@@ -99,8 +102,10 @@ class RStarChain(MachineChain):
             abstain=abstain,
             output=output,
             seed=seed,
+            steps=steps,
         )
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
         self.verifier_task = self._task_for(self.verifier)
         self.q_model = scorer_of(q_model, self.policy)

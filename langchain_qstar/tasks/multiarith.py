@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from typing import Final
 
-from langchain_qstar.answers import final_number, same_number
+from langchain_qstar.answers import (
+    final_number,
+    gold_number,
+    guess_number,
+    same_number,
+    states_number,
+)
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with, has_answer_line
+from langchain_qstar.stepping.thoughts import calculation_end
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MULTIARITH: Final = Task(
     name="multiarith",
     messages=asked_with("multiarith"),
     answer=final_number,
-    is_terminal=has_answer_line,
+    guess=guess_number,
+    gold=gold_number,
+    is_terminal=states_number,
     stop=("\n",),
-    step_tokens=96,
-    solution_tokens=256,
+    step_end=calculation_end,
+    step_tokens=192,
+    solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_number,
     checks=(arithmetic,),
-    forms=PromptedForms("word_problems", step_tokens=96, solution_tokens=256),
+    forms=PromptedForms(
+        "word_problems", step_tokens=192, solution_tokens=512, step_end=calculation_end
+    ),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

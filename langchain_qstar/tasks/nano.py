@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from langchain_qstar.answers import canonical_number, find_number, same_number
+from langchain_qstar.answers import canonical_number, find_number, gold_number, same_number
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
 
@@ -45,6 +45,7 @@ NANO: Final = Task(
     name="nano",
     messages=_messages,
     answer=_answer,
+    gold=gold_number,
     is_terminal=_is_terminal,
     stop=("\n",),
     step_tokens=64,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from langchain_qstar.actions import Opening, Thought, Trace, is_last_subquestion
-from langchain_qstar.protocols import BLANK_LINES, Action, State, Step
+from langchain_qstar.protocols import BLANK_LINES, Action, State, Step, TextEnd
 from langchain_qstar.settings.rstar import ACTIONS
 from langchain_qstar.tasks.shown_examples import ShownExamples, read_shown
 from langchain_qstar.tasks.trace_texts import (
@@ -73,6 +73,7 @@ class PromptedForms:
         *,
         step_tokens: int,
         solution_tokens: int,
+        step_end: TextEnd | None = None,
         prompts: Path | str | None = None,
         showing: Showing = _IN_ONE_TEXT,
     ) -> None:
@@ -85,12 +86,14 @@ class PromptedForms:
             family: The folder with the four files.
             step_tokens: Most tokens of a step, a sub-question, or an answer to one.
             solution_tokens: Most tokens of a solution, a last answer, or a rephrasing.
+            step_end: Where a step ends; by default with its line.
             prompts: Where that folder is; by default the package's own prompts.
             showing: How the examples are shown.
         """
         self._family = family
         self._step_tokens = step_tokens
         self._solution_tokens = solution_tokens
+        self._step_end = step_end
         self._prompts = prompts
         self._showing = showing
 
@@ -145,6 +148,12 @@ class PromptedForms:
             prompts=prompts,
             showing=showing,
         )
+
+    def with_step_end(self, step_end: TextEnd | None, step_tokens: int) -> PromptedForms:
+        """The same forms with another end of steps."""
+        other = copy(self)
+        other._step_end, other._step_tokens = step_end, step_tokens
+        return other
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -214,7 +223,9 @@ class PromptedForms:
     def _step(self, trace: Trace) -> Opening:
         steps = [f"Step {place}: {as_step(each)}\n" for place, each in enumerate(trace.thoughts, 1)]
         state = self._state("steps", trace.question, asked(trace), *steps)
-        return Opening(state, _LINE, self._step_tokens, f"Step {len(steps) + 1}:")
+        stop = _LINE if self._step_end is None else ()
+        label = f"Step {len(steps) + 1}:"
+        return Opening(state, stop, self._step_tokens, label, self._step_end)
 
     def _exchange(
         self, trace: Trace, lines: list[str], prefill: str, *, long: bool = False

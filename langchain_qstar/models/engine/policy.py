@@ -98,6 +98,11 @@ class LocalPolicy:
         return self._limits.window
 
     @property
+    def shows_thoughts(self) -> bool:
+        """See `ShowsThoughts`."""
+        return True
+
+    @property
     def full_rows(self) -> int:
         """How many completions at once keep the hardware busy; more are not faster."""
         return self._limits.full_rows

@@ -90,7 +90,7 @@ def _waiting(view: EndedView, task: Task, settings: RStarSettings) -> list[Candi
     """The candidates to verify now: none where all have one answer, and what can be afforded.
 
     Candidates of one answer are verified all the same while the search goes on, since
-    others may follow, and where it may abstain, since an answer then needs the verifier.
+    others may follow. Those that the search would withhold (`abstain`) are not sent.
     """
     nodes = view["nodes"]
     found = candidates_of(
@@ -99,9 +99,10 @@ def _waiting(view: EndedView, task: Task, settings: RStarSettings) -> list[Candi
         view["ended"],
         forms_of(task),
         pruned=settings.failed_check == "prune",
+        abstain=settings.abstain,
     )
     answers = answers_of(found, settings.agreement, task.equivalent)
-    if unanimous(answers) and settings.verify == "after" and not settings.abstain:
+    if unanimous(answers) and settings.verify == "after":
         return []
     fresh = [each for each in found if each.completed is None and each.belief is None]
     budgets = nodes[ROOT]["run"]["settings"]

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from langchain_qstar.actions import Opening, Thought, Trace, is_last_subquestion
 from langchain_qstar.protocols import BLANK_LINES, Action, State, Step, TextEnd
@@ -123,7 +123,7 @@ class PromptedForms:
             shots: Most examples of a file that are shown; None is all.
         """
         showing = Showing(turns, _EVERY if shots is None else shots, fitted=True)
-        return self._like(self._family, self._prompts, showing)
+        return self._like(showing=showing)
 
     def at(self, folder: Path) -> PromptedForms:
         """The same forms with the four files of this folder, which are read at once.
@@ -131,7 +131,7 @@ class PromptedForms:
         Raises:
             PromptError: A file is missing, or has other holes than `question`.
         """
-        made = self._like(folder.name, folder.parent, _IN_ONE_TEXT)
+        made = self._like(folder.name, prompts=folder.parent, showing=_IN_ONE_TEXT)
         made.read()
         return made
 
@@ -140,20 +140,20 @@ class PromptedForms:
         for name in get_args(Name):
             self._shown(name)
 
-    def _like(self, family: str, prompts: Path | str | None, showing: Showing) -> PromptedForms:
-        return PromptedForms(
-            family,
-            step_tokens=self._step_tokens,
-            solution_tokens=self._solution_tokens,
-            prompts=prompts,
-            showing=showing,
-        )
-
     def with_step_end(self, step_end: TextEnd | None, step_tokens: int) -> PromptedForms:
         """The same forms with another end of steps."""
-        other = copy(self)
-        other._step_end, other._step_tokens = step_end, step_tokens
-        return other
+        return self._like(step_end=step_end, step_tokens=step_tokens)
+
+    def _like(self, family: str | None = None, **changed: Any) -> PromptedForms:
+        """These forms with some arguments of the constructor changed."""
+        same = {
+            "step_tokens": self._step_tokens,
+            "solution_tokens": self._solution_tokens,
+            "step_end": self._step_end,
+            "prompts": self._prompts,
+            "showing": self._showing,
+        }
+        return PromptedForms(family or self._family, **(same | changed))
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -84,7 +84,8 @@ def fit_rstar_task(
     folder = _folder(prompts)
     if prompts == "zero-shot" or shots == 0:
         raise SettingsError(
-            "rStar shows its actions by examples; choose few-shot or completion, and shots=1 or more"
+            "rStar shows its actions by examples; choose few-shot or completion, and shots=1 or "
+            "more"
         )
     forms = task.forms if folder is None else task.forms.at(folder)
     if prompts == AUTO and shots is None and forms.fitted:

@@ -2,9 +2,10 @@
 
 A prompt is a file with worked examples that ends in the problem (`shown_examples.py`). It is
 shown as one text, or its examples as earlier turns to a model that answers chats
-(`fitting.py`); the reply is opened with what is written already. A model that can continue a reply goes on
-from there; one that cannot is told how to begin (`models/chat.py`). Because every
-action shows the reasoning in its own form, it is text here: token ids are not kept.
+(`fitting.py`); the reply is opened with what is written already. A model that can
+continue a reply goes on from there; one that cannot is told how to begin
+(`models/chat.py`). Because every action shows the reasoning in its own form, it is text
+here: token ids are not kept.
 
 Source: the official code, with its defects mended (docs/papers.md): earlier steps and
 sub-answers are never lost, and numbers have no gaps. The
@@ -14,10 +15,10 @@ prompts are our own.
 from __future__ import annotations
 
 import re
-from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, Self, get_args
+from typing import Any, Final, Literal, get_args
 
 from langchain_qstar.actions import Opening, Thought, Trace, is_last_subquestion
 from langchain_qstar.protocols import BLANK_LINES, Action, State, Step, TextEnd
@@ -45,6 +46,24 @@ _FIRST_CONDITION: Final = "Conditions: 1)"
 _QUESTION: Final = re.compile(r"\bQuestion:\s*\S")
 
 
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How the examples of a file are shown.
+
+    Attributes:
+        turns: Each as an earlier turn of the conversation, and not all in one text.
+        shots: Most of them that are shown.
+        fitted: Whether that was chosen for a model.
+    """
+
+    turns: bool = False
+    shots: int = _EVERY
+    fitted: bool = False
+
+
+_IN_ONE_TEXT: Final = Showing()
+
+
 class PromptedForms:
     """`ActionForms` by prompt files: `steps`, `solution`, `subquestions` and `rephrasing`."""
 
@@ -56,6 +75,7 @@ class PromptedForms:
         solution_tokens: int,
         step_end: TextEnd | None = None,
         prompts: Path | str | None = None,
+        showing: Showing = _IN_ONE_TEXT,
     ) -> None:
         """Forms of one family of questions.
 
@@ -68,20 +88,19 @@ class PromptedForms:
             solution_tokens: Most tokens of a solution, a last answer, or a rephrasing.
             step_end: Where a step ends; by default with its line.
             prompts: Where that folder is; by default the package's own prompts.
+            showing: How the examples are shown.
         """
         self._family = family
         self._step_tokens = step_tokens
         self._solution_tokens = solution_tokens
         self._step_end = step_end
         self._prompts = prompts
-        self._turns = False
-        self._shots = _EVERY
-        self._fitted = False
+        self._showing = showing
 
     @property
     def fitted(self) -> bool:
         """Whether it was chosen how the examples are shown."""
-        return self._fitted
+        return self._showing.fitted
 
     @property
     def most_shots(self) -> int:
@@ -91,11 +110,11 @@ class PromptedForms:
     @property
     def prompts(self) -> str:
         """What results say: how the examples are shown and how many, and whose they are."""
-        style = "few-shot" if self._turns else "completion"
-        shown = f"{style} ({min(self._shots, self.most_shots)})"
+        style = "few-shot" if self._showing.turns else "completion"
+        shown = f"{style} ({min(self._showing.shots, self.most_shots)})"
         return f"{self._family}: {shown}" if self._prompts else shown
 
-    def fit(self, *, turns: bool, shots: int | None = None) -> Self:
+    def fit(self, *, turns: bool, shots: int | None = None) -> PromptedForms:
         """The same forms, showing their examples otherwise.
 
         Args:
@@ -103,28 +122,38 @@ class PromptedForms:
                 in one text.
             shots: Most examples of a file that are shown; None is all.
         """
-        other = copy(self)
-        other._turns, other._fitted = turns, True
-        other._shots = _EVERY if shots is None else shots
-        return other
+        showing = Showing(turns, _EVERY if shots is None else shots, fitted=True)
+        return self._like(showing=showing)
 
-    def at(self, folder: Path) -> Self:
+    def at(self, folder: Path) -> PromptedForms:
         """The same forms with the four files of this folder, which are read at once.
 
         Raises:
             PromptError: A file is missing, or has other holes than `question`.
         """
-        other = copy(self)
-        other._family, other._prompts, other._fitted = folder.name, folder.parent, False
+        made = self._like(folder.name, prompts=folder.parent, showing=_IN_ONE_TEXT)
+        made.read()
+        return made
+
+    def read(self) -> None:
+        """Read all four files; `PromptError` as for `at`."""
         for name in get_args(Name):
-            other._shown(name)
-        return other
+            self._shown(name)
 
     def with_step_end(self, step_end: TextEnd | None, step_tokens: int) -> PromptedForms:
         """The same forms with another end of steps."""
-        other = copy(self)
-        other._step_end, other._step_tokens = step_end, step_tokens
-        return other
+        return self._like(step_end=step_end, step_tokens=step_tokens)
+
+    def _like(self, family: str | None = None, **changed: Any) -> PromptedForms:
+        """These forms with some arguments of the constructor changed."""
+        same = {
+            "step_tokens": self._step_tokens,
+            "solution_tokens": self._solution_tokens,
+            "step_end": self._step_end,
+            "prompts": self._prompts,
+            "showing": self._showing,
+        }
+        return PromptedForms(family or self._family, **(same | changed))
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -216,8 +245,8 @@ class PromptedForms:
     def _state(self, name: Name, question: str, problem: str, *written: str) -> State:
         """The state with the prompt `name` about `problem`, and a reply begun with `written`."""
         shown = self._shown(name)
-        show = shown.turns if self._turns else shown.text
-        messages = show(problem, self._shots)
+        show = shown.turns if self._showing.turns else shown.text
+        messages = show(problem, self._showing.shots)
         return State(question, messages, tuple(Step(each) for each in written))
 
     def _shown(self, name: Name) -> ShownExamples:

@@ -80,7 +80,7 @@ def test_an_empty_reply_is_an_empty_completion(chat, ask):
 
 
 def test_without_stop_strings_the_whole_solution_is_kept(chat, ask):
-    policy, model = chat("one\ntwo")
+    policy, _ = chat("one\ntwo")
     (completion,) = policy.sample([ask(stop=())])[0]
     assert (completion.text, completion.finish) == ("one\ntwo", "eos")
 

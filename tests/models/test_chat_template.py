@@ -55,9 +55,10 @@ def test_a_picky_template_refuses_what_it_refuses(make_tokenizer):
 @pytest.mark.parametrize("task", [GSM8K, MATH, STRATEGYQA, CHOICE], ids=lambda each: each.name)
 def test_no_prompt_of_ours_needs_a_system_turn_or_two_turns_in_a_row(task, make_tokenizer):
     codec, policy = TextCodec(make_tokenizer(template=PICKY)), ScriptedPolicy({})
-    styles = ({}, {"prompts": "few-shot"}, {"prompts": "completion"})
-    asked = [fit_task(task, policy, **told).messages("Why?") for told in styles]
+    styles = "auto", "few-shot", "completion"
+    asked = [fit_task(task, policy, prompts=each).messages("Why?") for each in styles]
     forms = fit_rstar_task(task, policy).forms
+    assert forms is not None
     asked += [
         forms.opening(each, Trace("Why?")).state.messages
         for each in forms.actions

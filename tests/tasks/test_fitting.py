@@ -15,6 +15,7 @@ from langchain_qstar.tasks import (
     fit_rstar_task,
     fit_task,
 )
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 EXAMPLES = "Problem: a?\nSolution:\nOne.\n\n\nProblem: b?\nSolution:\nTwo."
 OWN = replace(GSM8K, messages=lambda question: (("user", question),), forms=None)
@@ -24,6 +25,11 @@ SHAPES = {
     "subquestions": "Do.\n\n\nProblem: a?\nQuestion 1: b?\n\n\nProblem: {{question}}",
     "rephrasing": "Do.\n\n\nProblem: a?\nConditions: 1) b.\n\n\nProblem: {{question}}",
 }
+
+
+def forms_of(task):
+    assert isinstance(task.forms, PromptedForms)
+    return task.forms
 
 
 def roles(task):
@@ -135,7 +141,7 @@ def test_a_folder_that_cannot_be_used_is_told_at_once(chat, folder, files, says)
 
 class TestRStar:
     def shown(self, task):
-        return task.forms.opening("propose_step", Trace("Why?")).state.messages
+        return forms_of(task).opening("propose_step", Trace("Why?")).state.messages
 
     def test_a_model_that_answers_chats_sees_the_examples_as_earlier_turns(self, chat):
         task = fit_rstar_task(GSM8K, chat)
@@ -145,7 +151,7 @@ class TestRStar:
         assert messages[0][1].endswith("\n\nProblem: " + messages[0][1].partition("Problem: ")[2])
         assert messages[1][1].startswith("Step 1: She keeps 7 - 5 = 2 bunches.\n")
         assert messages[-1] == ("user", "Problem: Why?\nSteps:")
-        assert task.forms.prompts == "few-shot (3)"
+        assert forms_of(task).prompts == "few-shot (3)"
 
     def test_others_see_them_in_one_text_that_says_the_same(self, base, chat):
         text, turns = (self.shown(fit_rstar_task(GSM8K, each)) for each in (base, chat))
@@ -163,8 +169,10 @@ class TestRStar:
         assert text.startswith("Answer the last question as the others are answered")
 
     def test_the_style_may_be_chosen(self, chat, base):
-        assert fit_rstar_task(GSM8K, chat, prompts="completion").forms.prompts == "completion (3)"
-        assert fit_rstar_task(GSM8K, base, prompts="few-shot").forms.prompts == "few-shot (3)"
+        assert (
+            forms_of(fit_rstar_task(GSM8K, chat, prompts="completion")).prompts == "completion (3)"
+        )
+        assert forms_of(fit_rstar_task(GSM8K, base, prompts="few-shot")).prompts == "few-shot (3)"
 
     def test_a_task_that_was_fitted_stays_so(self, chat, base):
         fitted = fit_rstar_task(GSM8K, base)
@@ -185,13 +193,13 @@ class TestRStar:
     def test_a_folder_has_a_file_for_each_action(self, chat, folder):
         mine = folder("shapes", **SHAPES)
         task = fit_rstar_task(GSM8K, chat, prompts=mine)
-        assert task.forms.prompts == "shapes: few-shot (1)"
+        assert forms_of(task).prompts == "shapes: few-shot (1)"
         assert self.shown(task) == (
             ("user", "Do.\n\nProblem: a?\nSteps:"),
             ("assistant", "Step 1: One."),
             ("user", "Problem: Why?\nSteps:"),
         )
-        asked = task.forms.opening("subquestion", Trace("Why?")).state.messages
+        asked = forms_of(task).opening("subquestion", Trace("Why?")).state.messages
         assert asked[:2] == (("user", "Do.\n\nProblem: a?"), ("assistant", "Question 1: b?"))
         assert task.prompts == "zero-shot"
         with pytest.raises(PromptError, match=r"other.steps\.txt"):

@@ -38,14 +38,8 @@ def make_verify_collected(
     Returns:
         The function of the node. It never raises for a verifier that fails.
     """
-    verifier = Verifier(
-        policy,
-        task,
-        InlineForms(asking or task),
-        settings,
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-    )
+    forms = InlineForms(asking or task)
+    verifier = Verifier(policy, task, forms, settings, top_p=settings.top_p, top_k=settings.top_k)
 
     def verify_by_completion(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
         start = perf_counter()

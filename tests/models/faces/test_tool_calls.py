@@ -5,8 +5,9 @@ import json
 import pytest
 
 from langchain_qstar import GrammarError
+from langchain_qstar.models.chat_template import PLAIN
 from langchain_qstar.models.engine.grammars import Grammars
-from langchain_qstar.models.engine.text import PLAIN, TextCodec
+from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.faces.tool_calls import OURS, CallFormat, choice_of, format_of
 
 TURNS = (

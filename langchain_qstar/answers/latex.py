@@ -55,6 +55,7 @@ _OPENING: Final = " \t:=*_`~\n"
 _WORDS: Final = 3
 """Most words of an answer in words that `Answer:` announces; more are reasoning."""
 
+_DENIED: Final = re.compile(r"\W*(?:not|n't)\b", re.IGNORECASE)
 _VERB: Final = re.compile(r"\b(?:let|we|first|to|has|have|had|will|was|were)\b", re.IGNORECASE)
 
 
@@ -144,7 +145,7 @@ def _stated(statement: Statement) -> str | None:
         return _formula(body, last=False) or body[: closed.end()] if closed else None
     if not statement.sentence:
         return _bare(said, in_words=statement.kind != "hashes")
-    answer = claim(first_sentence(said).strip(_OPENING))
+    answer = None if _DENIED.match(said) else claim(first_sentence(said).strip(_OPENING))
     phrase = statement.kind == "phrase"
     return answer if phrase or answer is None or _is_short(said, answer) else None
 

@@ -12,7 +12,7 @@ from langchain_qstar.tasks import GSM8K, MATH, STRATEGYQA
         ("3*6=18\nThe answer is 18.0 apples.", "18", GSM8K, "right"),
         ("3*6=18\nThe answer is 19.", "18", GSM8K, "wrong"),
         ("3*6=18", "18", GSM8K, "unparsed"),
-        ("The answer is eighteen.", "18", GSM8K, "unparsed"),
+        ("The answer is eighteen.", "18", GSM8K, "right"),
         (r"The answer is $\boxed{\frac{1}{2}}$.", "0.5", MATH, "right"),
         ("The answer is no.", "yes", STRATEGYQA, "wrong"),
         ("Perhaps.", "yes", STRATEGYQA, "unparsed"),

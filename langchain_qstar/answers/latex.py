@@ -128,7 +128,8 @@ def formulas(text: str) -> list[str]:
 
 def _in_box(statement: Statement) -> str | None:
     """What the first box after a marker holds, if it stands in the line that is read."""
-    if "boxed" not in statement.said and "fbox" not in statement.said:
+    said = first_sentence(statement.said)
+    if "boxed" not in said and "fbox" not in said:
         return None
     first = next(iter(boxes(statement.rest)), None)
     if first is None:

@@ -32,14 +32,15 @@ _MARKERS: Final = 50
 
 _SIGNS: Final = r"[\"'*_` \t]{0,8}"
 _MARKER: Final = re.compile(
-    rf"""(?P<hashes>(?<![\#\w])\#\#\#\#(?!\#))
-    |(?P<phrase>(?<![^\W_])answer\b(?:[ ]to[ ](?:the|this|that|your)[ ](?:question|problem))?{_SIGNS}
-        (?:,[ ](?:then|therefore|thus)\b,?[ ])?
+    rf"""(?P<heading>^[ \t\#*_>]{{0,20}}(?:the[ ])?(?:(?:final|correct)[ ])?answer
+        [ \t*_.\#]{{0,20}}$)
+    |(?P<bare>^[ \t\#*_>]{{0,20}}final[ ]answer\b{_SIGNS}[-\u2013\u2014]?(?=[ \t]*[-$\\\d]))
+    |(?P<hashes>(?<![\#\w])\#\#\#\#(?!\#))
+    |(?P<phrase>(?<![^\W_])answer\b(?:[ ]to[ ](?:the|this|that|your)[ ](?:question|problem))?
+        {_SIGNS}(?:,[ ](?:then|therefore|thus)\b,?[ ])?
         \b(?:is|(?:would|will|must|should)[ ]be)\b(?:[ ]therefore\b|[ ]thus\b|[ ]then\b)?)
     |(?P<label>(?<![^\W_])(?:final[ ])?answer(?![^\W_]){_SIGNS}(?:\([^()\n]{{1,40}}\){_SIGNS})?[:=]
-        |^[ \t*_>]{{0,20}}A[*_]{{0,2}}:)
-    |(?P<heading>^[ \t\#*_>]{{0,20}}(?:the[ ])?(?:(?:final|correct)[ ])?answer[ \t*_.\#]{{0,20}}$)
-    |(?P<bare>^[ \t\#*_>]{{0,20}}final[ ]answer\b{_SIGNS}[-\u2013\u2014]?(?=[ \t]*[-$\\\d]))""",
+        |^[ \t*_>]{{0,20}}A[*_]{{0,2}}:)""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _FILLER: Final = re.compile(
@@ -66,7 +67,7 @@ _OF_LINE: Final = re.compile(
     r"^[^\w\n]*(?:(?:so|thus|hence|therefore)[^\w\n]{1,4})?(?:the[ ])?(?:(?:final|correct)[ ])?$",
     re.IGNORECASE,
 )
-_SAYS: Final = re.compile(r"\w|\\boxed")
+_SAYS: Final = re.compile(r"\w")
 _FORM: Final = re.compile(
     r"[ \t>]*(?:```\w*|\\(?:begin|end)\s*\{[a-z]+\*?\})[ \t]*$", re.IGNORECASE
 )
@@ -84,6 +85,9 @@ _CLOSING: Final = 300
 """Most characters of a last sentence that says what a solution comes to."""
 
 _OPEN: Final = re.compile(r"[?:][\s*_]*$")
+_PAIRS: Final = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin", "\\end"))
+"""What opens a formula that may go on in the next line, and what ends it."""
+
 _ENDED: Final = re.compile(r"[.!?][\"'*_)\]$\s]*$")
 _BREAK: Final = re.compile(
     r"(?<!\d)[.!?][*_\"')]*\s+(?=[A-Z\\$(\d])|(?<=\d)[.!?][*_\"')]*\s+(?=[A-Z\\$])|[\u3002\uff0e]"
@@ -234,6 +238,7 @@ def _statement(end: str, match: re.Match[str], rest: str, *, whole: bool) -> Sta
         kind == "phrase"
         and same_line
         and finished
+        and not any(line.count(opens) > line.count(shuts) for opens, shuts in _PAIRS)
         and "be" not in match.group().lower().split()
         and not re.match(r"\W*(?:not|n't)\b", line, re.IGNORECASE)
         and _SENTENCE.search(before) is not None

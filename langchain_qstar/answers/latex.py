@@ -43,6 +43,7 @@ _BETWEEN: Final = re.compile(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _SENTENCE: Final = re.compile(r"\.(?=\s|$)|\n\s*")
 _STATES: Final = re.compile(r".*\b(?:is|are|equals|be)\b", re.DOTALL)
 _CONCLUDES: Final = re.compile(r"\W*(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+_BOX: Final = re.compile(r"\\(?:f?boxed|fbox)\b")
 _PROSE: Final = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}")
 _TEXT: Final = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]*\}")
 _NORMAL: Final = (
@@ -83,6 +84,8 @@ def guess_latex(text: str) -> str | None:
     Without any, a text that is nothing but a formula, or what `Therefore ... is` says.
     """
     said = closing_sentence(text)
+    if _BOX.search(said):
+        return None  # with something in it, it would have been the answer
     found = formulas(said)
     if found:
         return found[0] if len(found) == 1 else None
@@ -129,7 +132,7 @@ def formulas(text: str) -> list[str]:
 def _in_box(statement: Statement) -> str | None:
     """What the first box after a marker holds, if it stands in the line that is read."""
     said = first_sentence(statement.said)
-    if "boxed" not in said and "fbox" not in said:
+    if not _BOX.search(said):
         return None
     first = next(iter(boxes(statement.rest)), None)
     if first is None:

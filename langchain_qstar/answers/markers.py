@@ -14,7 +14,7 @@ The work is linear in `TAIL`, whatever the length of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
@@ -43,6 +43,7 @@ _MARKER: Final = re.compile(
         |^[ \t*_>]{{0,20}}A[*_]{{0,2}}:)""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_A_LINE: Final = re.compile(r"[ \t*_>]{0,20}[Aa][*_]{0,2}:")
 _FILLER: Final = re.compile(
     r"[\s*_:\#\"'`.,-]*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my|our)\s+)?(?:(?:final|correct)\s*)?[*_]*",
     re.IGNORECASE,
@@ -139,8 +140,7 @@ def conclusion(text: str) -> str:
 
 def statements(end: str) -> list[Statement]:
     """What a conclusion says after its markers, in order."""
-    found = [match for match in _MARKER.finditer(end) if not _only_supposed(end, match)]
-    found = found[-_MARKERS:]
+    found = [match for match in _markers(end) if not _only_supposed(end, match)][-_MARKERS:]
     stated = []
     for match, following in zip_longest(found, found[1:]):
         until = len(end) if following is None else following.start()
@@ -207,6 +207,16 @@ def closing_sentence(text: str) -> str:
             said = _NUMBERED.sub("", found[-1])
             return "" if len(said) > _CLOSING or _OPEN.search(said) else said
     return ""
+
+
+def _markers(end: str) -> Iterator[re.Match[str]]:
+    """All markers; lines that can hold none, which are most, are passed over at once."""
+    start = 0
+    for line in end.split("\n"):
+        stop = start + len(line)
+        if "answer" in line.lower() or "####" in line or _A_LINE.match(line):
+            yield from _MARKER.finditer(end, start, stop)
+        start = stop + 1
 
 
 def _only_supposed(end: str, match: re.Match[str]) -> bool:

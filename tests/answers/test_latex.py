@@ -30,6 +30,8 @@ PILE = "\\begin{pmatrix}\n1\n\\end{pmatrix}"
         (r"\frac{6\sqrt{3}}{5}", r"\frac{6\sqrt{3}}{5}"),
         (r"\boxed{3", "3"),
         ("It is unknown", None),
+        (r"\boxed{}", None),
+        (r"So it is $\boxed{}$.", None),
         ("", None),
     ],
 )

@@ -21,7 +21,7 @@ rstar_stronger                with --stronger; with --weaker for that generator,
 VERIFIER_over_generator_maj   paired difference, with its interval
 generator_maj_over_self_consistency
 actions_NAME                  action subsets at 4 rollouts, majority (Table 1 in shape)
-verified_precision, verified_recall, coverage, accuracy_covered    of `verified` with the peer
+verified_precision, verified_recall, coverage, accuracy_covered    of the peer's agreement
 n_PART                        problems of the parts that --only names
 completions_share_32, rounds_32    of a scripted model with 80 % agreement, 32 rollouts
 """
@@ -85,7 +85,7 @@ class Row:
     right: bool
     tokens: int
     verified: bool
-    """Whether the verifier agreed with the answer."""
+    """Whether the verifier agreed with the answer, and no check failed a step."""
 
 
 class Remembered:
@@ -209,7 +209,7 @@ def run(method: str, chain: RStarChain, problems: Sequence[Problem], done: Path)
                 solution.answer is not None
                 and NANO.equivalent(solution.answer, str(problems[number].answer)),
                 solution.usage.completion_tokens,
-                bool(solution.verified) and "completion" in solution.verified_by,
+                bool(solution.agreed) and solution.verified is not False,
             )
             for number, solution in zip(group, solutions, strict=True)
         ]
@@ -324,7 +324,7 @@ def chain(policy: Policy, settings: dict[str, Any], verifier: Any = None) -> RSt
 
 
 def trust(rows: Sequence[Row]) -> dict[str, float]:
-    """What `verified` is worth, and what abstaining would leave."""
+    """What the verifier's agreement is worth, and what would be left without the others."""
     verified = [row for row in rows if row.verified]
     right = [row for row in rows if row.right]
     both = sum(row.right for row in verified)

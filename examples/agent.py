@@ -45,7 +45,7 @@ def agent_turn(messages: list[BaseMessage]) -> AIMessage:
     counts = [
         f"{solution.answer} {item}"
         for item, solution in zip(STOCK, solved, strict=True)
-        if solution.verified
+        if solution.verified is not False
     ]
     return AIMessage(f"There are {' and '.join(counts)}.")
 

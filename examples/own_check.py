@@ -2,7 +2,9 @@
 
 A check is any `(state, step) -> True, False or None`, alone or with a reason: passed,
 failed, not checkable. Steps that fail are pruned from the search; here, those that
-count a negative number of things.
+count a negative number of things. A check that passes the step with the answer verifies it,
+unless it says that it only judges calculations, as this one must: most wrong answers are no
+negative numbers either.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ def nothing_negative(state: State, step: str) -> tuple[bool | None, str]:
     return min(results) >= 0, f"the least result is {min(results)}"
 
 
+nothing_negative.calculation = True  # type: ignore[attr-defined]
+
+
 def main() -> None:
     """Solve, and show what was said about each step."""
     chain = QStarChain(checks=["arithmetic", nothing_negative])
@@ -30,7 +35,7 @@ def main() -> None:
         said = ", ".join(f"{check.name}: {check.verdict}" for check in step.checks)
         print(f"{step.text.strip()}  [{said}]")
     closed = sum(node.closed is not None for node in solution.tree)
-    print(f"steps pruned: {closed}; verified: {solution.verified}")
+    print(f"steps pruned: {closed}; calculations: {solution.calculations}")
 
 
 if __name__ == "__main__":

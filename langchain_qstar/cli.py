@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_qstar.doctor.command import add_command
@@ -30,7 +31,7 @@ from langchain_qstar.errors import (
     QuestionError,
     SettingsError,
 )
-from langchain_qstar.training.commands import add_commands
+from langchain_qstar.training.commands import add_commands, add_prompt_arguments
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -54,6 +55,9 @@ THREAD: Final = "qstar solve"
 
 CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 """Of an address, which never becomes a part of a message."""
+
+_SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
+_SAMPLING: Final = {"samples": "n", "temperature": "temperature", **_SPENDING}
 
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
@@ -86,9 +90,10 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_tokens": "max_tokens",
         "max_seconds": "max_seconds",
     },
-    "greedy": {},
-    "self-consistency": {"samples": "n", "temperature": "temperature"},
-    "best-of-n": {"q_model": "q_model", "samples": "n", "temperature": "temperature"},
+    "greedy": _SPENDING,
+    "self-consistency": _SAMPLING,
+    "checked-self-consistency": _SAMPLING,
+    "best-of-n": {"q_model": "q_model", **_SAMPLING},
 }
 OPTIONS: Final = tuple(dict.fromkeys(option for each in METHODS.values() for option in each))
 
@@ -151,6 +156,16 @@ def _finite(text: str) -> float:
     return value
 
 
+def _abstaining(text: str) -> str:
+    if text != "failed":
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'failed'; write the question before it")
+    return text
+
+
+def _step_form(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     return [] if names == ["none"] else names
@@ -175,6 +190,7 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         help="nano, gsm8k, svamp, multiarith, gsm_hard, math, strategyqa or choice; "
         "default: the one the policy is made for",
     )
+    add_prompt_arguments(solve)
     solve.add_argument(
         "--checks",
         type=_names,
@@ -182,7 +198,20 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
         "default: the task's",
     )
     solve.add_argument(
-        "--abstain", action="store_true", help="give no answer that the checks do not verify"
+        "--abstain",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_abstaining,
+        metavar="failed",
+        help="give no answer that is not verified, which takes a check that does more than "
+        "calculate; or, as --abstain failed, none of which a check failed a step",
+    )
+    solve.add_argument(
+        "--steps",
+        type=_step_form,
+        help="what a step is: thought, calculation, line, or a number of tokens; default: the "
+        "task's",
     )
     solve.add_argument("--seed", type=int, default=0, help="same seed, same tree; default: 0")
     solve.add_argument("--json", action="store_true", help="print one Solution as JSON")
@@ -250,7 +279,8 @@ def _solve(args: argparse.Namespace) -> int:
         chain = _chain(args, options, checkpointer)
         solution = _followed(chain, question, args.seed, thread or THREAD)
     show(solution)
-    return _exit_code(solution, abstained=args.abstain)
+    _tell_refutation(solution)
+    return _exit_code(solution, abstained=bool(args.abstain))
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -295,10 +325,13 @@ def _chain(
     from langchain_qstar import chains
 
     shared = {
-        "policy": _policy(args.policy),
+        "policy": _policy(args.policy, args.chat_template),
         "task": args.task,
+        "prompts": args.prompts,
+        "shots": args.shots,
         "checks": args.checks,
         "abstain": args.abstain,
+        "steps": args.steps,
     }
     if args.method == "qstar":
         q_model = options.pop("q_model", "default")
@@ -314,21 +347,23 @@ def _chain(
     if args.method == "rstar":
         models = {name: options.pop(name, None) for name in ("verifier", "q_model")}
         return chains.RStarChain(settings=options, checkpointer=checkpointer, **models, **shared)
-    methods: dict[str, type[SolverChain]] = {
+    methods: dict[str, Callable[..., SolverChain]] = {
         "greedy": chains.GreedyChain,
         "self-consistency": chains.SelfConsistencyChain,
+        "checked-self-consistency": partial(chains.SelfConsistencyChain, checked=True),
         "best-of-n": chains.BestOfNChain,
     }
     return methods[args.method](**shared, **options)
 
 
-def _policy(spec: str) -> Any:
+def _policy(spec: str, chat_template: str | None) -> Any:
     """What the chain is told; a server gets the key that is in the environment."""
-    if not spec.startswith("openai:"):
-        return spec
-    from langchain_qstar.models.resolve import served
+    from langchain_qstar.models.resolve import resolve_policy, served
 
-    return served(spec, api_key=os.environ.get("OPENAI_API_KEY"))
+    if spec.startswith("openai:"):
+        key = os.environ.get("OPENAI_API_KEY")
+        return served(spec, api_key=key, chat_template=chat_template)
+    return spec if chat_template is None else resolve_policy(spec, chat_template=chat_template)
 
 
 @contextmanager
@@ -384,6 +419,14 @@ def _drawing() -> Callable[[Solution], None]:
 def _reconfigure(**options: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(**options)  # type: ignore[arg-type]
+
+
+def _tell_refutation(solution: Solution) -> None:
+    """Say on standard error, where no pipe hides it, which check failed which step."""
+    from langchain_qstar.rendering import refutation
+
+    if refuted := refutation(solution.model_dump(include={"verified", "steps"})):
+        sys.stderr.write(f"qstar: {_printable(refuted)}\n")
 
 
 def _exit_code(solution: Solution, *, abstained: bool) -> int:

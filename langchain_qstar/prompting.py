@@ -48,7 +48,7 @@ def load_prompt(name: str, holes: Iterable[str], folder: Path | str | None = Non
         PromptError: The file is missing or not UTF-8, or a hole is unknown or
             missing; the message names the file and the hole.
     """
-    path = (_own_folder() if folder is None else Path(folder)) / f"{name}.txt"
+    path = _file(name, folder)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -56,6 +56,15 @@ def load_prompt(name: str, holes: Iterable[str], folder: Path | str | None = Non
     found = frozenset(_HOLE.findall(text))
     _agree(str(path), found, holes)
     return Prompt(path.name, text.removesuffix("\n"), found)
+
+
+def has_prompt(name: str, folder: Path | str | None = None) -> bool:
+    """Whether there is a file `NAME.txt` for `load_prompt`."""
+    return _file(name, folder).is_file()
+
+
+def _file(name: str, folder: Path | str | None) -> Path:
+    return (_own_folder() if folder is None else Path(folder)) / f"{name}.txt"
 
 
 def _own_folder() -> Path:

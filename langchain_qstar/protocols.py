@@ -21,8 +21,9 @@ Finish = Literal["stop", "eos", "length", "cancelled", "error"]
 
 TextEnd = Callable[[str], int]
 """From the text so far, without the prefill, to where it ends: the number of characters up to
-and including its end, or 0 while it has not ended. Deterministic; text that follows the end
-does not move it."""
+and including its end and blank lines after it, or 0 while it has not ended. Deterministic; text
+that follows does not move the end. One that ends a whole solution, and not a step, has an
+attribute `whole` that is true."""
 
 Likeliest = tuple[tuple[int, float], ...]
 """The most probable tokens at one place: (id, natural-log probability)."""
@@ -107,7 +108,10 @@ class SampleRequest:
     steps that are more than a line, and for solutions that end with their answer. It
     is asked whenever a line of the text after the prefill is finished, and a local
     model stops there. A policy that cannot ask it while it writes cuts its text there
-    (`cut_at_end`), and is charged for what it wrote.
+    (`end_in`), and is charged for what it wrote.
+
+    `thinks` makes the thought with which a reasoning model begins its reply part of the
+    text, so that it can be searched. Only a policy that `shows_thoughts` knows it.
     """
 
     state: State
@@ -124,6 +128,24 @@ class SampleRequest:
     grammar_required: bool = False
     top_logprobs: int = 0
     ends: TextEnd | None = None
+    thinks: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of a text is asked for, and not a step."""
+        if self.ends is not None:
+            return bool(getattr(self.ends, "whole", False))
+        return set(self.stop) <= {BLANK_LINES}
+
+    def end_in(self, text: str) -> int:
+        """Where a completion ends that is as long as `text`, prefill included; 0 if nowhere."""
+        after = len(self.prefill)
+        ends = [
+            at + len(mark) for mark in self.stop if mark and (at := text.find(mark, after)) >= 0
+        ]
+        if self.ends is not None and (end := self.ends(text[after:])):
+            ends.append(after + end)
+        return min(ends, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +270,30 @@ class SeesImages(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsThoughts(Protocol):
+    """A policy that can write the thoughts of a reasoning model as text. Optional."""
+
+    @property
+    def shows_thoughts(self) -> bool:
+        """Whether `SampleRequest.thinks` is known."""
+        ...
+
+
+class Chats(Protocol):
+    """A policy that can say whether it answers chats. Optional; one that cannot is asked so."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was trained to answer chats: it has a chat template."""
+        ...
+
+
+def answers_chats(policy: Policy) -> bool:
+    """Whether a policy is asked by instructions, and not by a text to go on with."""
+    return policy.chats if isinstance(policy, Chats) else True
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Candidate steps of one state, to be scored together."""
@@ -307,6 +353,11 @@ StepCheck = Callable[[State, str], Judgement]
 It is deterministic: the same state and step get the same judgement. Its name in
 results is its attribute `name`, or the name of the function. An exception that it
 raises makes the step not checkable, with the exception as the reason.
+
+It is taken for a test: where it passes the step that states the answer, and no check fails
+another step, the answer is verified (`Solution.verified`). One that judges calculations only
+says so by an attribute `calculation = True`, as `arithmetic` and `symbolic` do: that those
+hold does not say that the right things were calculated.
 """
 
 
@@ -353,6 +404,9 @@ class Task:
         guess: Trajectory text -> what its end says without marking it as the answer, or
             None. Asked of ended solutions whose `answer` is None; used answers are told
             as `guessed`.
+        answer_prefill: How an answer line begins, such as `The answer is`. A solution that
+            ended without an answer is continued from there once, greedily, up to the end
+            of the line; the empty text asks for nothing.
         gold: The answer as a data set writes it -> the final answer, or None when it
             cannot be read. Graders and labelling use it; a search never does.
         equivalent: Whether two extracted answers are the same answer.
@@ -374,6 +428,7 @@ class Task:
     step_tokens: int = 64
     solution_tokens: int = 512
     guess: Callable[[str], str | None] = _none
+    answer_prefill: str = ""
     gold: Callable[[str], str | None] = _stripped
     equivalent: Callable[[str, str], bool] = _same
     canonical: Callable[[str], str] = _as_written
@@ -408,3 +463,8 @@ class Task:
             shown = written if len(written) <= _SHOWN else f"...{written[-_SHOWN:]}"
             raise InputError(f"the task {self.name} cannot read the gold answer {shown!r}")
         return right
+
+    @property
+    def prompts(self) -> str:
+        """Which prompts it asks with, for results; empty where its messages do not say."""
+        return str(getattr(self.messages, "prompts", ""))

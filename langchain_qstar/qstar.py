@@ -26,6 +26,7 @@ from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.root import make_root
 from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
+from langchain_qstar.nodes.thoughts import searched_by
 from langchain_qstar.nodes.tracing import TRACE
 from langchain_qstar.nodes.work import unfinished
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
@@ -53,6 +54,7 @@ def create_qstar_graph(
     settings: QStarSettings | None = None,
     checks: Sequence[str | StepCheck] | None = None,
     verifier: Policy | None = None,
+    verifier_task: Task | None = None,
     retriever: Runnable[str, Any] | None = None,
     context_schema: type[Any] | None = None,
 ) -> StateGraph[QStarState, Any, SearchInput, SearchOutput]:
@@ -69,11 +71,13 @@ def create_qstar_graph(
             too by depth, which is a depth-first search.
         utility: R_P(state, step), a process reward model, the source of g.
             None is R_P = 0, the paper's setting for MATH.
-        task: How the question is prompted, split, ended and answered.
+        task: How the question is prompted, split, ended and answered; `tasks.fit_task` makes
+            one fit the policy.
         settings: Settings of the search; defaults are those of `QStarSettings`.
         checks: What judges the steps, names or functions; None is the task's own.
         verifier: Completes what was collected, where the setting `verify` asks for it; None
             is the policy itself.
+        verifier_task: How the verifier is asked; None is as the policy is.
         retriever: Finds passages, where the setting `actions` names `retrieve`: any
             retriever of LangChain, or another Runnable from a text to documents.
         context_schema: What a server shows of the context it takes; no node reads one.
@@ -82,10 +86,11 @@ def create_qstar_graph(
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: There is a verifier, but `verify` does not ask for one; or a
+        SettingsError: Thoughts are to be searched that the policy keeps apart. There is a verifier, but `verify` does not ask for one; or a
             retriever, but not the action, or the action without one.
     """
     settings = settings or QStarSettings()
+    task = searched_by(settings, task, policy)
     verifier = verifier_of(verifier, policy, settings)
     retriever = retriever_of(retriever, settings.actions)
     gated = bool(settings.interrupt)
@@ -134,7 +139,10 @@ def create_qstar_graph(
     if verifier is not None:
         graph.add_node(
             "verify_by_completion",
-            Phase("verify_by_completion", make_verify_collected(verifier, task, settings)),
+            Phase(
+                "verify_by_completion",
+                make_verify_collected(verifier, task, settings, verifier_task),
+            ),
             input_schema=AnswerView,
             trace_policy=TRACE,
         )
@@ -174,6 +182,7 @@ def part_names(
         "q_model": None if q_model is None else q_model.name,
         "utility": None if utility is None else utility.name,
         "task": task.name,
+        "prompts": task.prompts,
         "checks": ", ".join(checks.names),
         "verifier": None if verifier is None else verifier.name,
     }

@@ -25,6 +25,9 @@ _PICTURES: Final = 0x2400  # the block of visible symbols for C0 controls
 MAX_ROWS: Final = 400
 """Most tree rows in a page; a notebook with thousands of rows stops scrolling."""
 
+MOST_QUOTED: Final = 120
+"""Characters of a step, or of a reason, in the line that says what refutes a solution."""
+
 STOPPED: Final[Mapping[str, str]] = {
     "complete": "the search ended as asked",
     "exhausted": "nothing was left to expand",
@@ -112,13 +115,15 @@ def solution_html(solution: Mapping[str, Any]) -> str:
     """
     answer = solution["answer"]
     shown = "no answer" if answer is None else plain(answer)
-    judged = verdict_of(solution)
+    judged, refuted = verdict_of(solution), refutation(solution)
     parts = [
         '<div style="font-family:sans-serif;line-height:1.4">',
         f"<p>{escape(plain(solution['question']))}</p>",
         _ordered(step_line(step) for step in solution["steps"]),
         f"<p><b>{escape(shown)}</b>{escape(judged)} &middot; {escape(_facts(solution))}</p>",
     ]
+    if refuted:
+        parts.append(f'<p style="color:#b00020"><b>{escape(refuted)}</b></p>')
     if solution["votes"]:
         votes = "; ".join(f"{plain(v['answer'])} {v['weight']:.0%}" for v in solution["votes"])
         parts.append(f"<p>votes: {escape(votes)}</p>")
@@ -132,11 +137,44 @@ MARKS: Final[Mapping[str, str]] = {"passed": "✓", "failed": "✗", "not_checka
 
 
 def verdict_of(solution: Mapping[str, Any]) -> str:
-    """Who verified or refuted a solution, ready to stand after its answer; empty if nobody."""
-    if solution["verified"] is None:
+    """What is known about a solution, ready to stand after its answer; empty for nothing.
+
+    Such as ` (verified by tests)`, ` (calculations hold; a second model agrees)`.
+    """
+    said = []
+    if solution["verified"] is not None:
+        judged = "verified" if solution["verified"] else "refuted"
+        said.append(f"{judged} by {', '.join(plain(name) for name in solution['verified_by'])}")
+    elif solution.get("calculations") == "hold":
+        said.append("not verified; its calculations hold")
+    if solution.get("agreed") is not None:
+        said.append(f"a second model {'agrees' if solution['agreed'] else 'disagrees'}")
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def refutation(solution: Mapping[str, Any]) -> str:
+    """Which check failed which step of the path and why, in one line; empty if none did.
+
+    Args:
+        solution: Its `verified` and its `steps`.
+    """
+    if solution["verified"] is not False:
         return ""
-    judged = "verified" if solution["verified"] else "refuted"
-    return f" ({judged} by {', '.join(plain(name) for name in solution['verified_by'])})"
+    steps = solution["steps"]
+    found = [
+        f"check {plain(check['name'])} failed step {number} of {len(steps)}, "
+        f"{_short(plain(step['text']))!r}: {_short(plain(check['reason'])) or 'no reason given'}"
+        for number, (step, after) in enumerate(zip(steps, [*steps[1:], {}], strict=True), 1)
+        for check in step.get("checks", ())
+        # What was answered again is no part of the solution any more.
+        if check["verdict"] == "failed" and after.get("action") != "re_answer"
+    ]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return found[0] + more if found else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 1]}…"
 
 
 def verdicts_on(checks: Iterable[Mapping[str, str]]) -> str:

@@ -62,6 +62,7 @@ def create_rstar_graph(
     checks: Sequence[str | StepCheck] | None = None,
     judge: StepScorer | None = None,
     choose: Choose = seeded_choice,
+    verifier_task: Task | None = None,
     retriever: Runnable[str, Any] | None = None,
     context_schema: type[Any] | None = None,
 ) -> StateGraph[RStarState, Any, SearchInput, SearchOutput]:
@@ -75,11 +76,13 @@ def create_rstar_graph(
         policy: Writes the steps.
         verifier: Completes candidates; None is the policy itself.
         q_model: Q(state, step) in [0, 1], for the settings `prior` and `reward`.
-        task: How the question is prompted, asked about, answered and compared.
+        task: How the question is prompted, asked about, answered and compared;
+            `tasks.fit_rstar_task` makes one fit the policy.
         settings: Settings of the search; defaults are those of `RStarSettings`.
         checks: What judges the steps, names or functions; None is the task's own.
         judge: Values candidates, for the selection `self_verification`.
         choose: Makes the random choices; the default is a function of the seed.
+        verifier_task: How the verifier is asked; None is as the policy is.
         retriever: Finds passages, where the setting `actions` names `retrieve`: any
             retriever of LangChain, or another Runnable from a text to documents.
         context_schema: What a server shows of the context it takes; no node reads one.
@@ -129,7 +132,7 @@ def create_rstar_graph(
     if parts.retrieval is not None:
         add("retrieve", make_retrieve(parts, parts.retrieval), ActionView)
     add("backup", make_backup(parts, q_model, judges, choose), BackupView)
-    verify = make_verify_by_completion(verifier, task, settings, judge)
+    verify = make_verify_by_completion(verifier, task, settings, judge, verifier_task)
     add("verify_by_completion", verify, EndedView)
     add("answer", make_answer(parts, judges), EndedView)
     if gated:
@@ -181,6 +184,11 @@ def _gate(parts: Parts) -> Gate:
     )
 
 
+def prompts_of(task: Task) -> str:
+    """What results say of the prompts: those of the actions, where these have some."""
+    return str(getattr(task.forms, "prompts", "") or task.prompts)
+
+
 def rstar_part_names(
     policy: Policy,
     verifier: Policy,
@@ -196,6 +204,7 @@ def rstar_part_names(
         "verifier": verifier.name,
         "q_model": None if q_model is None else q_model.name,
         "task": task.name,
+        "prompts": prompts_of(task),
         "checks": ", ".join(checks.names),
     }
     return names if retriever is None else names | {"retriever": retriever.get_name()}

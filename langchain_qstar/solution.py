@@ -6,12 +6,12 @@ unchanged and renders itself in a notebook. It never holds a gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_qstar.rendering import solution_html
+from langchain_qstar.rendering import refutation, solution_html
 
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
@@ -43,6 +43,8 @@ class Check(Frozen):
     name: str
     verdict: Literal["passed", "failed", "not_checkable"]
     reason: str = ""
+    calculation: bool = False
+    """Whether the check calculates only: that a step passes it does not verify an answer."""
 
 
 class Passage(Frozen):
@@ -64,7 +66,7 @@ class Remembered(Frozen):
     """As it was asked there."""
     answer: str
     evidence: str
-    """Why it was remembered, such as `9 of 10 votes`, or `verified by arithmetic`."""
+    """Why it was remembered, such as `9 of 10 votes`, or `calculations hold`."""
     key: str
     """Of the entry in the store."""
 
@@ -232,10 +234,11 @@ class Solution(Frozen):
     """What a search returns. See the attributes; nothing here is a guess.
 
     `answer` is None when no trajectory ended in an answer that parses.
-    `verified` is true when checks passed the step that states the answer and failed
-    no other, false when a check failed a step of the path, and None otherwise;
-    `verified_by` names the checks that decided. See `verification`. Where a second
-    model completed candidates (rStar), its agreement is named `completion`.
+    `verified` is true when a test passed the step that states the answer and no check
+    failed a step of the path, false when one did, and None otherwise; `verified_by` names
+    the checks that decided. A test is a check that does more than calculate. That the
+    calculations hold (`calculations`), or that a second model which saw steps of the
+    solution came to its answer (`agreed`), verifies nothing. See `verification.verdict`.
     """
 
     question: str
@@ -274,6 +277,10 @@ class Solution(Frozen):
     verifier: str | None = None
     """The model that completed candidates of rStar, None when none did."""
     task: str = ""
+    prompts: str = ""
+    """How the task asked: `zero-shot`, `few-shot (4)` or `completion (8)` with the number of
+    worked examples shown, of a folder of one's own with its name before it; empty of a task
+    with messages of its own."""
     seed: int = 0
 
     @property
@@ -286,22 +293,7 @@ class Solution(Frozen):
         return solution_html(self.model_dump(mode="json"))
 
     def __str__(self) -> str:
-        """The steps, then the answer and why the search stopped."""
-        return f"{self.text.rstrip()}\n-> {self.answer} ({self.stopped})"
-
-
-def verification(steps: Sequence[SolutionStep]) -> tuple[bool | None, tuple[str, ...]]:
-    """Whether a path is verified, and by which checks.
-
-    Args:
-        steps: The path; the last step states the answer.
-
-    Returns:
-        False and the names of the checks that failed a step; else True and the
-        names of those that passed the last step; else None and nothing.
-    """
-    for verdict, judged in (("failed", steps), ("passed", steps[-1:])):
-        checks = (check for step in judged for check in step.checks)
-        if names := dict.fromkeys(check.name for check in checks if check.verdict == verdict):
-            return verdict == "passed", tuple(names)
-    return None, ()
+        """The steps, the answer and why the search stopped, and what refutes it, if anything."""
+        shown = f"{self.text.rstrip()}\n-> {self.answer} ({self.stopped})"
+        refuted = refutation(self.model_dump(include={"verified", "steps"}))
+        return f"{shown}\n!! {refuted}" if refuted else shown

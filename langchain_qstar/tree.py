@@ -11,7 +11,7 @@ Nothing here knows how a node is scored or chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Literal, NotRequired
 
@@ -95,6 +95,8 @@ class NodeRecord(TypedDict):
     answer: str | None
     """The final answer of a terminal state; None when it does not parse. Of rStar also of a
     one-step thought that states an answer and is continued all the same."""
+    guessed: NotRequired[bool]
+    """Whether the answer is not marked as one, but read off the last sentence."""
     key: str
     """Digest of the whole text of the state, see `state_key`."""
     run: NotRequired[dict[str, Any]]
@@ -106,6 +108,8 @@ class NodeRecord(TypedDict):
     earlier runs spent of the thread's."""
     turns: NotRequired[list[TurnRecord]]
     """Of the root only: earlier questions of the thread that the run knows, oldest first."""
+    repeats: NotRequired[bool]
+    """Of rStar's steps: whether it says again what its path has said; no rollout goes there."""
     replaces: NotRequired[str]
     """Of a step that a person wrote: the id of the step in whose place."""
     subquestion: NotRequired[WrittenText]
@@ -143,7 +147,7 @@ class StatRecord(TypedDict, total=False):
     f: float
     popped: int
     """Place in the order of pops; the root is 0."""
-    checks: list[dict[str, str]]
+    checks: list[dict[str, Any]]
     """Verdicts on the step, `solution.Check` as JSON types."""
     closed: str
     """Why the state is never popped, though nothing is wrong with its place in the tree."""
@@ -208,6 +212,11 @@ def reasoning(nodes: Nodes, node_id: str) -> str:
     return "".join(
         record["text"] for record in path(nodes, node_id) if record["action"] != "retrieve"
     )
+
+
+def standing(actions: Sequence[str]) -> list[bool]:
+    """Of the steps of a path, by their actions: whether no re-answer took the step's place."""
+    return [after != "re_answer" for after in (*actions, "")[1:]] if actions else []
 
 
 def children(nodes: Nodes, node_id: str) -> Iterator[str]:

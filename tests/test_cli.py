@@ -54,15 +54,15 @@ def test_the_tree_goes_to_standard_output_and_progress_to_standard_error(model, 
 
 
 def test_a_verifier_of_qstar_completes_what_was_collected(model, capsys, monkeypatch):
-    model(WRITES)
+    model(WRITES | {"4+6=10\n": ["The answer is 10.\n"]})
     knows = ScriptedPolicy(
         lambda text: ["" if "answer" in text else "The answer is 24.\n"], name="knows"
     )
     monkeypatch.setattr("langchain_qstar.chains.qstar.resolve_policy", lambda spec: knows)
-    assert solve(QUESTION, "--verifier", "knows", "--abstain", "--json") == cli.ANSWERED
+    assert solve(QUESTION, "--verifier", "knows", "--json") == cli.ANSWERED
     solution = Solution.model_validate_json(capsys.readouterr().out)
     assert (solution.answer, solution.verifier) == ("24", "knows")
-    assert solution.verified_by == ("completion", "arithmetic")
+    assert (solution.agreed, solution.verified) == (True, None)
 
 
 def test_json_is_one_solution_and_nothing_else(model, capsys):
@@ -105,8 +105,37 @@ def test_samples_are_solutions_for_the_methods_that_sample_solutions(model, caps
 
 
 def test_an_option_that_means_nothing_to_the_method_is_an_error(capsys):
-    assert solve(QUESTION, "--method", "greedy", "--max-tokens", "9") == cli.USAGE
-    assert "--max-tokens means nothing to --method greedy" in one_line(capsys.readouterr().err)
+    assert solve(QUESTION, "--method", "greedy", "--max-nodes", "9") == cli.USAGE
+    assert "--max-nodes means nothing to --method greedy" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "method", ["greedy", "self-consistency", "checked-self-consistency", "best-of-n"]
+)
+def test_a_baseline_takes_the_budgets_of_a_search_by_the_same_names(model, capsys, method):
+    model(WRITES)
+    given = {"max_completions": 98, "max_tokens": 97, "max_seconds": 96.0}
+    flags = [
+        part for name, most in given.items() for part in (f"--{name.replace('_', '-')}", str(most))
+    ]
+    assert solve(QUESTION, "--method", method, "--json", *flags) == cli.ANSWERED
+    solution = json.loads(capsys.readouterr().out)
+    assert {name: solution["settings"][name] for name in given} == given
+    assert solution["method"] == method
+
+
+@pytest.mark.parametrize("method", ["greedy", "self-consistency"])
+def test_a_baseline_whose_budget_ends_before_an_answer_is_code_3(model, capsys, method):
+    model(WRITES)
+    assert solve(QUESTION, "--method", method, "--json", "--max-tokens", "1") == cli.BUDGET_ENDED
+    assert json.loads(capsys.readouterr().out)["stopped"] == "tokens"
+
+
+def test_checked_self_consistency_without_a_check_is_one_line(model, capsys):
+    model(WRITES)
+    method = ("--method", "checked-self-consistency", "--checks", "none")
+    assert solve(QUESTION, *method) == cli.USAGE
+    assert "pass checks=" in one_line(capsys.readouterr().err)
 
 
 def test_the_question_may_come_from_standard_input(model, monkeypatch, capsys):
@@ -191,6 +220,63 @@ def test_an_impossible_number_of_samples_is_one_line_and_code_2(model, capsys, m
     one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("flags", "prompts", "turns"),
+    [
+        ([], "zero-shot", 1),
+        (["--shots", "2"], "few-shot (2)", 5),
+        (["--prompts", "completion", "--shots", "3"], "completion (3)", 1),
+        (["--prompts", "few-shot", "--method", "greedy"], "few-shot (8)", 17),
+        (["--prompts", "few-shot", "--method", "self-consistency", "-k", "1"], "few-shot (8)", 17),
+        (["--method", "rstar", "--rollouts", "1", "--shots", "1"], "few-shot (1)", 3),
+    ],
+)
+def test_prompts_and_shots_say_how_the_policy_is_asked(model, capsys, flags, prompts, turns):
+    policy = model(lambda text: ["The answer is 24.\n"])
+    assert cli.main(["solve", QUESTION, "--task", "gsm8k", "--json", *flags]) == cli.ANSWERED
+    assert json.loads(capsys.readouterr().out)["prompts"] == prompts
+    assert {len(each.state.messages) for batch in policy.calls for each in batch} == {turns}
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--shots", "99"], "shots=99: the task gsm8k has 8 examples"),
+        (["--shots", "-1"], "shots=-1: give the number of examples"),
+        (["--prompts", "few-shot", "--shots", "0"], "few-shot without an example"),
+        (["--prompts", "no-such-folder"], "choose auto, zero-shot, few-shot, completion"),
+        (["--prompts", "."], "instruction.txt"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_one_line_and_code_2(
+    model, capsys, monkeypatch, tmp_path, flags, says
+):
+    monkeypatch.chdir(tmp_path)
+    model(WRITES)
+    assert cli.main(["solve", QUESTION, "--task", "gsm8k", *flags]) == cli.USAGE
+    assert says in one_line(capsys.readouterr().err)
+
+
+def test_a_chat_template_goes_to_the_policy(monkeypatch, capsys):
+    given: list[Any] = []
+
+    def resolved(spec: Any, *, chat_template: Any = None) -> Any:
+        given.append(chat_template)
+        return spec if isinstance(spec, ScriptedPolicy) else ScriptedPolicy(WRITES)
+
+    monkeypatch.setattr(resolve, "resolve_policy", resolved)
+    solve(QUESTION, "--policy", "gguf:x.gguf", "--chat-template", "plain", "--json")
+    assert given[0] == "plain"
+
+
+@pytest.mark.parametrize("template", ["nowhere.jinja", "{% for %}"])
+@pytest.mark.parametrize("policy", ["nano", "openai:a@http://127.0.0.1:9/v1"])
+def test_a_chat_template_that_is_none_is_one_line_and_code_2(capsys, policy, template):
+    flags = ["--policy", policy, "--chat-template", template]
+    assert solve(QUESTION, *flags) == cli.USAGE
+    assert "template" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("policy", ["no-such-folder", "hf:", "gguf:x.gguf", "."])
 def test_a_model_that_is_not_there_is_one_line_and_code_2(capsys, monkeypatch, tmp_path, policy):
     monkeypatch.chdir(tmp_path)
@@ -255,12 +341,39 @@ def test_abstaining_is_code_4_though_a_budget_ended(model):
     assert solve(QUESTION, "--json", *flags, "--abstain") == cli.NO_ANSWER
 
 
-def test_a_verified_answer_is_told(model, capsys):
+def test_calculations_that_hold_are_told_and_verify_nothing(model, capsys):
     model(WRITES)
-    assert solve(QUESTION, "--abstain") == cli.ANSWERED
-    shown = capsys.readouterr().out
-    assert "(verified by arithmetic)" in shown
-    assert "4*6=24  ✓" in shown
+    assert solve(QUESTION, "--abstain", "failed") == cli.ANSWERED
+    shown = capsys.readouterr()
+    assert "(not verified; its calculations hold)" in shown.out
+    assert "4*6=24  ✓" in shown.out
+    assert "failed step" not in shown.err
+    assert solve(QUESTION, "--abstain") == cli.NO_ANSWER
+    assert "nothing here can verify an answer" in capsys.readouterr().out
+
+
+WRONG = {"": ["4*6=25\n"], "4*6=25\n": ["The answer is 25.\n"]}
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_failed_check_is_told_on_standard_error(model, capsys, flags):
+    model(WRONG)
+    assert solve(QUESTION, "--method", "greedy", *flags) == cli.ANSWERED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "qstar: check arithmetic failed step 1 of 2, '4*6=25': 4*6=25: 4*6 is 24"
+
+
+def test_abstaining_from_a_failed_check_gives_no_answer(model, capsys):
+    model(WRONG)
+    assert solve(QUESTION, "--method", "greedy", "--abstain", "failed") == cli.NO_ANSWER
+    assert "refuted check arithmetic failed step 1 of 2" in capsys.readouterr().out
+
+
+def test_a_question_after_abstain_is_asked_for_before_it(capsys):
+    with pytest.raises(SystemExit) as ended:
+        solve("--abstain", QUESTION)
+    assert ended.value.code == cli.USAGE
+    assert "write the question before it" in one_line(capsys.readouterr().err)
 
 
 def test_checks_are_chosen_by_name(model, capsys):

@@ -76,7 +76,8 @@ def test_prompts_inside_the_package_come_before_those_beside_it(tmp_path, monkey
 @pytest.mark.parametrize(
     ("name", "holes"),
     [
-        ("gsm8k", {"question"}),
+        ("gsm8k/instruction", {"question"}),
+        ("gsm8k/few_shot", {"question"}),
         ("next_step", {"problem", "steps"}),
         ("remaining_steps", {"problem", "steps"}),
         ("opening", {"request", "prefill"}),

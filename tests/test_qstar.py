@@ -14,7 +14,7 @@ import io
 import random
 import tokenize
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -291,7 +291,7 @@ def test_16_a_text_that_was_split_differently_is_not_expanded_twice():
 class _Unrolled(ScriptedPolicy):
     """One continuation of the script a sample, however it ends, as a policy of short steps."""
 
-    def _follow(self, start: str, pick: int, stop: tuple[str, ...], max_tokens: int) -> Any:
+    def _follow(self, start: str, pick: int, request: Any) -> Any:
         options = self._script(start)
         return (options[pick % len(options)], "length") if options else ("", "eos")
 
@@ -706,3 +706,64 @@ def _id_of(solution: Solution) -> str:
     for step in solution.steps:
         (node_id,) = (n.id for n in solution.tree if n.parent == node_id and n.text == step.text)
     return node_id
+
+
+# --- a solution that ended without an answer is asked for it once
+
+
+def stated(text: str) -> str | None:
+    return text.rpartition("The answer is ")[2].strip(" .\n") if "answer is" in text else None
+
+
+ASKS = Task(
+    name="asks",
+    messages=lambda question: (("user", question),),
+    answer=lambda text: stated(text) or None,
+    is_terminal=lambda text: "answer is" in text,
+    guess=lambda text: "5" if text.endswith("makes 5.") else None,
+    answer_prefill="The answer is",
+)
+MUTE = {"": ["a\n"], "a\n": ["Done.", "Over."], "a\nDone.\nThe answer is": [" 5.\n"]}
+
+
+def test_a_step_that_ends_a_solution_without_an_answer_is_asked_for_it_in_one_batch():
+    policy = ScriptedPolicy({**MUTE, "a\nOver.\nThe answer is": [" 6.\n"]}, logprob=-1.0)
+    solution = run(policy, task=ASKS, num_samples=4, num_trajectories=2)
+    ends = [node for node in solution.tree if node.terminal]
+    assert [(node.text, node.answer) for node in ends] == [
+        ("Done.\nThe answer is 5.\n", "5"),
+        ("Over.\nThe answer is 6.\n", "6"),
+    ]
+    assert [node.samples for node in ends] == [2, 2]
+    (asked,) = (batch for batch in policy.calls if batch[0].prefill == "The answer is")
+    assert [(each.state.text, each.temperature) for each in asked] == [
+        ("a\nDone.\n", 0.0),
+        ("a\nOver.\n", 0.0),
+    ]
+    drawn = sum(len(each.seeds) for batch in policy.calls for each in batch)
+    assert solution.usage.completions == drawn == 4 + 4 + 2
+    assert solution.usage.calls == 3
+
+
+def test_an_answer_that_is_guessed_is_not_asked_for_and_says_so():
+    policy = ScriptedPolicy({"": ["That makes 5."]})
+    solution = run(policy, task=ASKS)
+    assert (solution.answer, solution.guessed, len(policy.calls)) == ("5", True, 1)
+
+
+def test_a_task_that_asks_for_nothing_is_left_as_it_is():
+    policy = ScriptedPolicy(MUTE)
+    solution = run(policy, task=replace(ASKS, answer_prefill=""), fallback=False)
+    assert solution.answer is None
+    assert not [batch for batch in policy.calls if batch[0].prefill]
+
+
+def test_the_fallback_ends_with_its_answer_and_is_asked_for_it_too():
+    wordy = {"": ["a\n"], "a\n": ["b\nThe answer is 5.\nProblem: and the next?\n"]}
+    solution = run(ScriptedPolicy(wordy), task=ASKS, max_pops=1)
+    assert solution.answer == "5"
+    assert solution.text == "a\nb\nThe answer is 5.\n"
+    silent = ScriptedPolicy({"": ["a\nDone."], "a\nDone.\nThe answer is": [" 5.\n"]})
+    solution = run(silent, task=ASKS, max_pops=1, num_samples=1)
+    assert (solution.answer, solution.steps[-1].text) == ("5", "a\nDone.\nThe answer is 5.\n")
+    assert solution.usage.completions == 3

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
 
-from langchain_qstar.rendering import MAX_ROWS, path_ids, plain, solution_html
+from langchain_qstar.rendering import (
+    MAX_ROWS,
+    path_ids,
+    plain,
+    refutation,
+    solution_html,
+    verdict_of,
+)
 from langchain_qstar.solution import Solution, SolutionStep, Vote
 
 HOSTILE = '<script>alert("x")</script>\x1b]0;owned\x07[bold]\u202e\ud800'
@@ -121,6 +129,69 @@ def test_verdicts_stand_beside_steps_and_the_answer(solution, node):
     assert "7</b> (verified by sums)" in page
     assert "3+5=9 ✗ 3+5=9: 3+5 is &lt;8&gt;" in page
     assert "line-through" in page
+
+
+FAILED = {"name": "sums", "verdict": "failed", "reason": "3+4 is <7>"}
+PASSED = {"name": "sums", "verdict": "passed", "reason": ""}
+
+
+def refuted(solution, *steps):
+    return solution(
+        verified=False,
+        verified_by=("sums",),
+        steps=tuple(SolutionStep(text=text, action=action, checks=c) for text, action, c in steps),
+    )
+
+
+def test_what_refutes_a_solution_is_a_line_of_its_own(solution):
+    value = refuted(
+        solution,
+        ("2+2=4\n", "propose_step", (PASSED,)),
+        ("3+4=8\n", "propose_step", (FAILED,)),
+        ("8+1=8\n", "propose_step", (FAILED, PASSED)),
+    )
+    line = "check sums failed step 2 of 3, '3+4=8': 3+4 is <7> (and 1 more)"
+    assert refutation(value.model_dump(mode="json")) == line
+    assert f"<b>{escape(line)}</b></p>" in html(value)
+    assert str(value).splitlines()[-1] == f"!! {line}"
+    assert refutation(solution().model_dump(mode="json")) == ""
+    assert "!!" not in str(solution())
+
+
+def test_what_was_answered_again_refutes_nothing(solution):
+    value = refuted(
+        solution,
+        ("A: 3+4=8\n", "subquestion", (FAILED,)),
+        ("A: 3+4=9\n", "re_answer", (FAILED,)),
+    )
+    assert refutation(value.model_dump()).startswith("check sums failed step 2 of 2")
+    assert "more" not in refutation(value.model_dump())
+
+
+def test_the_line_that_refutes_is_short_and_safe_to_show(solution):
+    long = FAILED | {"name": "a\nb", "reason": "\x1b[2J" + "x" * 1000}
+    value = refuted(solution, ("3 " * 1000, "propose_step", (long,)))
+    line = refutation(value.model_dump())
+    assert len(line) < 300
+    assert line == plain(line)
+    empty = refuted(solution, ("3\n", "propose_step", (FAILED | {"reason": ""},)))
+    assert refutation(empty.model_dump()).endswith("'3': no reason given")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"calculations": "hold"}, " (not verified; its calculations hold)"),
+        ({"agreed": True}, " (a second model agrees)"),
+        (
+            {"verified": True, "verified_by": ("mine",), "calculations": "hold", "agreed": False},
+            " (verified by mine; a second model disagrees)",
+        ),
+        ({}, ""),
+    ],
+)
+def test_what_is_known_stands_after_the_answer(solution, known, said):
+    assert verdict_of(solution(**known).model_dump()) == said
 
 
 def test_a_file_without_verdicts_renders_too(solution):

@@ -817,3 +817,55 @@ async def test_all_actions_of_an_expansion_reach_the_model_together():
     waited = (await graph().ainvoke(starting, config))["solution"]
     blocked = await asyncio.to_thread(graph().invoke, starting, config)
     assert {**waited, "seconds": 0} == {**blocked["solution"], "seconds": 0}
+
+
+# --- a solution that ended without an answer is asked for it once
+
+
+def silent(action: str, _: int, chance: random.Random) -> str:
+    """A model that says its answers only when it is asked for them."""
+    match action:
+        case "subquestion":
+            return f"{LAST}: how many?\n" if chance.random() < 0.5 else "What is that?\n"
+        case "The answer is":
+            return " 7.\n"
+        case "propose_step":
+            return f"So it is {chance.randint(0, 99)}.\n"
+    return chance.choice(("That is all.\n", "Done.\n"))
+
+
+def test_votes_on_whole_solutions_and_last_answers_are_asked_for_their_answers():
+    asks = task(answer_prefill="The answer is")
+    policy = Speaker(silent)
+    run = search(policy, asked=asks, num_rollouts=4)
+    ends = [node for node in run.solution.tree if node.terminal]
+    assert {node.action for node in ends} == {"finish", "subquestion"}
+    assert {node.answer for node in ends} == {"7"}
+    assert all(node.text.endswith("\nThe answer is 7.\n") for node in ends)
+    assert run.solution.answer == "7"
+    batches = [batch for batch in policy.calls if batch[0].prefill == "The answer is"]
+    assert batches
+    assert {each.temperature for batch in batches for each in batch} == {0.0}
+    # Those that say the same are asked once.
+    assert all(len(each.seeds) == 1 for batch in batches for each in batch)
+    assert all(len({each.state.text for each in batch}) == len(batch) for batch in batches)
+    others = [node for node in run.solution.tree if node.action == "re_answer"]
+    assert not [node for node in others if "answer is" in node.text]
+    drawn = sum(len(each.seeds) for batch in policy.calls for each in batch)
+    assert run.solution.usage.completions == drawn
+
+
+def test_a_guessed_winner_says_so_and_is_not_asked():
+    policy = Speaker(silent)
+    guesses = task(answer_prefill="The answer is", guess=lambda text: "7")
+    run = search(policy, asked=guesses, num_rollouts=2)
+    assert (run.solution.answer, run.solution.guessed) == ("7", True)
+    assert not [batch for batch in policy.calls if batch[0].prefill == "The answer is"]
+
+
+def test_the_completion_of_a_search_that_found_nothing_is_asked_too():
+    policy = Speaker(silent)
+    asks = task(answer_prefill="The answer is")
+    run = search(policy, asked=asks, num_rollouts=1, actions=("propose_step",), max_depth=1)
+    assert run.solution.answer == "7"
+    assert run.solution.steps[-1].text.endswith("\nThe answer is 7.\n")

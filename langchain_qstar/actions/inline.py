@@ -66,11 +66,13 @@ class InlineForms:
         if action == "re_answer":
             pieces = pieces[:-1]
         whole = action == "finish"
+        steps = action == "propose_step" and self._task.step_end is not None
         return Opening(
             state=self._state(trace.question, pieces),
-            stop=() if whole else self._task.stop,
+            stop=() if whole or steps else self._task.stop,
             max_tokens=self._room(whole=whole or action == "rephrase"),
             prefill=self._task.prefills.get(action, ""),
+            ends=self._task.step_end if steps else None,
         )
 
     def answering(self, trace: Trace, subquestion: Step, *, last: bool) -> Opening:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from langchain_qstar.protocols import Action, State, Step
+from langchain_qstar.protocols import Action, State, Step, TextEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,14 @@ class Opening:
         stop: Strings that end the completion, kept as the end of its text.
         max_tokens: Most tokens of it.
         prefill: Text put before it; part of what comes back.
+        ends: What ends the completion beside the stop strings.
     """
 
     state: State
     stop: tuple[str, ...]
     max_tokens: int
     prefill: str = ""
+    ends: TextEnd | None = None
 
 
 @runtime_checkable

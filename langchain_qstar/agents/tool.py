@@ -67,8 +67,8 @@ def create_qstar_tool(
 ) -> BaseTool:
     """A tool that answers a question by search, for `create_agent` and its like.
 
-    The content of its message is the answer, whether checks verified it, and the
-    steps in short; the artifact is the whole `Solution`. (Read back from a checkpoint by
+    The content of its message is the answer, what is known about it, and the steps
+    in short; the artifact is the whole `Solution`. (Read back from a checkpoint by
     a LangGraph that is strict about types it is the same as plain data;
     `Solution.model_validate(message.artifact)` takes either.) Calls of one turn run
     together and share the batches of the policy's engine. Inside an agent with a

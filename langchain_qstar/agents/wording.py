@@ -7,7 +7,7 @@ from typing import Final
 from langchain_core.messages import AIMessage
 
 from langchain_qstar.chains.solver import message_of
-from langchain_qstar.rendering import STOPPED, plain
+from langchain_qstar.rendering import STOPPED, plain, refutation
 from langchain_qstar.solution import Solution
 
 MOST_STEPS: Final = 12
@@ -18,14 +18,15 @@ MOST_CHARACTERS: Final = 200
 
 
 def report_of(solution: Solution) -> str:
-    """The answer, whether it is verified, and the steps in short.
+    """The answer, what is known about it, and the steps in short.
 
     What a model wrote is told as single lines without control characters.
     """
     if solution.answer is None:
         return f"{no_answer(solution)} Ask in other words, or ask a simpler question first."
     answer = f"Answer: {plain(solution.answer)}"
-    return "\n".join([answer, f"Verified: {_verdict(solution)}", "Steps:", *_steps(solution)])
+    known = [f"Verified: {_verdict(solution)}", *_agreement(solution)]
+    return "\n".join([answer, *known, "Steps:", *_steps(solution)])
 
 
 def reply_of(solution: Solution) -> AIMessage:
@@ -41,23 +42,29 @@ def reply_of(solution: Solution) -> AIMessage:
 
 
 def no_answer(solution: Solution) -> str:
-    """That no answer was found, and why."""
-    return f"No answer was found: {STOPPED[solution.stopped]}."
+    """That no answer was found, and why; or what refutes the one that was, and is withheld."""
+    told = f"No answer was found: {STOPPED[solution.stopped]}."
+    refuted = refutation(solution.model_dump(include={"verified", "steps"}))
+    return f"{told} What was found is refuted: {refuted}." if refuted else told
 
 
 def _verdict(solution: Solution) -> str:
     by = ", ".join(solution.verified_by)
     if solution.verified:
         return f"yes, by {by}"
-    if solution.verified is None:
-        return "no, nothing could check it"
-    failed = [
-        f"{check.name}: {plain(check.reason)}"
-        for step in solution.steps
-        for check in step.checks
-        if check.verdict == "failed"
-    ]
-    return f"no, a check failed ({failed[0]}); do not rely on it"
+    if solution.verified is False:
+        refuted = refutation(solution.model_dump(include={"verified", "steps"}))
+        return f"no, {refuted}; do not rely on it"
+    if solution.calculations == "hold":
+        return "no; its calculations hold, which does not say that they are the right ones"
+    return "no, nothing could check it"
+
+
+def _agreement(solution: Solution) -> list[str]:
+    """What a second model thinks of it, which saw some of its steps."""
+    if solution.agreed is None:
+        return []
+    return [f"A second model: {'agrees' if solution.agreed else 'disagrees'}"]
 
 
 def _steps(solution: Solution) -> list[str]:

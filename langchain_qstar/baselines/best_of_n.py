@@ -11,7 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, get_args
 
-from langchain_qstar.baselines.solving import Method, Run, Scoring, adrive, drive, vote
+from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.driving import Method, Scoring, adrive, drive
+from langchain_qstar.baselines.solving import Run
+from langchain_qstar.baselines.voting import vote
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Image, Policy, ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.solution import Solution
@@ -36,13 +40,18 @@ def best_of_n(
     aggregate: Aggregate = "min",
     weighted: bool = False,
     seed: int = 0,
+    checks: StepChecks | None = None,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by the best-scored of `n` sampled solutions.
 
     Every step of every solution is scored; the score of a solution aggregates
-    them. A solution without an answer is chosen only when none has one.
+    them. A solution that ends without an answer is asked for it once
+    (`nodes.concluding`), and chosen only when none has one. Of equal scores one without
+    a failed check wins, then the one drawn first.
 
     Args:
         question: What to answer.
@@ -55,7 +64,12 @@ def best_of_n(
         weighted: Choose the answer with the greatest sum of scores, and its
             best-scored solution, instead of the best solution alone.
         seed: Of the run; samples are those `self_consistency` draws by it.
-        max_tokens: Most tokens the policy generates in all, or None.
+        checks: What judges the steps; by default nothing.
+        max_tokens: Most tokens the policy generates in all, or None; what was drawn until
+            then is scored. What the scorer generates is in the usage, and not limited. For
+            the limits see `Budget`.
+        max_completions: Most completions to draw.
+        max_seconds: Most seconds before the last call of the policy begins.
         images: What the question shows, if anything.
 
     Raises:
@@ -63,19 +77,9 @@ def best_of_n(
         SettingsError: A value is out of range.
         ModelError: The policy or the scorer failed.
     """
-    method = _method(
-        question,
-        policy,
-        task,
-        seed,
-        scorer=scorer,
-        n=n,
-        temperature=temperature,
-        aggregate=aggregate,
-        weighted=weighted,
-        max_tokens=max_tokens,
-        images=images,
-    )
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    run = Run(question, policy, task, seed, images, budget, checks)
+    method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
     return drive(method, policy)
 
 
@@ -90,62 +94,54 @@ async def abest_of_n(
     aggregate: Aggregate = "min",
     weighted: bool = False,
     seed: int = 0,
+    checks: StepChecks | None = None,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """As `best_of_n`, without blocking the event loop."""
-    method = _method(
-        question,
-        policy,
-        task,
-        seed,
-        scorer=scorer,
-        n=n,
-        temperature=temperature,
-        aggregate=aggregate,
-        weighted=weighted,
-        max_tokens=max_tokens,
-        images=images,
-    )
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    run = Run(question, policy, task, seed, images, budget, checks)
+    method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
     return await adrive(method, policy)
 
 
 def _method(
-    question: str,
-    policy: Policy,
-    task: Task,
-    seed: int,
-    *,
+    run: Run,
     scorer: StepScorer,
     n: int,
     temperature: float,
     aggregate: Aggregate,
+    *,
     weighted: bool,
-    max_tokens: int | None,
-    images: Sequence[Image],
 ) -> Method:
     if aggregate not in _AGGREGATES:
         raise SettingsError(
             f"aggregate={aggregate!r}; choose one of: {', '.join(get_args(Aggregate))}"
         )
-    run = Run(question, policy, task, seed, images)
-    yield from run.draw(n, temperature, max_tokens)
-    scores: list[Scores] = yield Scoring(scorer, _requests(run))
-    run.spend(scores)
+    settings = {"n": n, "temperature": temperature, "aggregate": aggregate, "weighted": weighted}
+    yield from run.draw(n, temperature)
+    scores: list[Scores] = []
+    if requests := _requests(run):
+        scores = yield Scoring(scorer, requests)
+        run.spend(scores)
     values = _by_sample(run, scores)
     totals = [_AGGREGATES[aggregate](each) if each else 0.0 for each in values]
-    votes, winners = vote(run.samples, task, totals)
-    candidates = winners if weighted and winners else _answered(run)
-    chosen = max(candidates, key=lambda number: (totals[number], -number))
-    settings = {
-        "n": n,
-        "temperature": temperature,
-        "aggregate": aggregate,
-        "weighted": weighted,
-        "max_tokens": max_tokens,
-    }
+    votes, winners = vote(run.samples, run.task, totals)
+    chosen = max(
+        winners if weighted and winners else _answered(run),
+        key=lambda number: (totals[number], not run.samples[number].failed, -number),
+        default=None,
+    )
     return run.solution(
-        "best-of-n", chosen, settings, votes=votes, values=values[chosen], scorer=scorer
+        "best-of-n",
+        chosen,
+        settings,
+        votes=votes,
+        scores=totals,
+        values=() if chosen is None else values[chosen],
+        scorer=scorer,
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from langchain_qstar.baselines.solving import Method, Run, adrive, drive
+from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.driving import Method, adrive, drive
+from langchain_qstar.baselines.solving import Run
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.protocols import Image, Policy, Task
 from langchain_qstar.solution import Solution
 
@@ -16,9 +19,14 @@ def greedy(
     task: Task,
     seed: int = 0,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
+    checks: StepChecks | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by one solution at temperature 0.
+
+    One that ends without an answer is asked for it once (`nodes.concluding`).
 
     Args:
         question: What to answer.
@@ -26,6 +34,10 @@ def greedy(
         task: How the question is prompted and its answer read.
         seed: Recorded only; nothing is random for a local model.
         max_tokens: Most tokens to generate, or None for the task's own limit.
+        max_completions: With 1 nothing is asked again; for this, and for `max_seconds`, see
+            `Budget`.
+        max_seconds: Most seconds before the last call of the policy begins.
+        checks: What judges the steps; by default nothing.
         images: What the question shows, if anything.
 
     Raises:
@@ -33,9 +45,8 @@ def greedy(
         SettingsError: The budget is impossible.
         ModelError: The policy failed.
     """
-    return drive(
-        _method(question, policy, task, seed, max_tokens=max_tokens, images=images), policy
-    )
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    return drive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
 
 
 async def agreedy(
@@ -45,23 +56,16 @@ async def agreedy(
     task: Task,
     seed: int = 0,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
+    checks: StepChecks | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """As `greedy`, without blocking the event loop."""
-    return await adrive(
-        _method(question, policy, task, seed, max_tokens=max_tokens, images=images), policy
-    )
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    return await adrive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
 
 
-def _method(
-    question: str,
-    policy: Policy,
-    task: Task,
-    seed: int,
-    *,
-    max_tokens: int | None,
-    images: Sequence[Image],
-) -> Method:
-    run = Run(question, policy, task, seed, images)
-    yield from run.draw(1, 0.0, max_tokens)
-    return run.solution("greedy", 0, {"max_tokens": max_tokens})
+def _method(run: Run) -> Method:
+    yield from run.draw(1, 0.0)
+    return run.solution("greedy", 0 if run.samples else None, {})

@@ -8,10 +8,10 @@ answer; functions that grade take the golds beside the pools.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from langchain_qstar.baselines.solving import Sampled, vote
-from langchain_qstar.models.steps import split_steps
+from langchain_qstar.baselines.sampled import Sampled, sampled
+from langchain_qstar.baselines.voting import checked_vote, vote
 from langchain_qstar.protocols import (
     Policy,
     SampleRequest,
@@ -22,6 +22,7 @@ from langchain_qstar.protocols import (
     Task,
 )
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
 
 
@@ -31,10 +32,13 @@ class Pool:
 
     question: str
     samples: list[Sampled] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    """Tokens generated for each sample."""
     values: list[list[float]] = field(default_factory=list)
     """A score per step of each sample, once scored."""
+
+    @property
+    def tokens(self) -> list[int]:
+        """Tokens generated for each sample."""
+        return [sample.tokens for sample in self.samples]
 
     def right(self, gold: str, task: Task) -> list[bool]:
         """Whether each sample's answer is the gold answer."""
@@ -58,15 +62,12 @@ def draw_pools(
     for start in range(0, len(questions), size):
         chunk = questions[start : start + size]
         requests = [_request(question, task, n, temperature, seed) for question in chunk]
-        for question, completions in zip(chunk, policy.sample(requests), strict=True):
-            pool = Pool(question)
-            for completion in completions:
-                steps = split_steps(completion, task, policy)
-                text = "".join(step.text for step in steps)
-                answer = task.answer(text) if task.is_terminal(text) else None
-                pool.samples.append(Sampled(steps, answer))
-                pool.tokens.append(completion.generated)
-            pools.append(pool)
+        drawn = [
+            Pool(question, [sampled(each, task, policy) for each in completions])
+            for question, completions in zip(chunk, policy.sample(requests), strict=True)
+        ]
+        _conclude(drawn, requests, policy, task)
+        pools += drawn
         if progress:
             progress(len(pools))
     return pools
@@ -79,7 +80,25 @@ def _request(question: str, task: Task, n: int, temperature: float, seed: int) -
         stop=(),
         max_tokens=task.solution_tokens,
         temperature=temperature,
+        ends=solution_end(task),
     )
+
+
+def _conclude(
+    pools: Sequence[Pool], requests: Sequence[SampleRequest], policy: Policy, task: Task
+) -> None:
+    """Ask the samples that ended without an answer for it, all as one batch."""
+    asked = [
+        (pool, number, request)
+        for pool, drawn in zip(pools, requests, strict=True)
+        for number, sample in enumerate(pool.samples)
+        if (request := sample.asking(drawn.state, task, policy, drawn.seeds[number])) is not None
+    ]
+    if not asked:
+        return
+    lines = policy.sample([request for _, _, request in asked])
+    for (pool, number, _), (line,) in zip(asked, lines, strict=True):
+        pool.samples[number] = pool.samples[number].concluded(line, task)
 
 
 def prefixes(pool: Pool, task: Task) -> list[list[ScoreRequest]]:
@@ -120,7 +139,7 @@ def majority(task: Task) -> Choose:
 
 
 def unfailed(task: Task, failed: Callable[[str, Step], bool]) -> Choose:
-    """Self-consistency of the samples without a failed step; of all when each has one.
+    """Checked self-consistency: see `voting.checked_vote`.
 
     Args:
         task: When two answers are the same.
@@ -128,9 +147,11 @@ def unfailed(task: Task, failed: Callable[[str, Step], bool]) -> Choose:
     """
 
     def choose(pool: Pool, n: int) -> str | None:
-        samples = pool.samples[:n]
-        kept = [s for s in samples if not any(failed(pool.question, step) for step in s.steps)]
-        votes, _ = vote(kept or samples, task)
+        judged = [
+            replace(s, failed=any(failed(pool.question, step) for step in s.steps))
+            for s in pool.samples[:n]
+        ]
+        votes, _ = checked_vote(judged, task)
         return votes[0].answer if votes else None
 
     return choose

@@ -1,14 +1,20 @@
 """Self-consistency: many solutions, and the answer most of them give.
 
 Source: Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in
-Language Models", ICLR 2023, section 2 (unweighted majority).
+Language Models", ICLR 2023, section 2 (unweighted majority). Leaving out the samples
+that a check refutes is our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from langchain_qstar.baselines.solving import Method, Run, adrive, drive, vote
+from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.driving import Method, adrive, drive
+from langchain_qstar.baselines.solving import Run
+from langchain_qstar.baselines.voting import checked_vote, vote
+from langchain_qstar.checks.running import StepChecks
+from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Image, Policy, Task
 from langchain_qstar.solution import Solution
 
@@ -21,13 +27,19 @@ def self_consistency(
     n: int = 8,
     temperature: float = 0.8,
     seed: int = 0,
+    checks: StepChecks | None = None,
+    checked: bool = False,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """Answer by the majority of `n` sampled solutions.
 
-    Solutions without an answer do not vote. Of answers with as many votes, the
-    one drawn first wins; the path is the first solution that gives the answer.
+    Solutions that end without an answer are asked for it once (`nodes.concluding`);
+    those that have none do not vote. Of answers with as many votes one that a solution
+    without a failed check gives wins, then the one drawn first; the path is the first
+    solution that gives the answer, without a failed check if there is such a one.
 
     Args:
         question: What to answer.
@@ -36,7 +48,13 @@ def self_consistency(
         n: Solutions to draw.
         temperature: Of sampling.
         seed: Of the run; samples are those `best_of_n` draws by the same seed.
-        max_tokens: Most tokens to generate in all, or None.
+        checks: What judges the steps; by default nothing.
+        checked: Whether only solutions without a failed check vote. All vote when none
+            of those has an answer.
+        max_tokens: Most tokens to generate in all, or None; the solutions drawn until
+            then vote. For the limits see `Budget`.
+        max_completions: Most completions to draw.
+        max_seconds: Most seconds before the last call of the policy begins.
         images: What the question shows, if anything.
 
     Raises:
@@ -44,17 +62,9 @@ def self_consistency(
         SettingsError: A value is out of range.
         ModelError: The policy failed.
     """
-    method = _method(
-        question,
-        policy,
-        task,
-        seed,
-        n=n,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        images=images,
-    )
-    return drive(method, policy)
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    run = Run(question, policy, task, seed, images, budget, checks)
+    return drive(_method(run, n, temperature, checked=checked), policy)
 
 
 async def aself_consistency(
@@ -65,36 +75,36 @@ async def aself_consistency(
     n: int = 8,
     temperature: float = 0.8,
     seed: int = 0,
+    checks: StepChecks | None = None,
+    checked: bool = False,
     max_tokens: int | None = None,
+    max_completions: int | None = None,
+    max_seconds: float | None = None,
     images: Sequence[Image] = (),
 ) -> Solution:
     """As `self_consistency`, without blocking the event loop."""
-    method = _method(
-        question,
-        policy,
-        task,
-        seed,
-        n=n,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        images=images,
+    budget = Budget(max_tokens, max_completions, max_seconds)
+    run = Run(question, policy, task, seed, images, budget, checks)
+    return await adrive(_method(run, n, temperature, checked=checked), policy)
+
+
+def _method(run: Run, n: int, temperature: float, *, checked: bool) -> Method:
+    if checked:
+        require_checks(run.checks, run.task)
+    yield from run.draw(n, temperature)
+    votes, winners = (checked_vote if checked else vote)(run.samples, run.task)
+    return run.solution(
+        "checked-self-consistency" if checked else "self-consistency",
+        winners[0] if winners else None,
+        {"n": n, "temperature": temperature, "checked": checked},
+        votes=votes,
     )
-    return await adrive(method, policy)
 
 
-def _method(
-    question: str,
-    policy: Policy,
-    task: Task,
-    seed: int,
-    *,
-    n: int,
-    temperature: float,
-    max_tokens: int | None,
-    images: Sequence[Image],
-) -> Method:
-    run = Run(question, policy, task, seed, images)
-    yield from run.draw(n, temperature, max_tokens)
-    votes, winners = vote(run.samples, task)
-    settings = {"n": n, "temperature": temperature, "max_tokens": max_tokens}
-    return run.solution("self-consistency", winners[0] if winners else None, settings, votes=votes)
+def require_checks(checks: StepChecks | None, task: Task) -> None:
+    """Raise `SettingsError` where there is no check that could keep a solution from voting."""
+    if checks is None or not checks.names:
+        raise SettingsError(
+            f"checked self-consistency needs checks, and task {task.name!r} has none here; "
+            "pass checks=, or leave out checked"
+        )

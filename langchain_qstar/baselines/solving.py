@@ -1,62 +1,39 @@
-"""What the baselines share: drawing whole solutions, voting, and the result.
-
-A method is a generator that yields the work it wants done and is sent the
-results, so that it is written once and driven from sync and async code.
-"""
+"""What the baselines share: drawing whole solutions within a budget, and the result."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import zip_longest
+from typing import Any, Final
 
+from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.driving import Aside, Sampling, Work
+from langchain_qstar.baselines.sampled import Sampled, sampled
+from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.models.steps import split_steps
+from langchain_qstar.nodes.concluding import ANSWER_TOKENS
+from langchain_qstar.nodes.replies import checked
 from langchain_qstar.nodes.root import check_images, check_question
 from langchain_qstar.protocols import (
     Completion,
     Image,
     Policy,
     SampleRequest,
-    ScoreRequest,
     Scores,
     State,
-    Step,
     StepScorer,
     Task,
 )
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
 
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Work: sample these requests, and send the completions back."""
-
-    requests: list[SampleRequest]
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """Work: score these requests, and send the `Scores` back."""
-
-    scorer: StepScorer
-    requests: list[ScoreRequest]
-
-
-Method: TypeAlias = Generator[Sampling | Scoring, Any, Solution]
-"""A method in progress: yields work, is sent its results, returns a solution."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """One sampled solution: its steps, and its answer if it states one."""
-
-    steps: tuple[Step, ...]
-    answer: str | None
+_MISSING: Final = Completion("", finish="error")
 
 
 @dataclass(slots=True)
@@ -68,6 +45,8 @@ class Run:
     task: Task
     seed: int
     images: Sequence[Image] = ()
+    budget: Budget = field(default_factory=Budget)
+    checks: StepChecks | None = None
     samples: list[Sampled] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
@@ -88,49 +67,97 @@ class Run:
         messages = self.task.messages(self.question)
         return State(self.question, messages, images=tuple(self.images))
 
-    def draw(
-        self, n: int, temperature: float, max_tokens: int | None
-    ) -> Generator[Sampling, list[list[Completion]], None]:
-        """Draw `n` whole solutions, fewer when the token budget ends first.
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started
 
-        The budget is never exceeded: samples are drawn in rounds in which each
-        may use its share of what is left.
+    def draw(self, n: int, temperature: float) -> Generator[Work, Any, None]:
+        """Draw `n` whole solutions, fewer when the budget ends first; ask and judge them.
+
+        Samples are drawn in rounds in which each may use its share of the tokens that
+        are left. Those that ended without an answer are asked for it, together, with
+        what is left then. The checks judge them all.
 
         Args:
             n: Solutions wanted, at least 1.
             temperature: 0 is greedy.
-            max_tokens: Most tokens generated in all, or None.
 
         Raises:
             SettingsError: A value is out of range.
+            ModelError: The policy failed as a whole; a sample that failed is kept as one.
         """
-        _check(n, temperature, max_tokens)
-        while len(self.samples) < n:
-            wanted, limit = n - len(self.samples), self.task.solution_tokens
-            if max_tokens is not None:
-                left = max_tokens - self.usage.completion_tokens
-                if left <= 0:
-                    self.stopped = "tokens"
-                    return
-                wanted = max(1, min(wanted, left // limit))
-                limit = min(limit, left)
-            first = len(self.samples)
-            seeds = [sample_seed(self.seed, ROOT, first + i) for i in range(wanted)]
-            request = SampleRequest(
-                self.root, tuple(seeds), stop=(), max_tokens=limit, temperature=temperature
+        _check(n, temperature)
+        while len(self.samples) < n and not self._is_spent():
+            wanted, limit = self.budget.share(
+                self.usage, self._together(n - len(self.samples)), self.task.solution_tokens
             )
-            (completions,) = yield Sampling([request])
-            self._add(completions, cut=limit < self.task.solution_tokens)
-
-    def _add(self, completions: list[Completion], *, cut: bool) -> None:
-        for completion in completions:
-            steps = split_steps(completion, self.task, self.policy)
-            text = "".join(step.text for step in steps)
-            done = self.task.is_terminal(text)
-            self.samples.append(Sampled(steps, self.task.answer(text) if done else None))
-            if cut and completion.finish == "length":
+            first = len(self.samples)
+            request = SampleRequest(
+                self.root,
+                tuple(sample_seed(self.seed, ROOT, first + i) for i in range(wanted)),
+                stop=(),
+                max_tokens=limit,
+                temperature=temperature,
+                ends=solution_end(self.task),
+            )
+            (drawn,) = yield from self._sampled([request])
+            self.samples += [sampled(each, self.task, self.policy) for each in drawn]
+            if limit < self.task.solution_tokens and any(c.finish == "length" for c in drawn):
                 self.stopped = "tokens"
-        self.usage = _sum_usage(self.usage, completions)
+        yield from self._ask()
+        if self.checks is not None and self.checks.names:
+            self.samples = yield Aside(partial(self._judged, self.checks))
+
+    def _together(self, wanted: int) -> int:
+        """How many samples to draw in one round; as fit at once where the time is looked at."""
+        if self.budget.max_seconds is None:
+            return wanted
+        return min(wanted, getattr(self.policy, "full_rows", 0) or wanted)
+
+    def _is_spent(self) -> bool:
+        """Whether a budget is spent, which is why the run stops."""
+        spent = self.budget.spent(self.usage, self.seconds)
+        self.stopped = spent or self.stopped
+        return spent is not None
+
+    def _ask(self) -> Generator[Work, Any, None]:
+        """Ask the solutions that ended without an answer for it, as many as may be."""
+        asked = [
+            (number, request)
+            for number, sample in enumerate(self.samples)
+            if (request := self._asking(number, sample)) is not None
+        ]
+        while asked and not self._is_spent():
+            count, limit = self.budget.share(self.usage, len(asked), ANSWER_TOKENS)
+            now, asked = asked[:count], asked[count:]
+            requests = [_within(request, limit) for _, request in now]
+            lines = yield from self._sampled(requests)
+            for (number, _), (line,) in zip(now, lines, strict=True):
+                self.samples[number] = self.samples[number].concluded(line, self.task)
+                if limit < ANSWER_TOKENS and line.finish == "length":
+                    self.stopped = "tokens"
+
+    def _asking(self, number: int, sample: Sampled) -> SampleRequest | None:
+        seed = sample_seed(self.seed, ROOT, number)
+        return sample.asking(self.root, self.task, self.policy, seed)
+
+    def _judged(self, checks: StepChecks) -> list[Sampled]:
+        return [sample.judged(self.root, checks) for sample in self.samples]
+
+    def _sampled(
+        self, requests: list[SampleRequest]
+    ) -> Generator[Work, Any, list[list[Completion]]]:
+        """One completion for each seed; one that the policy leaves out has failed."""
+        groups = checked((yield Sampling(requests)), len(requests), self.policy.name)
+        self.usage = _sum_usage(self.usage, [each for group in groups for each in group])
+        return [
+            [
+                each or _MISSING
+                for _, each in zip_longest(request.seeds, group[: len(request.seeds)])
+            ]
+            for request, group in zip(requests, groups, strict=True)
+        ]
 
     def spend(self, scores: Sequence[Scores]) -> None:
         """Add what a scorer itself cost."""
@@ -148,9 +175,10 @@ class Run:
         self,
         method: str,
         chosen: int | None,
-        settings: dict[str, Any],
+        settings: Mapping[str, Any],
         *,
         votes: Sequence[Vote] = (),
+        scores: Sequence[float] = (),
         values: Sequence[float] = (),
         scorer: StepScorer | None = None,
     ) -> Solution:
@@ -159,8 +187,9 @@ class Run:
         Args:
             method: Name of the method.
             chosen: Which sample is the path, None for none.
-            settings: What the method was called with.
+            settings: What the method was called with, beside the budget.
             votes: The vote, heaviest first, if there was one.
+            scores: The score of each sample, if any.
             values: The score of each step of the path, if any.
             scorer: Who scored.
         """
@@ -170,97 +199,36 @@ class Run:
             question=self.question,
             images=tuple(dict(each) for each in self.images),
             answer=sample.answer,
+            guessed=sample.guessed,
             method=method,
             steps=tuple(
                 SolutionStep(text=step.text, action=step.action, q=q)
                 for step, q in zip(sample.steps, scored, strict=True)
             ),
             votes=tuple(votes),
+            samples=tuple(each.kept(score) for each, score in zip_longest(self.samples, scores)),
             unparsed=sum(sample.answer is None for sample in self.samples),
             usage=self.usage,
             stopped=self.stopped,
-            seconds=time.monotonic() - self.started,
-            settings=settings,
+            seconds=self.seconds,
+            settings={**settings, **asdict(self.budget)},
             policy=self.policy.name,
             q_model=None if scorer is None else scorer.name,
             task=self.task.name,
+            prompts=self.task.prompts,
             seed=self.seed,
         )
 
 
-def vote(
-    samples: Sequence[Sampled], task: Task, weights: Sequence[float] | None = None
-) -> tuple[list[Vote], list[int]]:
-    """Sum the weights of equivalent answers.
-
-    Args:
-        samples: Those without an answer do not vote.
-        task: Says which answers are equivalent.
-        weights: Not negative; one per sample; default 1 each.
-
-    Returns:
-        The votes, heaviest first (the earlier drawn first among equals), and
-        the numbers of the samples that voted for the first.
-    """
-    weights = [1.0] * len(samples) if weights is None else weights
-    groups: list[list[int]] = []
-    for number, sample in enumerate(samples):
-        if sample.answer is None:
-            continue
-        for group in groups:
-            if task.equivalent(str(samples[group[0]].answer), sample.answer):
-                group.append(number)
-                break
-        else:
-            groups.append([number])
-    total = sum(weights[number] for group in groups for number in group)
-    groups.sort(key=lambda group: -sum(weights[number] for number in group))
-    votes = [
-        Vote(
-            answer=str(samples[group[0]].answer),
-            count=len(group),
-            weight=sum(weights[number] for number in group) / total if total else 0.0,
-        )
-        for group in groups
-    ]
-    return votes, groups[0] if groups else []
+def _within(request: SampleRequest, limit: int) -> SampleRequest:
+    return replace(request, max_tokens=min(request.max_tokens, limit))
 
 
-def drive(method: Method, policy: Policy) -> Solution:
-    """Run a method to its end, blocking."""
-    try:
-        work = next(method)
-        while True:
-            if isinstance(work, Sampling):
-                work = method.send(policy.sample(work.requests))
-            else:
-                work = method.send(work.scorer.score(work.requests))
-    except StopIteration as end:
-        solution: Solution = end.value
-        return solution
-
-
-async def adrive(method: Method, policy: Policy) -> Solution:
-    """Run a method to its end without blocking the event loop."""
-    try:
-        work = next(method)
-        while True:
-            if isinstance(work, Sampling):
-                work = method.send(await policy.asample(work.requests))
-            else:
-                work = method.send(await work.scorer.ascore(work.requests))
-    except StopIteration as end:
-        solution: Solution = end.value
-        return solution
-
-
-def _check(n: object, temperature: object, max_tokens: object) -> None:
+def _check(n: object, temperature: object) -> None:
     if not isinstance(n, int) or n < 1:
         raise SettingsError(f"n is {n!r}; draw at least 1 solution")
     if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
         raise SettingsError(f"temperature is {temperature!r}; it must be a number from 0 up")
-    if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
-        raise SettingsError(f"max_tokens is {max_tokens!r}; allow at least 1 token")
 
 
 def _sum_usage(usage: Usage, completions: Sequence[Completion]) -> Usage:

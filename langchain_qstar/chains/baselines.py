@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,13 +19,28 @@ from langchain_qstar.checks.running import checked
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.solution import Solution
+from langchain_qstar.verification.verdict import withholds
 
 
 class _BaselineChain(SolverChain):
     """A method of `baselines/`, with the options it is called with."""
 
-    overrides = ("seed", "max_tokens")
+    overrides = ("seed", "max_tokens", "max_completions", "max_seconds")
     options: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self,
+        policy: Any = "nano",
+        *,
+        max_tokens: int | None = None,
+        max_completions: int | None = None,
+        max_seconds: float | None = None,
+        **shared: Any,
+    ) -> None:
+        from langchain_qstar.baselines.budget import Budget
+
+        super().__init__(policy, **shared)
+        self.options = asdict(Budget(max_tokens, max_completions, max_seconds))
 
     @property
     def samples(self) -> int:
@@ -45,16 +61,33 @@ class _BaselineChain(SolverChain):
     def _checked(self, solution: Solution) -> Solution:
         """The solution with the verdicts on its steps; they do not change which it is."""
         solution = checked(solution, self.checks, self.task)
-        withheld = self.abstain and not solution.verified
+        withheld = withholds(self.abstain, verified=solution.verified)
         return solution.model_copy(update={"answer": None}) if withheld else solution
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:
-        shared = {"policy": self.policy, "task": self.task, "seed": ask.seed}
+        shared = {
+            "policy": self.policy,
+            "task": self.task,
+            "checks": self.checks,
+            "seed": ask.seed,
+        }
         return {**shared, **self.options, **ask.budget, "images": ask.images}
 
 
 class GreedyChain(_BaselineChain):
-    """One solution at temperature 0. For the arguments see `SolverChain`."""
+    """One solution at temperature 0.
+
+    Args:
+        policy: See `SolverChain`.
+        max_tokens: Most tokens to generate; None is no limit. As for every baseline, a call
+            may give it too, and the next two.
+        max_completions: Most completions to draw.
+        max_seconds: Most seconds; what is in flight then is waited for.
+        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
+
+    Raises:
+        SettingsError: A budget is impossible.
+    """
 
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
         from langchain_qstar.baselines.greedy import agreedy, greedy
@@ -69,14 +102,29 @@ class SelfConsistencyChain(_BaselineChain):
         policy: See `SolverChain`.
         n: Solutions to sample.
         temperature: Of the sampling.
-        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
+        checked: Whether only solutions vote that fail no check; all do when none of those
+            has an answer. The method is called `checked-self-consistency` then.
+        shared: As for `GreedyChain`.
+
+    Raises:
+        SettingsError: A budget is impossible, or there is no check to be `checked` by.
     """
 
     def __init__(
-        self, policy: Any = "nano", *, n: int = 16, temperature: float = 0.8, **shared: Any
+        self,
+        policy: Any = "nano",
+        *,
+        n: int = 16,
+        temperature: float = 0.8,
+        checked: bool = False,
+        **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
-        self.options = {"n": n, "temperature": temperature}
+        if checked:
+            from langchain_qstar.baselines.self_consistency import require_checks
+
+            require_checks(self.checks, self.task)
+        self.options = {**self.options, "n": n, "temperature": temperature, "checked": checked}
 
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
         from langchain_qstar.baselines.self_consistency import aself_consistency, self_consistency
@@ -95,10 +143,10 @@ class BestOfNChain(_BaselineChain):
         aggregate: How the scores of a solution's steps become its score:
             `min`, `last` or `mean`.
         weighted: Add the scores of equal answers instead of taking the best.
-        shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
+        shared: As for `GreedyChain`.
 
     Raises:
-        SettingsError: There is no scorer.
+        SettingsError: There is no scorer, or a budget is impossible.
     """
 
     def __init__(
@@ -117,6 +165,7 @@ class BestOfNChain(_BaselineChain):
         if scorer is None:
             raise SettingsError("best-of-n needs a q_model; self-consistency does without one")
         self.options = {
+            **self.options,
             "scorer": scorer,
             "n": n,
             "temperature": temperature,

@@ -116,6 +116,7 @@ def _rstar(models: Models, context: RStarContext) -> CompiledStateGraph[Any, Any
         chain.policy,
         chain.verifier,
         task=chain.task,
+        verifier_task=chain.verifier_task,
         settings=_settings(RStarSettings, context),
         context_schema=RStarContext,
     )

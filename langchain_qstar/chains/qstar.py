@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains.machine import MachineChain
@@ -24,6 +25,8 @@ from langchain_qstar.qstar import (
 from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import BUDGETS, QStarSettings
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -56,6 +59,8 @@ class QStarChain(MachineChain):
         utility: Source of g, a process reward model, in the same forms but
             `"default"`; None is R_P = 0.
         task: See `SolverChain`.
+        prompts: See `SolverChain`.
+        shots: See `SolverChain`.
         checks: See `SolverChain`; `failed_check` of the settings says what one does.
         abstain: See `SolverChain`; also a setting.
         settings: `QStarSettings` or a dict of them.
@@ -82,8 +87,10 @@ class QStarChain(MachineChain):
         *,
         utility: Any = None,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         settings: QStarSettings | Mapping[str, Any] | None = None,
         verifier: Any = None,
         retriever: Any = None,
@@ -91,11 +98,21 @@ class QStarChain(MachineChain):
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
-            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+            policy,
+            task=task,
+            prompts=prompts,
+            shots=shots,
+            checks=checks,
+            abstain=abstain,
+            output=output,
+            seed=seed,
+            steps=steps,
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)
@@ -120,6 +137,7 @@ class QStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             verifier=self.verifier,
+            verifier_task=None if self.verifier is None else self._task_for(self.verifier),
             retriever=self.retriever,
         )
         self._graph = graph.compile(checkpointer=checkpointer, store=store, name="qstar")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains.machine import MachineChain
@@ -26,6 +27,9 @@ from langchain_qstar.scoring.resolve import scorer_of
 from langchain_qstar.settings import RSTAR_BUDGETS, RStarSettings
 from langchain_qstar.settings.rstar import EVERY_ACTION
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm
+from langchain_qstar.tasks.fitting import fit_rstar_task
+from langchain_qstar.verification.verdict import Abstain
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -49,13 +53,16 @@ class RStarChain(MachineChain):
         policy: Writes the steps; see `SolverChain`.
         verifier: Completes candidates, in the same forms; None is the policy itself.
         task: See `SolverChain`.
+        prompts: See `SolverChain`; how the examples of rStar's actions are shown, so not
+            `zero-shot` (`tasks.fit_rstar_task`).
+        shots: See `SolverChain`.
         settings: `RStarSettings`, such as `RStarSettings.profile("paper")`, or a dict of
             them.
         q_model: For the settings `prior` and `reward`: a scorer in the forms that
             `QStarChain` takes; None is none.
         checks: See `SolverChain`; `failed_check` of the settings says whether a candidate
             with a failed step can win.
-        abstain: Give no answer that nothing verifies; also a setting.
+        abstain: See `SolverChain`; also a setting.
         retriever: Finds passages, where the setting `actions` names `retrieve`: any
             retriever of LangChain, or another Runnable from a text to documents.
         checkpointer: Where LangGraph stores the search, if anywhere.
@@ -73,21 +80,34 @@ class RStarChain(MachineChain):
         verifier: Any = None,
         *,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         settings: RStarSettings | Mapping[str, Any] | None = None,
         q_model: Any = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         retriever: Any = None,
         checkpointer: Checkpointer = None,
         store: BaseStore | None = None,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         super().__init__(
-            policy, task=task, checks=checks, abstain=abstain, output=output, seed=seed
+            policy,
+            task=task,
+            prompts=prompts,
+            shots=shots,
+            checks=checks,
+            abstain=abstain,
+            output=output,
+            seed=seed,
+            steps=steps,
         )
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
+        self.abstain = self.settings.abstain
         self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
+        self.verifier_task = self._task_for(self.verifier)
         self.q_model = scorer_of(q_model, self.policy)
         self.retriever = retriever_of(retriever, self.settings.actions)
         self._parts = parts_of(self.policy, self.task, self.settings, self.retriever)
@@ -110,6 +130,7 @@ class RStarChain(MachineChain):
             settings=self.settings,
             checks=checks,
             judge=scorer_of("self-evaluation", self.policy) if itself else None,
+            verifier_task=self.verifier_task,
             retriever=self.retriever,
         )
         self._graph = graph.compile(checkpointer=checkpointer, store=store, name="rstar")
@@ -145,6 +166,10 @@ class RStarChain(MachineChain):
         if next_ones & {*EVERY_ACTION}:  # select has begun rollouts that backup does not know
             update["in_flight"] = values["work"]["rollouts"]
         return update, "backup"
+
+    def _task_for(self, policy: Policy) -> Task:
+        task, prompts, shots = self._given
+        return fit_rstar_task(task, policy, prompts=prompts, shots=shots)
 
     def _policies(self) -> tuple[Policy, ...]:
         return self.policy, self.verifier

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from langchain_core.messages import AIMessage
@@ -20,6 +21,8 @@ from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
+from langchain_qstar.stepping.profiles import StepForm, with_steps
+from langchain_qstar.verification.verdict import Abstain, checked_abstain
 
 Output = Literal["solution", "message", "text"]
 CONCURRENCY: Final = 16
@@ -27,6 +30,12 @@ CONCURRENCY: Final = 16
 
 MOST_TOGETHER: Final = 128
 """As many threads as a `batch` starts at most, unless `max_concurrency` says otherwise."""
+
+
+UNVERIFIABLE: Final = (
+    "abstain: nothing here can verify an answer ({why}); "
+    "give a test as checks=, or abstain='failed'"
+)
 
 
 class SolverChain(Runnable[Any, Any]):
@@ -37,14 +46,23 @@ class SolverChain(Runnable[Any, Any]):
             or `Policy`; see `models.resolve_policy`.
         task: A name or a `Task`; by default `nano` for the bundled model and
             `gsm8k` for any other.
+        prompts: How the task asks: `"auto"` goes by the model, by an instruction
+            (`zero-shot`) if it answers chats and else by a text of worked examples to go on
+            with (`completion`). Or one of these, `few-shot`, or a folder of your own; see
+            `tasks.fit_task`. `Solution.prompts` says which it was.
+        shots: How many worked examples are shown; None is as many as is usual.
         checks: What judges the steps: names (`arithmetic`, `symbolic`) and functions
             `(state, step) -> True, False or None`, alone or with a reason. None is
             the task's own; an empty list is none.
-        abstain: Give no answer that the checks do not verify.
+        abstain: When to give no answer: True, unless it is verified, which takes a check
+            that does more than calculate (`protocols.StepCheck`); `"failed"`, where a check
+            failed a step of its path.
         output: What a call returns: a `Solution`, its text as an `AIMessage`
             (with the answer and the rest of it, except for the tree, in
             `response_metadata`), or its text.
         seed: The seed of calls that give none.
+        steps: What a step is: `thought`, `calculation`, `line`, or a number of tokens
+            (`stepping.profiles`); None is the task's own form.
 
     Raises:
         InputError: Something passed cannot be used; the message says what to do.
@@ -58,10 +76,13 @@ class SolverChain(Runnable[Any, Any]):
         policy: Any = "nano",
         *,
         task: str | Task | None = None,
+        prompts: str | Path = "auto",
+        shots: int | None = None,
         checks: Sequence[str | StepCheck] | None = None,
-        abstain: bool = False,
+        abstain: Abstain = False,
         output: Output = "solution",
         seed: int = 0,
+        steps: StepForm | None = None,
     ) -> None:
         from langchain_qstar.models.resolve import resolve_policy
         from langchain_qstar.tasks import get_task
@@ -69,9 +90,12 @@ class SolverChain(Runnable[Any, Any]):
         if output not in ("solution", "message", "text"):
             raise SettingsError(f"output={output!r}: choose solution, message or text")
         self.policy: Policy = resolve_policy(policy)
-        self.task: Task = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
+        known = get_task(task or ("nano" if self.policy.name == "nano" else "gsm8k"))
+        given = with_steps(known, steps)
+        self._given = given, prompts, shots
+        self.task: Task = self._task_for(self.policy)
         self.checks: StepChecks = resolve_checks(checks, self.task)
-        self.abstain = abstain
+        self.abstain: Abstain = checked_abstain(abstain)
         self.output = output
         self.seed = checked_seed(seed)
 
@@ -114,7 +138,7 @@ class SolverChain(Runnable[Any, Any]):
         Args:
             input: The question, in any form that the module's text names.
             config: As for any Runnable.
-            overrides: `seed`, and for `QStarChain` budgets, of this call.
+            overrides: `seed` and budgets of this call.
 
         Returns:
             A `Solution`, an `AIMessage` or a string, as `output` says.
@@ -231,13 +255,24 @@ class SolverChain(Runnable[Any, Any]):
                 async for item in events:
                     yield self._shaped(item)
 
+    def _task_for(self, policy: Policy) -> Task:
+        """The task as `policy` is asked."""
+        from langchain_qstar.tasks import fit_task
+
+        task, prompts, shots = self._given
+        return fit_task(task, policy, prompts=prompts, shots=shots)
+
     def _policies(self) -> tuple[Policy, ...]:
         """The models that generate."""
         return (self.policy,)
 
     def _shortfalls(self) -> tuple[str, ...]:
         told = (each.shortfalls for each in self._policies() if isinstance(each, FallsShort))
-        return tuple(dict.fromkeys(line for lines in told for line in lines))
+        lines = [line for lines in told for line in lines]
+        if self.abstain is True and not self.checks.tests:
+            why = "checks only calculate" if self.checks.names else "there are no checks"
+            lines.append(UNVERIFIABLE.format(why=why))
+        return tuple(dict.fromkeys(lines))
 
     def _ask(self, value: Any, overrides: Mapping[str, Any]) -> Ask:
         question, given = read(value)

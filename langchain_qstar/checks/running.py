@@ -17,7 +17,8 @@ from langchain_qstar.checks.latex import require_algebra
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.errors import CheckError, SettingsError
 from langchain_qstar.protocols import State, Step, StepCheck, Task
-from langchain_qstar.solution import Check, Solution, verification
+from langchain_qstar.solution import Check, Solution
+from langchain_qstar.verification.verdict import verdict_on
 
 CHECKS: Final[dict[str, StepCheck]] = {"arithmetic": arithmetic, "symbolic": symbolic}
 """The checks that a name selects."""
@@ -55,6 +56,11 @@ class StepChecks:
     def names(self) -> tuple[str, ...]:
         """What the checks are called in results."""
         return tuple(self._checks)
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Those of them that can verify an answer, because they do more than calculate."""
+        return tuple(name for name, check in self._checks.items() if not is_calculation(check))
 
     def judge(self, state: State, step: str) -> tuple[Check, ...]:
         """The verdict of every check on `step`, which comes after the steps of `state`."""
@@ -95,6 +101,11 @@ def name_of(check: StepCheck) -> str:
     return str(name or type(check).__name__)
 
 
+def is_calculation(check: StepCheck) -> bool:
+    """Whether a check says of itself, by its attribute `calculation`, that it calculates only."""
+    return bool(getattr(check, "calculation", False))
+
+
 def resolve_checks(spec: Sequence[str | StepCheck] | None, task: Task) -> StepChecks:
     """The checks that a user asked for.
 
@@ -112,15 +123,20 @@ def resolve_checks(spec: Sequence[str | StepCheck] | None, task: Task) -> StepCh
 
 
 def checked(solution: Solution, checks: StepChecks, task: Task) -> Solution:
-    """A solution whose steps carry the verdicts, and which says whether it is verified."""
+    """A solution whose steps carry the verdicts, and which says what they come to."""
     state = State(solution.question, task.messages(solution.question), images=solution.images)
     steps = []
     for step in solution.steps:
         steps.append(step.model_copy(update={"checks": checks.judge(state, step.text)}))
         state = state.then(Step(step.text))
-    verified, verified_by = verification(steps)
+    verdict = verdict_on(steps)
     return solution.model_copy(
-        update={"steps": tuple(steps), "verified": verified, "verified_by": verified_by}
+        update={
+            "steps": tuple(steps),
+            "verified": verdict.verified,
+            "verified_by": verdict.by,
+            "calculations": verdict.calculations,
+        }
     )
 
 
@@ -149,4 +165,9 @@ def _judged(name: str, check: StepCheck, state: State, step: str) -> Check:
         raise CheckError(
             f"check {name} returned {said!r}; return True, False or None, alone or with a reason"
         )
-    return Check(name=name, verdict=_VERDICTS[verdict], reason=reason[:REASON])
+    return Check(
+        name=name,
+        verdict=_VERDICTS[verdict],
+        reason=reason[:REASON],
+        calculation=is_calculation(check),
+    )

@@ -62,6 +62,9 @@ def symbolic(state: State, step: str) -> tuple[bool | None, str]:
         return None, str(why)
 
 
+symbolic.calculation = True  # type: ignore[attr-defined]  # see `protocols.StepCheck`
+
+
 def _too_long(text: str) -> str:
     return f"longer than {LENGTH} characters" if len(text) > LENGTH else ""
 

@@ -28,12 +28,12 @@ from langchain_core.runnables import RunnableConfig
 from langchain_qstar.errors import GrammarError, ModelError, SettingsError
 from langchain_qstar.models.instruction import (
     estimated_tokens,
-    first_end,
     instruction,
     kept,
     shown_with,
 )
 from langchain_qstar.protocols import Completion, SampleRequest
+from langchain_qstar.stepping.thinking import apart, is_cut
 
 _CAN_PASS: Final = ("temperature", "top_p", "max_tokens")
 _CUT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
@@ -44,6 +44,14 @@ _ALWAYS: Final = {
 _NO_STOP: Final = "stop: refused by the model; its replies are cut, and more is generated than kept"
 _STOP_IGNORED: Final = (
     "stop: ignored by the model; its replies are cut, and more is generated than kept"
+)
+_CUT_AT_END: Final = (
+    "steps: a chat model is not stopped at the end of a step; its replies are cut, and more is "
+    "generated than kept"
+)
+_THINKS: Final = (
+    "thoughts: told in the replies; the model is asked without stop strings, its thoughts are "
+    "kept apart, and they count as generated"
 )
 _NO_GRAMMAR: Final = "grammar: not enforced by a chat model; left out"
 _NO_USAGE: Final = "usage: not reported by the model; tokens are estimated"
@@ -93,6 +101,7 @@ class ChatModelPolicy:
         self._config = RunnableConfig(max_concurrency=max_concurrency)
         self._shortfalls = dict(_ALWAYS)
         self._takes_stop = True
+        self._thinks = False
 
     traced: ClassVar = True
     """Every call of the model is a run of its own in traces."""
@@ -111,6 +120,11 @@ class ChatModelPolicy:
     def shortfalls(self) -> tuple[str, ...]:
         """What the model could not do as asked so far, a line each."""
         return tuple(self._shortfalls.values())
+
+    @property
+    def chats(self) -> bool:
+        """True: it is a chat model."""
+        return True
 
     @property
     def takes_images(self) -> bool:
@@ -135,7 +149,7 @@ class ChatModelPolicy:
             answers = self._model.batch(
                 inputs, self._config, return_exceptions=True, **self._taken(options)
             )
-            if self._refused_stop(options, answers):
+            if self._needs_no_stop(options, answers):
                 answers = self._model.batch(
                     inputs, self._config, return_exceptions=True, **self._taken(options)
                 )
@@ -150,7 +164,7 @@ class ChatModelPolicy:
             answers = await self._model.abatch(
                 inputs, self._config, return_exceptions=True, **self._taken(options)
             )
-            if self._refused_stop(options, answers):
+            if self._needs_no_stop(options, answers):
                 answers = await self._model.abatch(
                     inputs, self._config, return_exceptions=True, **self._taken(options)
                 )
@@ -184,7 +198,24 @@ class ChatModelPolicy:
 
     def _taken(self, options: dict[str, Any]) -> dict[str, Any]:
         """Those of `options` that the model does not refuse."""
-        return {k: v for k, v in options.items() if self._takes_stop or k != "stop"}
+        stops = self._takes_stop and not self._thinks
+        return {k: v for k, v in options.items() if stops or k != "stop"}
+
+    def _needs_no_stop(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
+        """Whether to ask again without stop strings: they were refused, or ended a thought."""
+        return self._refused_stop(options, answers) or self._was_stopped_thinking(options, answers)
+
+    def _was_stopped_thinking(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
+        texts = [_text(each) for each in answers if isinstance(each, BaseMessage)]
+        if (
+            not any(map(is_cut, texts))
+            or "stop" not in options
+            or self._thinks
+            or not self._takes_stop
+        ):
+            return False
+        self._thinks = True
+        return True
 
     def _refused_stop(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
         """Whether the model seems to refuse stop strings, and is to be asked without them."""
@@ -223,10 +254,14 @@ class ChatModelPolicy:
     def _completion(self, request: SampleRequest, reply: Reply) -> Completion:
         if isinstance(reply, BaseException):
             return Completion(text="", finish="error")
-        said = _text(reply)
-        text, finish = kept(said, request, cut=_was_cut(reply))
-        if first_end(said.rstrip(), request) and said.strip() not in text:
-            self._shortfalls.setdefault("stop", _STOP_IGNORED)
+        whole = _text(reply)
+        thought, said = apart(whole)
+        if thought:
+            self._shortfalls["thoughts"] = _THINKS
+        text, finish = kept(said, request, cut=_was_cut(reply) or is_cut(whole))
+        if request.end_in(said.rstrip()) and said.strip() not in text:
+            key, line = ("stop", _STOP_IGNORED) if request.ends is None else ("ends", _CUT_AT_END)
+            self._shortfalls.setdefault(key, line)
         usage = getattr(reply, "usage_metadata", None) or {}
         if not usage:
             self._shortfalls["usage"] = _NO_USAGE
@@ -235,9 +270,10 @@ class ChatModelPolicy:
         return Completion(
             text=text,
             finish=finish,
-            generated=int(usage.get("output_tokens", self.count_tokens(max(said, text, key=len)))),
+            generated=int(usage.get("output_tokens", self.count_tokens(max(whole, text, key=len)))),
             prompt_tokens=int(usage.get("input_tokens", self.count_tokens(prompt))),
             reused_tokens=int(details.get("cache_read", 0)),
+            thought_tokens=self.count_tokens(thought),
         )
 
 

@@ -1,7 +1,8 @@
 """Asking for the next step in words: for models that answer, and do not continue a text.
 
 The steps so far are shown as part of the last message, and the reply is cut to
-what was asked for.
+what was asked for. A whole solution of which nothing is written yet is asked for by the
+task's own messages alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import BLANK_LINES, Finish, Image, SampleRequest
+from langchain_qstar.protocols import Finish, Image, SampleRequest
 
 _NO_STEPS: Final = "(none yet)"
 
@@ -36,6 +37,8 @@ def instruction(request: SampleRequest) -> Messages:
     """The request's chat as (role, content), its last message asking for what comes next."""
     state = request.state
     *before, (role, problem) = state.messages or (("user", state.question),)
+    if request.whole and not state.text.strip():
+        return [*before, (role, _begun(request, problem))]
     return [*before, (role, _asked(request, problem, state.text.strip() or _NO_STEPS))]
 
 
@@ -46,13 +49,17 @@ def shown_with(text: str, images: Sequence[Image]) -> str | list[str | dict[Any,
     return [*(dict(each) for each in images), {"type": "text", "text": text}]
 
 
+def _begun(request: SampleRequest, content: str) -> str:
+    """What asks for a text, with how the reply is to begin, if that is given."""
+    if not request.prefill:
+        return content
+    return _prompt("opening").fill(request=content, prefill=request.prefill)
+
+
 def _asked(request: SampleRequest, problem: str, written: str) -> str:
     """What asks for the rest of a text, or for its next line, which may be begun."""
-    if _is_whole(request):
-        content = _rest(problem, request.state.text, written)
-        if not request.prefill:
-            return content
-        return _prompt("opening").fill(request=content, prefill=request.prefill)
+    if request.whole:
+        return _begun(request, _rest(problem, request.state.text, written))
     if request.prefill:
         return _prompt("next_line").fill(problem=problem, lines=written, prefill=request.prefill)
     return _prompt("next_step").fill(problem=problem, steps=written)
@@ -63,11 +70,6 @@ def _rest(problem: str, text: str, written: str) -> str:
     if text.strip() and not text.endswith("\n"):
         return _prompt("continuation").fill(problem=problem, text=written)
     return _prompt("remaining_steps").fill(problem=problem, steps=written)
-
-
-def _is_whole(request: SampleRequest) -> bool:
-    """Whether all of a text is asked for, not a step."""
-    return set(request.stop) <= {BLANK_LINES}
 
 
 def kept(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
@@ -86,15 +88,15 @@ def kept(text: str, request: SampleRequest, *, cut: bool) -> tuple[str, Finish]:
         text = _opened(request.prefill, text)
     if not text.strip():
         return "", "length" if cut else "eos"
-    if not request.stop:
+    if not (request.stop or request.ends):
         return text, "length" if cut else "eos"
-    if end := first_end(text, request):
+    if end := request.end_in(text):
         return text[:end], "stop"
     if cut:
         return text, "length"
-    if _is_whole(request):
+    if request.whole:
         return text, "eos"
-    return text.rstrip() + request.stop[0], "stop"
+    return text.rstrip() + (request.stop[0] if request.stop else "\n"), "stop"
 
 
 def _opened(prefill: str, reply: str) -> str:
@@ -102,13 +104,6 @@ def _opened(prefill: str, reply: str) -> str:
     rest = reply.removeprefix(prefill)
     apart = "" if prefill[-1:].isspace() or rest[:1].isspace() else " "
     return prefill + apart + rest
-
-
-def first_end(text: str, request: SampleRequest) -> int:
-    """Where the first stop string after the prefill ends in `text`, 0 when there is none."""
-    after = len(request.prefill)
-    ends = (at + len(mark) for mark in request.stop if (at := text.find(mark, after)) >= 0)
-    return min(ends, default=0)
 
 
 def estimated_tokens(text: str) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.models.chat_template import template_text
 from langchain_qstar.protocols import Policy
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ _KNOWN: Final = (
     '"nano", "nano-verifier", "hf:ORG/NAME", a folder, "gguf:FILE", "gguf:ORG/NAME:FILE", '
     '"openai:NAME@URL", a (model, tokenizer) pair, a LangChain chat model or a Policy'
 )
-_loaded: dict[tuple[str, str | None], LocalPolicy | RemotePolicy] = {}
-_wrapped: WeakValueDictionary[tuple[int, int], TransformersPolicy] = WeakValueDictionary()
+_loaded: dict[tuple[str, str | None, str | None], LocalPolicy | RemotePolicy] = {}
+_wrapped: WeakValueDictionary[tuple[int, int, str | None], TransformersPolicy] = (
+    WeakValueDictionary()
+)
 _lock = threading.Lock()
 
 
-def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
+def resolve_policy(
+    spec: Any, *, revision: str | None = None, chat_template: str | Path | None = None
+) -> Policy:
     """The policy that `spec` means.
 
     Models loaded by name or folder stay loaded and are shared by everyone who
@@ -50,18 +55,27 @@ def resolve_policy(spec: Any, *, revision: str | None = None) -> Policy:
             pair; a LangChain chat model; or a `Policy`, which is returned as
             it is.
         revision: Branch, tag or commit of a hub model.
+        chat_template: Of a model by its name or a pair, instead of its own: Jinja text, a
+            file of it, a model's folder, or `"plain"`, which joins messages as text for a
+            model without chat training. A model that has none is taken for such a one.
 
     Raises:
-        ModelSpecError: `spec` is not understood, or nothing loads from it.
+        ModelSpecError: `spec` is not understood, nothing loads from it, or the chat template
+            is none or cannot be used with it.
         ModelError: No server answers at the URL.
         MissingExtraError: It needs a package that is not installed.
     """
+    template = None if chat_template is None else template_text(chat_template)
+    if isinstance(spec, (str, Path)):
+        return _named(str(spec), revision, template)
+    if isinstance(spec, tuple) and len(spec) == 2:
+        return _pair(*spec, template)
+    if template is not None:
+        raise ModelSpecError(
+            "a chat template is for models by their name; give it to the policy when it is made"
+        )
     if isinstance(spec, Policy):
         return spec
-    if isinstance(spec, (str, Path)):
-        return _named(str(spec), revision)
-    if isinstance(spec, tuple) and len(spec) == 2:
-        return _pair(*spec)
     from langchain_core.language_models import BaseChatModel
 
     if isinstance(spec, BaseChatModel):
@@ -80,13 +94,16 @@ def unload_policies() -> None:
         policy.close()
 
 
-def served(spec: str, *, api_key: str | None = None) -> Policy:
+def served(
+    spec: str, *, api_key: str | None = None, chat_template: str | Path | None = None
+) -> Policy:
     """The policy of `"openai:NAME@URL"`; connected once, and shared like a loaded model.
 
     Args:
         spec: NAME as the server lists it; several URLs, joined by commas, are
             servers of the same model.
         api_key: What the server wants to see, if anything.
+        chat_template: As for `RemotePolicy.connect`.
 
     Raises:
         ModelSpecError: `spec` is not of this form, or the server has another model.
@@ -99,27 +116,36 @@ def served(spec: str, *, api_key: str | None = None) -> Policy:
     from langchain_qstar.models.remote.policy import RemotePolicy
 
     where = f"http{urls}".split(",")
-    return _shared(spec, api_key, lambda: RemotePolicy.connect(name, where, api_key=api_key))
+    template = None if chat_template is None else template_text(chat_template)
+    return _shared(
+        (spec, api_key, template),
+        lambda: RemotePolicy.connect(name, where, api_key=api_key, chat_template=template),
+    )
 
 
-def _named(spec: str, revision: str | None) -> Policy:
+def _named(spec: str, revision: str | None, template: str | None) -> Policy:
     if spec.startswith("gguf:"):
-        return _shared(spec, revision, lambda: _gguf(spec, revision))
+        return _shared((spec, revision, template), lambda: _gguf(spec, revision, template))
     if spec.startswith("openai:"):
-        return served(spec)
+        return served(spec, chat_template=template)
     source, name = _source(spec)
     return _shared(
-        source,
-        revision,
-        lambda: _transformers().from_pretrained(source, revision=revision, name=name),
+        (source, revision, template),
+        lambda: _transformers().from_pretrained(
+            source, revision=revision, name=name, chat_template=template
+        ),
     )
 
 
 def _shared(
-    source: str, variant: str | None, load: Callable[[], LocalPolicy | RemotePolicy]
+    key: tuple[str, str | None, str | None], load: Callable[[], LocalPolicy | RemotePolicy]
 ) -> Policy:
-    """The policy that was loaded from there before, or is now."""
-    key = (source, variant)
+    """The policy that was loaded so before, or is now.
+
+    Args:
+        key: Where it is from, its revision or the key of its server, its chat template.
+        load: Loads it.
+    """
     with _lock:
         policy = _loaded.get(key)
         if policy is None or policy.closed:
@@ -127,7 +153,7 @@ def _shared(
     return policy
 
 
-def _gguf(spec: str, revision: str | None) -> LocalPolicy:
+def _gguf(spec: str, revision: str | None, template: str | None) -> LocalPolicy:
     from langchain_qstar.models.llamacpp.hub import gguf_file
 
     file = gguf_file(spec.removeprefix("gguf:"), revision)
@@ -135,7 +161,7 @@ def _gguf(spec: str, revision: str | None) -> LocalPolicy:
         raise MissingExtraError("llama-cpp-python", "llamacpp")
     from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 
-    return LlamaCppPolicy(file)
+    return LlamaCppPolicy(file, chat_template=template)
 
 
 def _source(spec: str) -> tuple[str, str]:
@@ -168,13 +194,13 @@ def _folder(spec: str) -> Path | None:
         return None
 
 
-def _pair(model: Any, tokenizer: Any) -> Policy:
-    key = (id(model), id(tokenizer))
+def _pair(model: Any, tokenizer: Any, template: str | None) -> Policy:
+    key = (id(model), id(tokenizer), template)
     with _lock:
         policy = _wrapped.get(key)
         # A live entry keeps its model alive, so its id still means that model.
         if policy is None or policy.closed:
-            policy = _transformers()(model, tokenizer)
+            policy = _transformers()(model, tokenizer, chat_template=template)
             _wrapped[key] = policy
     return policy
 

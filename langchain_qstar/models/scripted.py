@@ -1,9 +1,10 @@
 """A policy and a scorer that follow a script: for tests, examples and documents.
 
 They behave like models in every way a search can see: `ScriptedPolicy` draws
-from what the script offers at a state, ends at stop strings, counts tokens and
-gives the same samples for the same request; `ScriptedScorer` looks values up.
-Both record what they were asked. They read no file and need no extra.
+from what the script offers at a state, ends at stop strings and where the request
+says that a text ends, counts tokens and gives the same samples for the same request;
+`ScriptedScorer` looks values up. Both record what they were asked. They read no file
+and need no extra.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class ScriptedPolicy:
         """Context length in tokens, or None."""
         return self._window
 
+    @property
+    def shows_thoughts(self) -> bool:
+        """The script says what is thought."""
+        return True
+
     def count_tokens(self, text: str) -> int:
         """Number of words."""
         return len(_TOKEN.findall(text))
@@ -103,7 +109,7 @@ class ScriptedPolicy:
         start = request.state.text + request.prefill
         greedy = request.temperature == 0
         pick = 0 if greedy else request.seeds[number] if self._by_seed else number
-        text, finish = self._follow(start, pick, request.stop, request.max_tokens)
+        text, finish = self._follow(start, pick, request)
         tokens = _TOKEN.findall(text)
         read = sum(self.count_tokens(content) for _, content in request.state.messages)
         return Completion(
@@ -115,22 +121,29 @@ class ScriptedPolicy:
             prompt_tokens=read + self.count_tokens(start),
         )
 
-    def _follow(
-        self, start: str, pick: int, stop: tuple[str, ...], max_tokens: int
-    ) -> tuple[str, Finish]:
+    def _follow(self, start: str, pick: int, request: SampleRequest) -> tuple[str, Finish]:
         text = ""
         while options := self._script(start + text):
             piece = options[pick % len(options)]
             text += piece
-            ends = [text.index(mark) + len(mark) for mark in stop if mark in text]
-            tokens = _TOKEN.findall(text[: min(ends)] if ends else text)
-            if len(tokens) > max_tokens:
-                return "".join(tokens[:max_tokens]), "length"
-            if ends:
-                return text[: min(ends)], "stop"
+            end = _first_end(text, request)
+            tokens = _TOKEN.findall(text[:end] if end else text)
+            if len(tokens) > request.max_tokens:
+                return "".join(tokens[: request.max_tokens]), "length"
+            if end:
+                return text[:end], "stop"
             if not piece:
                 break
-        return text, "eos"
+        # What ends a text is a token too.
+        return text, "eos" if self.count_tokens(text) < request.max_tokens else "length"
+
+
+def _first_end(text: str, request: SampleRequest) -> int:
+    """Where the first stop string, or what the request says is the end, ends; 0 for nowhere."""
+    ends = [text.index(mark) + len(mark) for mark in request.stop if mark in text]
+    if request.ends is not None and (end := request.ends(text)):
+        ends.append(end)
+    return min(ends, default=0)
 
 
 class ScriptedScorer:

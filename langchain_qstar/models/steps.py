@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 from langchain_qstar.protocols import Completion, Policy, Step, Task
+from langchain_qstar.stepping.splitting import pieces
 
 
 @runtime_checkable
@@ -30,13 +29,13 @@ def split_steps(
 
     Args:
         completion: A sampled solution.
-        task: Its stop strings end steps; its `is_terminal` ends the solution.
+        task: Its `step_end` or stop strings end steps; its `is_terminal` ends the solution.
         policy: The policy that sampled it.
     """
     steps: list[Step] = []
     so_far = ""
     bounds = _token_bounds(completion, policy)
-    for text in _pieces(completion.text, task.stop):
+    for text in pieces(completion.text, task):
         start, so_far = len(so_far), so_far + text
         steps.append(_step(text, start, completion, bounds))
         if task.is_terminal(so_far):
@@ -48,21 +47,6 @@ def text_before(text: str, stop: Sequence[str]) -> str:
     """The part of `text` before the first of the texts in `stop`; all of it without one."""
     ends = [text.index(mark) for mark in stop if mark in text]
     return text[: min(ends)] if ends else text
-
-
-def _pieces(text: str, stop: tuple[str, ...]) -> list[str]:
-    marks = "|".join(re.escape(mark) for mark in stop if mark)
-    if not text or not marks:
-        return [text] if text else []
-    cuts = [0, *(match.end() for match in re.finditer(marks, text)), len(text)]
-    pieces = [text[a:b] for a, b in pairwise(cuts) if a < b]
-    joined: list[str] = []
-    for piece in pieces:
-        if joined and not piece.strip():
-            joined[-1] += piece
-        else:
-            joined.append(piece)
-    return joined
 
 
 def _token_bounds(completion: Completion, policy: object) -> list[int] | None:

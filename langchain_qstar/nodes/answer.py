@@ -2,8 +2,8 @@
 
 Choices 7, 8 and 9: the best collected trajectory; else the best complete one
 among the open states; else one greedy completion of the best popped state. A
-search never raises for want of an answer. With `abstain` only trajectories that
-the checks verified count. Where a second model verified what was collected, its
+search never raises for want of an answer. With `abstain` only trajectories count that
+it would not withhold. Where a second model completed what was collected, its
 completions decide instead.
 
 Answers are compared in a thread where others wait, since a task may need computer
@@ -17,10 +17,11 @@ from time import perf_counter
 from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
-from langchain_qstar.nodes.assembly import solution_of, steps_to
+from langchain_qstar.nodes.assembly import may_answer, solution_of
+from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.lessons import path_lessons, refusals
-from langchain_qstar.nodes.mutual.collected import verified_outcome
+from langchain_qstar.nodes.mutual.collected import completed_outcome
 from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.preface import preface_of
@@ -32,10 +33,11 @@ from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.solution import Solution, Stopped, verification
+from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -44,6 +46,7 @@ from langchain_qstar.tree import (
     Stats,
     child_id,
     children,
+    reasoning,
     trajectory,
 )
 
@@ -72,10 +75,16 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
             state = best_popped(nodes, stats)
             if request := _completion(nodes, state, policy, task, settings):
                 groups = checked((yield sample(policy, [request])), 1, policy.name)
+                completed = groups[0][:1]
+                spent = used(groups)
+                if any(_is_due(nodes, state, each, task) for each in completed):
+                    due = [(request.state, each) for each in completed]
+                    completed, asked = yield from conclude(policy, task, request.seeds[0], due)
+                    spent = add_usage(spent, asked)
                 fresh = _attach(
-                    nodes, stats, state, groups[0], policy=policy, task=task, settings=settings
+                    nodes, stats, state, completed, policy=policy, task=task, settings=settings
                 )
-                spent = used(groups) | {"seconds": perf_counter() - start}
+                spent = spent | {"seconds": perf_counter() - start}
                 update = {"nodes": fresh, "usage": spent}
                 if fresh and checks.names:
                     judged = yield aside(lambda: _judged(checks, request.state, fresh))
@@ -132,12 +141,12 @@ def find(
 ) -> Outcome:
     """The complete trajectory to return, none when no answer of any parses; and the votes."""
     if settings.verify == "after":
-        verified = verified_outcome(nodes, stats, collected, task, settings)
-        if verified is not None:
-            return verified
+        completed = completed_outcome(nodes, stats, collected, task, settings)
+        if completed is not None:
+            return completed
 
     def counts(node_id: str) -> bool:
-        return not settings.abstain or verification(steps_to(nodes, stats, node_id))[0] is True
+        return may_answer(nodes, stats, node_id, settings.abstain)
 
     rule, same = settings.selection, task.equivalent
     chosen = choose(nodes, stats, list(filter(counts, collected)), rule, same)
@@ -181,8 +190,15 @@ def _completion(
         stop=(),
         max_tokens=room,
         temperature=0.0,
-        prefill=task.prefills.get("finish", ""),
+        prefill=(prefill := task.prefills.get("finish", "")),
+        ends=solution_end(task, reasoning(nodes, state) + prefill),
     )
+
+
+def _is_due(nodes: Nodes, state: str, completion: Completion, task: Task) -> bool:
+    """Whether a completion ended a solution without an answer."""
+    text = reasoning(nodes, state) + completion.text
+    return completion.finish in ("stop", "eos") and is_unanswered(text, task)
 
 
 def _attach(

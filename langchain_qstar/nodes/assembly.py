@@ -15,8 +15,8 @@ from langchain_qstar.solution import (
     Turn,
     Usage,
     Vote,
-    verification,
 )
+from langchain_qstar.stepping.repeats import REASON as REPEATED
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -27,6 +27,7 @@ from langchain_qstar.tree import (
     is_closed,
     path,
 )
+from langchain_qstar.verification.verdict import Abstain, verdict_on, withholds
 
 Shown = Callable[[NodeRecord], str]
 """From a record to the text of its step as a person reads it."""
@@ -61,31 +62,35 @@ def solution_of(
         collected: The complete states that were found.
         votes: Their answers.
         stopped: Why the search stopped.
-        agreed: Whether a second model agrees with the solution; None when it was not asked.
+        agreed: Whether a second model that saw steps of the solution agrees with it; None
+            when it was not asked.
         shown: The text of a step as a person reads it.
 
     Returns:
         The solution. Its `answer` is that of `chosen`, which may be None; it is
-        None too when the run abstains and nothing verifies it.
+        None too when the run abstains from an answer of such a path.
     """
     run = nodes[ROOT]["run"]
     steps = steps_to(nodes, stats, chosen, shown)
-    verified, verified_by = _verification(steps, agreed=agreed)
-    withheld = run["settings"]["abstain"] and not verified
+    verdict = verdict_on(steps)
+    withheld = withholds(run["settings"]["abstain"], verified=verdict.verified)
     return Solution(
         question=run["question"],
         images=tuple(run.get("images", ())),
         turns=_turns(nodes[ROOT]),
         answer=None if withheld else nodes[chosen]["answer"],
         method=method,
-        verified=verified,
-        verified_by=verified_by,
+        verified=verdict.verified,
+        verified_by=verdict.by,
+        calculations=verdict.calculations,
+        agreed=agreed,
         steps=steps,
         tree=tuple(
             _node(record, stats, shown)
             for record in sorted(nodes.values(), key=lambda each: each["order"])
         ),
         votes=votes,
+        guessed=not withheld and nodes[chosen].get("guessed", False),
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
         usage=Usage.counted(usage),
         stopped=stopped,
@@ -95,21 +100,17 @@ def solution_of(
         q_model=run["q_model"],
         verifier=run.get("verifier"),
         task=run["task"],
+        prompts=run.get("prompts", ""),
         seed=run["seed"],
     )
 
 
-def _verification(
-    steps: Sequence[SolutionStep], *, agreed: bool | None
-) -> tuple[bool | None, tuple[str, ...]]:
-    """Whether a path is verified, by checks and by a second model's completions.
-
-    A failed check weighs more than agreement, and disagreement more than a passed check.
-    """
-    verified, by = verification(steps)
-    if agreed is None or verified is False:
-        return verified, by
-    return agreed, ("completion", *by) if agreed else ("completion",)
+def may_answer(nodes: Nodes, stats: Stats, node_id: str, abstain: Abstain) -> bool:
+    """Whether the trajectory to a node may be the answer of a search that abstains like that."""
+    # Without abstaining all may, and a large tree is not judged for nothing.
+    return not abstain or not withholds(
+        abstain, verified=verdict_on(steps_to(nodes, stats, node_id)).verified
+    )
 
 
 def steps_to(
@@ -152,6 +153,8 @@ def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
     """Why the search did not go on from a node, None when it might have."""
     if "failure" in record:
         return f"retriever: {record['failure']}"
+    if record.get("repeats"):
+        return REPEATED
     return learnt.get("closed") if is_closed(learnt) else None
 
 

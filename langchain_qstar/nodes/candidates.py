@@ -17,12 +17,14 @@ from langchain_core.runnables import Runnable
 from langchain_qstar.actions import InlineForms, Opening, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.judging import Begun, sample_judging
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.preface import preface_of
 from langchain_qstar.nodes.remembering import Subquestion, recalled
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.retrieving import Retrieval, Retrieved
+from langchain_qstar.nodes.thoughts import thinking
 from langchain_qstar.nodes.work import Work, state_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.seeds import sample_seed
@@ -219,7 +221,7 @@ class Proposer:
         self, work: Work, node_id: str, state: State, opening: Opening, numbers: Sequence[int]
     ) -> SampleRequest:
         settings = self._settings
-        return SampleRequest(
+        request = SampleRequest(
             state=state,
             seeds=tuple(sample_seed(work.run["seed"], node_id, number) for number in numbers),
             stop=opening.stop,
@@ -228,7 +230,9 @@ class Proposer:
             top_p=settings.top_p,
             top_k=settings.top_k,
             prefill=opening.prefill,
+            ends=ends_of(opening, self._task),
         )
+        return thinking(request, settings, self._policy)
 
     def _reads(self, action: Action, completion: Completion) -> bool:
         """Whether a completion is a step of an action; what text must follow has to be a line."""

@@ -1,7 +1,8 @@
 """What a search that has ended learnt about sub-questions: answers that are worth remembering.
 
 Pure functions of the tree. An answer is worth it when a majority of votes gave it, or when it
-lies on the path of a verified solution. A failed check that no person overruled, a person's
+lies on the path of a solution for which more speaks than votes: it is verified, a second
+model agrees with it, or its calculations hold. A failed check that no person overruled, a person's
 refusal, or having been remembered itself, is a reason against it.
 """
 
@@ -24,7 +25,7 @@ FEWEST_VOTES: Final = 2
 def path_lessons(
     nodes: Nodes, stats: Stats, chosen: str, solution: Solution, task: Task
 ) -> list[Lesson]:
-    """Of Q*: the sub-questions on the path of a solution that is verified, or has most votes."""
+    """Of Q*: the sub-questions on the path of a supported solution, or one with most votes."""
     evidence = _evidence(solution)
     if evidence is None:
         return []
@@ -43,8 +44,8 @@ def path_lessons(
 
 
 def voted_lessons(nodes: Nodes, stats: Stats, solution: Solution) -> list[Lesson]:
-    """Of rStar: the sub-questions with a majority, or on the path of a verified solution."""
-    verified = _verified(solution)
+    """Of rStar: the sub-questions with a majority, or on the path of a supported solution."""
+    support = _support(solution)
     on_path = {step.id for step in solution.steps}
     lessons = []
     for record in _asked(nodes, stats):
@@ -55,8 +56,8 @@ def voted_lessons(nodes: Nodes, stats: Stats, solution: Solution) -> list[Lesson
         confidence = record.get("confidence", 0.0)
         if confidence > 0.5 and votes >= FEWEST_VOTES:
             evidence = f"{tally[answer]} of {votes} votes"
-        elif verified and record["id"] in on_path:
-            evidence = verified
+        elif support and record["id"] in on_path:
+            evidence = support
         else:
             continue
         asked = Subquestion(record["subquestion"]["text"], record["terminal"])
@@ -105,15 +106,27 @@ def _evidence(solution: Solution) -> tuple[str, float, int] | None:
     total = sum(vote.count for vote in solution.votes)
     vote = next((each for each in solution.votes if each.answer == solution.answer), None)
     share = vote.count / total if vote else 1.0
-    if verified := _verified(solution):
-        return verified, share, total
-    if vote and share > 0.5 and total >= FEWEST_VOTES and solution.verified is None:
+    if support := _support(solution):
+        return support, share, total
+    if vote and share > 0.5 and total >= FEWEST_VOTES and not _is_doubted(solution):
         return f"{vote.count} of {total} trajectories", share, total
     return None
 
 
-def _verified(solution: Solution) -> str:
-    return f"verified by {', '.join(solution.verified_by)}" if solution.verified else ""
+def _support(solution: Solution) -> str:
+    """What speaks for a solution beside its votes, the strongest alone; empty for nothing."""
+    if solution.verified:
+        return f"verified by {', '.join(solution.verified_by)}"
+    if _is_doubted(solution):
+        return ""
+    if solution.agreed:
+        return "a second model agrees"
+    return "calculations hold" if solution.calculations == "hold" else ""
+
+
+def _is_doubted(solution: Solution) -> bool:
+    """Whether a check failed a step of a solution, or the second model disagrees with it."""
+    return solution.verified is False or solution.agreed is False
 
 
 def _inline(record: NodeRecord, question: str, task: Task) -> tuple[Subquestion, str]:

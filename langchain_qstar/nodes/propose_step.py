@@ -2,7 +2,8 @@
 
 Algorithm 1, step 4. Equal samples become one step that remembers how many they
 were; empty ones become none; a state whose text is in the tree already is not
-added again (choices 4 and 15).
+added again (choices 4 and 15). A step that ends a solution without an answer is asked
+for it once.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from langchain_core.runnables import Runnable
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.candidates import Candidate, Proposer
+from langchain_qstar.nodes.concluding_steps import Concluder
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.retrieving import with_passages
+from langchain_qstar.nodes.thoughts import thought_steps
 from langchain_qstar.nodes.verdicts import tell_pruned
 from langchain_qstar.nodes.work import Work, record_of, to_sample
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state.events import ProposedEvent, ProposedNode
 from langchain_qstar.state.qstar import WorkView
-from langchain_qstar.tree import NodeRecord, StatRecord, child_id
+from langchain_qstar.stepping.repeats import REASON as REPEATED
+from langchain_qstar.stepping.repeats import repeats
+from langchain_qstar.tree import NodeRecord, StatRecord, child_id, lineage, path
 
 
 def make_propose_step(
@@ -53,6 +58,7 @@ def make_propose_step(
     """
     lookahead = settings.h_mode == "lookahead"
     proposer = Proposer(policy, task, settings, checks, retriever)
+    conclude_steps = Concluder(policy, task, settings)
 
     def propose_step(view: WorkView, write: Writer) -> Generator[Call, object, Update]:
         work: Work | None = view.get("work")
@@ -64,9 +70,10 @@ def make_propose_step(
         while parents := to_sample(work, lookahead=lookahead):
             batch = work.batches + int(usage["batches"])
             groups = yield from proposer.propose(work, parents, usage)
+            groups = yield from conclude_steps(work, parents, groups, usage)
             fresh = _attach(work, parents, groups, policy=policy, task=task, settings=settings)
             marks: dict[str, StatRecord] = {each: {"expanded": batch} for each in parents}
-            marks |= (in_vain := _in_vain(fresh))
+            marks |= (in_vain := _in_vain(fresh) | _repeating(work, fresh))
             write(_event(parents, fresh))
             tell_pruned(write, fresh, in_vain)
             work = work.with_nodes(fresh).with_stats(marks)
@@ -100,7 +107,7 @@ def _attach(
                 action=candidate.action,
                 task=task,
                 window=policy.window,
-                max_depth=settings.max_depth,
+                max_depth=settings.max_depth + thought_steps(path(work.nodes, parent), settings),
             )
             if candidate.retrieved is not None:
                 record = with_passages(record, candidate.retrieved)
@@ -121,6 +128,19 @@ def _in_vain(fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
         each: {**known, "closed": f"retriever: {record['failure']}"}
         for each, record in fresh.items()
         if "failure" in record
+    }
+
+
+def _repeating(work: Work, fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
+    """What is known of steps that say again what their path has said: it is closed there."""
+    return {
+        each: {"q": None, "reward": None, "g": 0.0, "h": 0.0, "f": 0.0, "closed": REPEATED}
+        for each, record in fresh.items()
+        if record["action"] == "propose_step"
+        and not record["terminal"]
+        and repeats(
+            record["text"], (before["text"] for before in path(work.nodes, lineage(each)[-2]))
+        )
     }
 
 

@@ -1,7 +1,7 @@
 """Answers to sub-questions, remembered in a LangGraph `Store` across questions.
 
 What is stored: of a search that has ended, the sub-questions whose answer a majority of votes
-gave, or that lie on a path that was verified. A stored answer is never replaced, and keeps
+gave, or that lie on the path of a supported solution. A stored answer is never replaced, and keeps
 the question it was found for. One that a person forbids, or replaces, where a search offers
 it is forgotten when that search ends. Nothing here sees a gold answer.
 

@@ -194,6 +194,7 @@ def check_question(question: object, policy: Policy, task: Task, *, shown: bool 
         raise QuestionError(
             f"the question makes a prompt of {length} tokens, but {policy.name} reads "
             f"{policy.window} and needs {task.step_tokens} for a step; shorten it"
+            + (", or show fewer examples (shots)" if len(task.prompts.split()) > 1 else "")
         )
     return length
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from langchain_qstar.nodes.frontier import is_open, place
+from langchain_qstar.nodes.frontier import is_open, place, written
+from langchain_qstar.nodes.mutual.candidates import has_failed
 from langchain_qstar.solution import Vote
 from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed
 
@@ -16,11 +17,29 @@ Equivalent = Callable[[str, str], bool]
 
 @dataclass(slots=True)
 class Ballot:
-    """Trajectories whose answers are the same answer, best first."""
+    """Trajectories whose answers are the same answer, best first.
+
+    Attributes:
+        answer: As the best of them states it.
+        ids: Their nodes.
+        weight: What they weigh together.
+        unrefuted: The first of which no check failed a step, or that a person wrote.
+    """
 
     answer: str
     ids: list[str]
     weight: float
+    unrefuted: str | None = None
+
+    @property
+    def standing(self) -> str:
+        """The trajectory that stands for all."""
+        return self.unrefuted or self.ids[0]
+
+
+def heaviest(ballot: Ballot) -> tuple[float, bool]:
+    """The key by which ballots are taken, smallest first: by weight, and not refuted."""
+    return (-ballot.weight, ballot.unrefuted is None)
 
 
 def best(nodes: Nodes, stats: Stats, ids: Iterable[str]) -> list[str]:
@@ -35,8 +54,9 @@ def choose(
 
     `max_f` takes the highest f, not the first that was popped, because pops are
     not monotone in f. The other rules take the best of the answer with the most
-    trajectories or the largest sum of f; a tie goes to the answer with the best
-    single trajectory.
+    trajectories or the largest sum of f. Among equals, of f or of votes, those come
+    first of which no check failed a step; a tie that is left goes to the answer with the
+    best single trajectory.
 
     Source: choice 9.
     """
@@ -45,7 +65,7 @@ def choose(
         return None
     if rule == "max_f":
         return ballots[0].ids[0]
-    return max(ballots, key=lambda ballot: ballot.weight).ids[0]
+    return min(ballots, key=heaviest).standing
 
 
 def count(
@@ -53,6 +73,7 @@ def count(
 ) -> list[Ballot]:
     """One ballot per distinct answer, in order of their best trajectories.
 
+    They are ordered by f; of equal f those come first of which no check failed a step.
     A trajectory weighs 1, or its f (not below 0) under `weighted_majority`;
     when every such weight is 0, each weighs 1 again.
     """
@@ -60,17 +81,28 @@ def count(
     weights = {each: max(stats[each]["f"], 0.0) for each in collected}
     if rule != "weighted_majority" or not any(weights.values()):
         weights = dict.fromkeys(collected, 1.0)
-    for node_id in best(nodes, stats, collected):
+    refuted = {
+        each: has_failed(nodes, stats, each) and not written(nodes, each) for each in collected
+    }
+
+    def rank(node_id: str) -> tuple[float, bool, tuple[float, ...]]:
+        where = place(nodes, stats, node_id)
+        return where[0], refuted[node_id], where
+
+    for node_id in sorted(collected, key=rank):
         answer = nodes[node_id]["answer"]
         if answer is None:
             continue
         for ballot in ballots:
             if equivalent(ballot.answer, answer):
-                ballot.ids.append(node_id)
-                ballot.weight += weights[node_id]
                 break
         else:
-            ballots.append(Ballot(answer, [node_id], weights[node_id]))
+            ballot = Ballot(answer, [], 0.0)
+            ballots.append(ballot)
+        ballot.ids.append(node_id)
+        ballot.weight += weights[node_id]
+        if ballot.unrefuted is None and not refuted[node_id]:
+            ballot.unrefuted = node_id
     return ballots
 
 
@@ -80,7 +112,7 @@ def votes(
     """The ballots as shares of the whole, the heaviest first."""
     ballots = count(nodes, stats, collected, rule, equivalent)
     total = sum(ballot.weight for ballot in ballots)
-    ballots.sort(key=lambda ballot: -ballot.weight)
+    ballots.sort(key=heaviest)
     return tuple(
         Vote(
             answer=ballot.answer,

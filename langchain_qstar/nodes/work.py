@@ -219,13 +219,14 @@ def record_of(
     text = trajectory(nodes, parent) + completion.text
     retrieved = action == "retrieve"
     reasoned = reasoning(nodes, parent) + completion.text
-    stopped = bool(task.stop) and completion.text.endswith(task.stop)
+    stopped = task.step_end is None and bool(task.stop) and completion.text.endswith(task.stop)
     ended = task.is_terminal(reasoned) or (completion.finish == "eos" and not stopped)
     terminal = ended and not retrieved
     length = max(nodes[parent]["length"], completion.prompt_tokens) + completion.generated
     too_long = window is not None and length + task.step_tokens > window
     ids = completion.token_ids
-    return {
+    answer, guessed = task.read(reasoned) if terminal else (None, False)
+    record: NodeRecord = {
         "id": node_id,
         "parent": parent,
         "order": order,
@@ -237,7 +238,8 @@ def record_of(
         "length": length,
         "terminal": terminal,
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
-        "answer": task.answer(reasoned) if terminal else None,
+        "answer": answer,
         # These find nothing out, but the state is not what it was before.
         "key": state_key(text if retrieved or action == "rephrase" else task.canonical(text)),
     }
+    return {**record, "guessed": True} if guessed else record

@@ -19,6 +19,7 @@ from langchain_qstar.rendering import (
     chosen_ids,
     figures_of,
     plain,
+    refutation,
     verdict_of,
     verdicts_on,
 )
@@ -27,6 +28,9 @@ from langchain_qstar.solution import Check, Solution, TreeNode, Vote
 CHOSEN: Final = "bold green"
 ASIDE: Final = "dim"
 REFUTED: Final = "red"
+LOUD: Final = "bold red"
+KNOWN: Final = {"verified", "verified_by", "calculations", "agreed", "steps"}
+"""Of a solution, what its verdict is told from."""
 MAX_LEVELS: Final = 16
 """Levels that indent; a terminal has only so many columns, so deeper nodes are drawn flush."""
 
@@ -138,6 +142,9 @@ def _answer(solution: Solution) -> Text:
         line.append("none", style="bold red")
     else:
         line.append(plain(solution.answer), style=CHOSEN)
-    line.append(verdict_of(solution.model_dump(include={"verified", "verified_by"})))
+    known = solution.model_dump(include=KNOWN)
+    line.append(verdict_of(known))
     line.append(f"  [{solution.method}: {STOPPED[solution.stopped]}]", style=ASIDE)
+    if refuted := refutation(known):
+        line.append(f"\nrefuted {refuted}", style=LOUD)
     return line

@@ -23,6 +23,7 @@ from langchain_qstar.protocols import (
     Task,
 )
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.stepping.solutions import solution_end
 
 _PLACE: Final = "rollout of "
 
@@ -94,6 +95,7 @@ class RolloutScorer(_SamplingScorer):
                 stop=(),
                 max_tokens=self._task.solution_tokens,
                 temperature=self._temperature,
+                ends=solution_end(self._task, state.text),
             )
             for state in (r.state.then(step) for r in requests for step in r.steps)
             if not self._task.is_terminal(state.text)
@@ -111,7 +113,7 @@ class RolloutScorer(_SamplingScorer):
         for step in request.steps:
             state = request.state.then(step)
             if self._task.is_terminal(state.text):
-                answers.append([self._task.answer(state.text)] * self._n)
+                answers.append([self._task.read(state.text)[0]] * self._n)
                 continue
             group = next(rest)
             used += group
@@ -129,8 +131,9 @@ class RolloutScorer(_SamplingScorer):
         for step in split_steps(completion, self._task):
             text += step.text
             if self._task.is_terminal(text):
-                return self._task.answer(text)
-        return None
+                return self._task.read(text)[0]
+        ended = completion.finish == "eos" and completion.text.strip()
+        return self._task.read(text)[0] if ended else None
 
     def _favourite(self, answers: Sequence[str | None]) -> str | None:
         """The answer with most equivalents; the first among equals."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.solution import Frozen, Interrupt
+from langchain_qstar.verification.verdict import Abstain
 
 SHARED_BUDGETS: Final = ("max_tokens", "max_completions", "max_seconds", "max_nodes")
 """The budgets of every search."""
@@ -33,8 +34,10 @@ class Settings(Frozen):
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
-    abstain: bool = False
-    """Answer with nothing but a verified trajectory: the best of those, or None."""
+    abstain: Abstain = False
+    """When to give no answer: `True`, unless it is verified, so that the best of the verified
+    trajectories is chosen; `"failed"`, where a check failed a step, so that the best of the
+    others is. Calculations that hold verify nothing, nor does a model that completes steps."""
     interrupt: tuple[Interrupt, ...] = ()
     """When to ask a person: `expand`, `answer`, `failed_check`. Needs a checkpointer; a
     call then returns a `Solution` with what is asked in `pending`, and the chain's `resume`
@@ -76,8 +79,16 @@ class Settings(Frozen):
         except ValidationError as error:
             raise SettingsError(_one_line(error, type(self))) from None
 
+    @field_validator("abstain", mode="before")
     @classmethod
-    def of(cls, given: Self | Mapping[str, Any] | None, *, abstain: bool = False) -> Self:
+    def _abstaining(cls, value: Any) -> Abstain:
+        # Of a union pydantic would name every kind that the value is not.
+        if isinstance(value, bool) or value == "failed":
+            return value  # type: ignore[no-any-return]
+        raise ValueError("choose True, False or 'failed'")
+
+    @classmethod
+    def of(cls, given: Self | Mapping[str, Any] | None, *, abstain: Abstain = False) -> Self:
         """The settings that a chain's `settings=` and `abstain=` mean.
 
         Raises:
@@ -88,7 +99,7 @@ class Settings(Frozen):
                 f"settings={given!r:.60}: pass a {cls.__name__}, or a dict of its settings"
             )
         settings = given if isinstance(given, cls) else cls(**dict(given or {}))
-        return settings.replace(abstain=True) if abstain else settings
+        return settings.replace(abstain=abstain) if abstain else settings
 
     def replace(self, **values: Any) -> Self:
         """These settings with some values changed, checked again."""

@@ -72,6 +72,12 @@ class QStarSettings(VerificationSettings):
     """Sample from the k most likely tokens; 0 is all of them."""
     max_depth: Count = 16
     """Steps after which a path is cut: truncated, not terminal."""
+    thoughts: Literal["apart", "searched"] = "apart"
+    """What becomes of the thought with which a reasoning model begins: `apart` leaves it out
+    of the steps and counts its tokens; `searched` makes its paragraphs steps of the tree, of a
+    local model that thinks. They do not count for `max_depth`."""
+    max_thought_tokens: Count = 1024
+    """Tokens of a searched thought after which it is closed, so that the model answers."""
     batch_pops: Count = 1
     """States expanded together. More than 1 is not the paper's Algorithm 1."""
     failed_check: Literal["prune", "penalise", "keep"] = "prune"
@@ -82,7 +88,7 @@ class QStarSettings(VerificationSettings):
     """What `penalise` takes from the process reward; the paper's for code is 0.5."""
     verify: Literal["after", "never"] = "never"
     """Whether a second model completes what was collected, before the answer is chosen.
-    Trajectories that all have one answer are not sent, unless the search may abstain.
+    Trajectories that all have one answer are not sent, nor those that `abstain` excludes.
     (rStar's; not in the Q* paper.)"""
     verified_selection: Literal[
         "shrunk_survival", "share_survival", "survivor_vote", "reward_confidence", "majority"

@@ -72,6 +72,8 @@ def values(schema: Schema) -> str:
     match schema:
         case {"anyOf": kinds}:
             return ", or ".join(values(each) for each in kinds)
+        case {"const": name}:
+            return f'`"{name}"`'
         case {"enum": names}:
             return ", ".join(f'`"{name}"`' for name in names)
         case {"prefixItems": items}:

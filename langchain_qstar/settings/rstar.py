@@ -91,7 +91,7 @@ class RStarSettings(VerificationSettings):
     verify: Literal["during", "after", "never"] = "after"
     """When a second model completes masked candidates: after every rollout, so that the
     search may stop when the outcome is decided; at the end; or not at all. At the end
-    candidates that all have one answer are not sent, unless the search may abstain."""
+    candidates that all have one answer are not sent."""
     selection: Selection = "shrunk_survival"
     """Which candidate wins; see `verification.winning`. `reward_confidence` is the paper's,
     `share_survival` the official code's, `majority` the generator's own votes.
@@ -99,8 +99,6 @@ class RStarSettings(VerificationSettings):
     little with a verifier that knows nothing and gains with a strong one
     (`benchmarks/selection.py`). `self_verification` asks the policy itself instead of a
     verifier, and verifies nothing."""
-    abstain: bool = False
-    """No answer unless the verifier agrees with the winner and no check fails it."""
     failed_check: Literal["prune", "keep"] = "keep"
     """Whether a candidate with a failed check can win; `prune` leaves it out of the votes
     and does not send it to the verifier."""

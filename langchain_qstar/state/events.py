@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class SelectedNode(TypedDict):
@@ -65,7 +65,7 @@ class CheckedNode(TypedDict):
 
     id: str
     text: str
-    checks: list[dict[str, str]]
+    checks: list[dict[str, Any]]
 
 
 class CheckedEvent(TypedDict):

@@ -7,6 +7,7 @@ from typing import Final
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks.choice import CHOICE
+from langchain_qstar.tasks.fitting import fit_rstar_task, fit_task
 from langchain_qstar.tasks.gsm8k import GSM8K
 from langchain_qstar.tasks.gsm_hard import GSM_HARD
 from langchain_qstar.tasks.math import MATH
@@ -25,6 +26,8 @@ __all__ = [
     "STRATEGYQA",
     "SVAMP",
     "TASKS",
+    "fit_rstar_task",
+    "fit_task",
     "get_task",
 ]
 

@@ -13,7 +13,9 @@ from langchain_qstar.answers import (
 )
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.stepping.thoughts import thought_end
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
+from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 CHOICE: Final = Task(
     name="choice",
@@ -23,9 +25,12 @@ CHOICE: Final = Task(
     gold=gold_choice,
     is_terminal=states_choice,
     stop=("\n",),
-    step_tokens=128,
+    step_end=thought_end,
+    step_tokens=192,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_choice,
     checks=(arithmetic,),
+    forms=PromptedForms("choice", step_tokens=128, solution_tokens=512),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

@@ -17,7 +17,8 @@ from langchain_qstar.answers import (
 )
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.stepping.thoughts import calculation_end
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 GSM_HARD: Final = Task(
@@ -28,10 +29,14 @@ GSM_HARD: Final = Task(
     gold=gold_number,
     is_terminal=states_number,
     stop=("\n",),
-    step_tokens=128,
+    step_end=calculation_end,
+    step_tokens=192,
     solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=near_number,
     checks=(arithmetic,),
-    forms=PromptedForms("word_problems", step_tokens=128, solution_tokens=512),
+    forms=PromptedForms(
+        "word_problems", step_tokens=192, solution_tokens=512, step_end=calculation_end
+    ),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

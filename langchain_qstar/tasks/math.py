@@ -13,7 +13,8 @@ from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.checks.latex import same_latex
 from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.stepping.thoughts import calculation_end
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 MATH: Final = Task(
@@ -24,13 +25,17 @@ MATH: Final = Task(
     gold=gold_latex,
     is_terminal=states_latex,
     stop=("\n",),
+    step_end=calculation_end,
     step_tokens=256,
     solution_tokens=1024,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_latex,
     checks=(
         arithmetic,
         symbolic,
     ),
-    forms=PromptedForms("mathematics", step_tokens=256, solution_tokens=1024),
+    forms=PromptedForms(
+        "mathematics", step_tokens=192, solution_tokens=1024, step_end=calculation_end
+    ),
 )
-"""One user message with an instruction; a step is a line. The answer is boxed."""
+"""One user message with an instruction; a step is a thought, and the answer is boxed."""

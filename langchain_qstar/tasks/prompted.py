@@ -6,20 +6,14 @@ The form of the answer line that it asks for is GSM8K's in the chain-of-thought 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from typing import Final
 
-from langchain_qstar.prompting import Prompt, load_prompt
+from langchain_qstar.tasks.asking import Asking, PromptFiles
+
+ANSWER_PREFILL: Final = "The answer is"
+"""How a solution that has ended without an answer is asked for it."""
 
 
-def asked_with(name: str) -> Callable[[str], tuple[tuple[str, str], ...]]:
-    """The `messages` of a task: one user message, `prompts/NAME.txt` with the question in it."""
-
-    @cache
-    def prompt() -> Prompt:
-        return load_prompt(name, {"question"})
-
-    def messages(question: str) -> tuple[tuple[str, str], ...]:
-        return (("user", prompt().fill(question=question)),)
-
-    return messages
+def asked_with(name: str) -> Asking:
+    """The `messages` of a task whose prompts are the files in `prompts/NAME/`."""
+    return Asking(PromptFiles(name))

@@ -1,7 +1,8 @@
 """Forms for models that follow instructions or examples: each action has a prompt of its own.
 
-A prompt is a file with worked examples that ends in the problem; the reply is
-opened with what is written already. A model that can continue a reply goes on
+A prompt is a file with worked examples that ends in the problem (`shown_examples.py`). It is
+shown as one text, or its examples as earlier turns to a model that answers chats
+(`fitting.py`); the reply is opened with what is written already. A model that can continue a reply goes on
 from there; one that cannot is told how to begin (`models/chat.py`). Because every
 action shows the reasoning in its own form, it is text here: token ids are not kept.
 
@@ -13,14 +14,15 @@ prompts are our own.
 from __future__ import annotations
 
 import re
+from copy import copy
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self, get_args
 
 from langchain_qstar.actions import Opening, Thought, Trace, is_last_subquestion
-from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import BLANK_LINES, Action, State, Step
+from langchain_qstar.protocols import BLANK_LINES, Action, State, Step, TextEnd
 from langchain_qstar.settings.rstar import ACTIONS
+from langchain_qstar.tasks.shown_examples import ShownExamples, read_shown
 from langchain_qstar.tasks.trace_texts import (
     LABEL,
     as_step,
@@ -34,6 +36,8 @@ from langchain_qstar.tasks.trace_texts import (
 )
 
 Name = Literal["steps", "solution", "subquestions", "rephrasing"]
+_EVERY: Final = 10**6
+"""More examples than a file has."""
 
 _LINE: Final = ("\n",)
 _SOLUTION: Final = (BLANK_LINES,)
@@ -50,6 +54,7 @@ class PromptedForms:
         *,
         step_tokens: int,
         solution_tokens: int,
+        step_end: TextEnd | None = None,
         prompts: Path | str | None = None,
     ) -> None:
         """Forms of one family of questions.
@@ -61,12 +66,65 @@ class PromptedForms:
             family: The folder with the four files.
             step_tokens: Most tokens of a step, a sub-question, or an answer to one.
             solution_tokens: Most tokens of a solution, a last answer, or a rephrasing.
+            step_end: Where a step ends; by default with its line.
             prompts: Where that folder is; by default the package's own prompts.
         """
         self._family = family
         self._step_tokens = step_tokens
         self._solution_tokens = solution_tokens
+        self._step_end = step_end
         self._prompts = prompts
+        self._turns = False
+        self._shots = _EVERY
+        self._fitted = False
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it was chosen how the examples are shown."""
+        return self._fitted
+
+    @property
+    def most_shots(self) -> int:
+        """How many examples the file of solutions has; some files may have fewer."""
+        return len(self._shown("solution").examples)
+
+    @property
+    def prompts(self) -> str:
+        """What results say: how the examples are shown and how many, and whose they are."""
+        style = "few-shot" if self._turns else "completion"
+        shown = f"{style} ({min(self._shots, self.most_shots)})"
+        return f"{self._family}: {shown}" if self._prompts else shown
+
+    def fit(self, *, turns: bool, shots: int | None = None) -> Self:
+        """The same forms, showing their examples otherwise.
+
+        Args:
+            turns: Each example as an earlier turn, for a model that answers chats, or all
+                in one text.
+            shots: Most examples of a file that are shown; None is all.
+        """
+        other = copy(self)
+        other._turns, other._fitted = turns, True
+        other._shots = _EVERY if shots is None else shots
+        return other
+
+    def at(self, folder: Path) -> Self:
+        """The same forms with the four files of this folder, which are read at once.
+
+        Raises:
+            PromptError: A file is missing, or has other holes than `question`.
+        """
+        other = copy(self)
+        other._family, other._prompts, other._fitted = folder.name, folder.parent, False
+        for name in get_args(Name):
+            other._shown(name)
+        return other
+
+    def with_step_end(self, step_end: TextEnd | None, step_tokens: int) -> PromptedForms:
+        """The same forms with another end of steps."""
+        other = copy(self)
+        other._step_end, other._step_tokens = step_end, step_tokens
+        return other
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -136,7 +194,9 @@ class PromptedForms:
     def _step(self, trace: Trace) -> Opening:
         steps = [f"Step {place}: {as_step(each)}\n" for place, each in enumerate(trace.thoughts, 1)]
         state = self._state("steps", trace.question, asked(trace), *steps)
-        return Opening(state, _LINE, self._step_tokens, f"Step {len(steps) + 1}:")
+        stop = _LINE if self._step_end is None else ()
+        label = f"Step {len(steps) + 1}:"
+        return Opening(state, stop, self._step_tokens, label, self._step_end)
 
     def _exchange(
         self, trace: Trace, lines: list[str], prefill: str, *, long: bool = False
@@ -155,11 +215,16 @@ class PromptedForms:
 
     def _state(self, name: Name, question: str, problem: str, *written: str) -> State:
         """The state with the prompt `name` about `problem`, and a reply begun with `written`."""
+        shown = self._shown(name)
+        show = shown.turns if self._turns else shown.text
+        messages = show(problem, self._shots)
+        return State(question, messages, tuple(Step(each) for each in written))
+
+    def _shown(self, name: Name) -> ShownExamples:
         family = self._family if self._prompts else f"rstar/{self._family}"
-        content = _prompt(f"{family}/{name}", self._prompts).fill(question=problem)
-        return State(question, (("user", content),), tuple(Step(each) for each in written))
+        return _read(f"{family}/{name}", self._prompts)
 
 
 @cache
-def _prompt(name: str, folder: Path | str | None) -> Prompt:
-    return load_prompt(name, {"question"}, folder)
+def _read(name: str, folder: Path | str | None) -> ShownExamples:
+    return read_shown(name, folder)

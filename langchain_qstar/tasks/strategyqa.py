@@ -15,7 +15,8 @@ from langchain_qstar.answers import (
     states_yes_no,
 )
 from langchain_qstar.protocols import Task
-from langchain_qstar.tasks.prompted import asked_with
+from langchain_qstar.stepping.thoughts import thought_end
+from langchain_qstar.tasks.prompted import ANSWER_PREFILL, asked_with
 from langchain_qstar.tasks.prompted_forms import PromptedForms
 
 STRATEGYQA: Final = Task(
@@ -26,9 +27,11 @@ STRATEGYQA: Final = Task(
     gold=gold_yes_no,
     is_terminal=states_yes_no,
     stop=("\n",),
-    step_tokens=96,
-    solution_tokens=384,
+    step_end=thought_end,
+    step_tokens=192,
+    solution_tokens=512,
+    answer_prefill=ANSWER_PREFILL,
     equivalent=same_yes_no,
-    forms=PromptedForms("yes_no", step_tokens=96, solution_tokens=384),
+    forms=PromptedForms("yes_no", step_tokens=192, solution_tokens=512, step_end=thought_end),
 )
-"""One user message with an instruction; a step is a line."""
+"""One user message with an instruction; a step is a thought with what it needs to be one."""

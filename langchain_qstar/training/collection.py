@@ -110,6 +110,7 @@ def _header(
         "policy": identity_of(policy),
         "completer": None if completer is None else completer.name,
         "task": task.name,
+        **({"prompts": task.prompts} if task.prompts else {}),
         **asdict(settings),
     }
 

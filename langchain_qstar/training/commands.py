@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_qstar.errors import InputError
 
 if TYPE_CHECKING:
+    from langchain_qstar.protocols import Policy, Task
     from langchain_qstar.training.collection import Progress
     from langchain_qstar.training.questions import GradedQuestion
 
@@ -104,12 +105,28 @@ def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", default="nano", help="nano (default), hf:ORG/NAME, or a folder with a model"
     )
     parser.add_argument("--task", help="default: the one the policy is made for")
+    add_prompt_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how the policy is asked: `prompts`, `shots` and `chat_template`."""
+    parser.add_argument(
+        "--prompts",
+        default="auto",
+        help="zero-shot, few-shot, completion, or a folder with instruction.txt and examples.txt; "
+        "default: zero-shot for models that answer chats, completion for others",
+    )
+    parser.add_argument("--shots", type=int, help="worked examples to show the policy")
+    parser.add_argument(
+        "--chat-template",
+        help="instead of the model's own: a Jinja file or text, or plain for a model without "
+        "chat training",
+    )
 
 
 def _label(args: argparse.Namespace) -> int:
     from langchain_qstar.models.resolve import resolve_policy
-    from langchain_qstar.tasks import get_task
     from langchain_qstar.training.collection import collect_labels
     from langchain_qstar.training.rollouts import LabelSettings
 
@@ -117,11 +134,11 @@ def _label(args: argparse.Namespace) -> int:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     settings = LabelSettings(by=args.by, trajectories=args.trajectories, **given)
     questions = _questions(args)
-    policy = resolve_policy(args.policy)
+    policy = resolve_policy(args.policy, chat_template=args.chat_template)
     labels = collect_labels(
         questions,
         policy,
-        get_task(args.task or _task_of(policy.name)),
+        _task(args, policy),
         args.out,
         settings,
         completer=None if args.completer is None else resolve_policy(args.completer),
@@ -146,7 +163,6 @@ def _label(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from langchain_qstar.models.resolve import resolve_policy
-    from langchain_qstar.tasks import get_task
     from langchain_qstar.training.label_file import read_labels
     from langchain_qstar.training.recipe import ValueRecipe
     from langchain_qstar.training.value_model import train_value_model
@@ -155,9 +171,9 @@ def _train(args: argparse.Namespace) -> int:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     recipe = ValueRecipe(layers=tuple(args.layers or ()), **given)
     labels = read_labels(args.labels, skip_bad=args.skip_bad)
-    policy = resolve_policy(args.policy)
+    policy = resolve_policy(args.policy, chat_template=args.chat_template)
     base = args.base or (args.policy if recipe.kind == "lora" else None)
-    task = get_task(args.task or _task_of(policy.name))
+    task = _task(args, policy)
     trained = train_value_model(labels, policy, task, args.out, recipe, base=base, told=_tell_epoch)
     sys.stderr.write("\n")
     for name, value in trained.figures.items():
@@ -182,8 +198,12 @@ def _questions(args: argparse.Namespace) -> list[GradedQuestion]:
     return nano_questions(args.problems)
 
 
-def _task_of(policy: str) -> str:
-    return "nano" if policy == "nano" else "gsm8k"
+def _task(args: argparse.Namespace, policy: Policy) -> Task:
+    """The task that was named, or that the policy is made for, as the policy is asked."""
+    from langchain_qstar.tasks import fit_task, get_task
+
+    task = get_task(args.task or ("nano" if policy.name == "nano" else "gsm8k"))
+    return fit_task(task, policy, prompts=args.prompts, shots=args.shots)
 
 
 def _tell(progress: Progress) -> None:

@@ -106,7 +106,8 @@ class LabelFile:
     """What a file holds.
 
     Attributes:
-        header: How the labels were made: `policy` (its identity), `task`, and settings.
+        header: How the labels were made: `policy` (its identity), `task`, its `prompts`
+            where it has some, and settings.
         questions: The labelled questions in the order of the file, each once.
         bad: Numbers of lines that were left out.
     """

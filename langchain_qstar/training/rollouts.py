@@ -20,6 +20,7 @@ from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.steps import split_steps
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.training.label_file import LabelledQuestion
 from langchain_qstar.training.labels import first_error, select_rollout, soft_estimate
 from langchain_qstar.training.step_tree import QUESTION, StepTree
@@ -134,6 +135,7 @@ class Labeller:
             stop=(),
             max_tokens=self.task.solution_tokens,
             temperature=self.settings.temperature,
+            ends=solution_end(self.task, state.text),
         )
 
     def _sample(self, tree: StepTree) -> Generator[Asked, list[list[Completion]], None]:

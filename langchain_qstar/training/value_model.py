@@ -77,8 +77,8 @@ def train_value_model(
         Where it is, and its figures on held-out problems.
 
     Raises:
-        LabelError: The labels belong to another policy or task, are too few, or are all the
-            same.
+        LabelError: The labels belong to another policy, task or prompts, are too few, or are
+            all the same.
         SettingsError: `out` holds a training with other settings, or `base` is missing.
         ModelSpecError: The policy gives no hidden states, or `base` cannot be loaded.
         ModelError: The loss is not finite; earlier checkpoints are kept.
@@ -88,6 +88,11 @@ def train_value_model(
     check_policy(labels, identity)
     if labels.header.get("task") != task.name:
         raise LabelError(f"the labels are of the task {labels.header.get('task')}, not {task.name}")
+    if labels.header.get("prompts", "") != task.prompts:
+        raise LabelError(
+            f"the labels were made with the prompts {labels.header.get('prompts')!r}, not "
+            f"{task.prompts!r}; give the same prompts and shots"
+        )
     examples = [each for each in (Example(q, task) for q in labels.questions) if each.rows]
     if len(examples) < 2:
         raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")

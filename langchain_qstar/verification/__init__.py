@@ -1,4 +1,4 @@
-"""Mutual verification, as arithmetic: masks, agreement, candidates, and which of them wins.
+"""What verifies an answer, and mutual verification: masks, agreement, and which candidate wins.
 
 A second model is shown the beginning of a candidate solution and completes it; where it
 comes out at the candidate's answer, the two agree. Nothing here asks a model, reads a

@@ -29,6 +29,7 @@ class Candidate:
         completed: What the verifier's completions of it reached; None when it was not
             asked.
         belief: How likely a judge finds it right, in [0, 1]; None when it was not asked.
+        refuted: Whether a check failed a step of it.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +40,7 @@ class Candidate:
     confidence: float = 0.0
     completed: tuple[str | None, ...] | None = None
     belief: float | None = None
+    refuted: bool = False
 
     @property
     def id(self) -> str:
@@ -75,6 +77,7 @@ def _one(same: Sequence[Candidate]) -> Candidate:
         confidence=max(each.confidence for each in same),
         completed=next((each.completed for each in same if each.completed is not None), None),
         belief=next((each.belief for each in same if each.belief is not None), None),
+        refuted=all(each.refuted for each in same),
     )
 
 
@@ -110,6 +113,11 @@ class Answer:
     def text(self) -> str:
         """The answer, as its first candidate states it."""
         return self.members[0].candidate.answer
+
+    @property
+    def refuted(self) -> bool:
+        """Whether a check failed a step of every candidate."""
+        return all(each.candidate.refuted for each in self.members)
 
     @property
     def weight(self) -> int:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_qstar.verification.candidates import Answer
-from langchain_qstar.verification.winning import Selection, majority, scores, survivor_vote
+from langchain_qstar.verification.winning import (
+    Selection,
+    leading,
+    majority,
+    scores,
+    survivor_vote,
+)
 
 
 def decided(rule: Selection, answers: Sequence[Answer], remaining: float) -> bool:
@@ -29,7 +35,7 @@ def decided(rule: Selection, answers: Sequence[Answer], remaining: float) -> boo
     if not answers:
         return False
     found = scores(rule, answers)
-    leader = found.index(max(found))
+    leader = leading(answers, found)
     rivals = [number for number in range(len(answers)) if number != leader]
     match rule:
         case "majority":

@@ -1,14 +1,15 @@
 """Which answer wins: one function a rule, and what falls back on what.
 
-Every rule gives each answer a score, and the largest wins, the first found among equals.
-A rule that scores survivors falls back on the majority when none survived.
+Every rule gives each answer a score, and the largest wins; among equals the first found of
+which no check failed a step, else the first found. A rule that scores survivors falls back
+on the majority when none survived.
 
 Source: rStar (arXiv 2408.06195), section 3.3, and its official code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf, isinf
 from typing import Final, Literal
 
@@ -158,7 +159,7 @@ def self_verification(answers: Sequence[Answer]) -> list[float]:
 
     Source: rStar, table 5, where the generator judges itself.
     """
-    return [max(each.candidate.belief or 0.0 for each in answer.members) for answer in answers]
+    return [max(map(believed, answer.members)) for answer in answers]
 
 
 def winner(
@@ -167,17 +168,37 @@ def winner(
     """The winning candidate and its answer, by the `scores` of the rule.
 
     Of the winning answer it is the trajectory that the rule scored, if it scores
-    trajectories; else the first survivor; else the first.
+    trajectories; else the first survivor; else the first. Among equals one that no check
+    failed comes first.
     """
-    best = answers[found.index(max(found))]
+    best = answers[leading(answers, found)]
+    rank: Callable[[Judged], float]
     match rule:
         case "reward_confidence":
-            chosen = max(best.members, key=lambda each: (rewarded(each), each.survived))
+            rank = rewarded
         case "self_verification":
-            chosen = max(best.members, key=lambda each: each.candidate.belief or 0.0)
+            rank = believed
         case _:
-            chosen = max(best.members, key=lambda each: each.survived)
+            rank = _alike
+    chosen = max(
+        best.members,
+        key=lambda each: (rank(each), each.survived, not each.candidate.refuted),
+    )
     return best, chosen
+
+
+def leading(answers: Sequence[Answer], found: Sequence[float]) -> int:
+    """The place of the answer with the highest score, among equals of one that is not refuted."""
+    return max(range(len(answers)), key=lambda each: (found[each], not answers[each].refuted))
+
+
+def believed(judged: Judged) -> float:
+    """How likely a judge finds a candidate right; 0 when it was not asked."""
+    return judged.candidate.belief or 0.0
+
+
+def _alike(_: Judged) -> float:
+    return 0.0
 
 
 def agreed(answer: Answer, chosen: Judged) -> bool:

@@ -337,8 +337,11 @@ def test_what_is_no_chain_is_a_settings_error():
 
 
 def test_a_budget_that_the_chain_has_not_is_a_settings_error(letters):
+    class Timeless(GreedyChain):
+        overrides = ("seed",)
+
     with pytest.raises(SettingsError, match="max_seconds"):
-        ChatQStar(GreedyChain(ScriptedPolicy({}), task=letters), timeout=3)
+        ChatQStar(Timeless(ScriptedPolicy({}), task=letters), timeout=3)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 from langchain_qstar.agents.wording import reply_of, report_of
 from langchain_qstar.solution import Check, SolutionStep
 
+REFUTED = "check arithmetic failed step 1 of 2, '3+4=7': 3+4 is 7"
+
 
 def checked(verdict):
     return SolutionStep(
@@ -17,12 +19,12 @@ def checked(verdict):
 @pytest.mark.parametrize(
     ("verified", "verdict", "says"),
     [
-        (True, "passed", "Verified: yes, by arithmetic"),
+        (True, "passed", "Verified: yes, by units"),
         (None, "not_checkable", "Verified: no, nothing could check it"),
         (
             False,
             "failed",
-            "Verified: no, a check failed (arithmetic: 3+4 is 7); do not rely on it",
+            f"Verified: no, {REFUTED}; do not rely on it",
         ),
     ],
 )
@@ -30,7 +32,7 @@ def test_the_report_tells_answer_verdict_and_steps(solution, verified, verdict, 
     made = solution(
         steps=(checked(verdict), SolutionStep(text="The answer is 7.\n")),
         verified=verified,
-        verified_by=("arithmetic",) if verified is not None else (),
+        verified_by=("units",) if verified is not None else (),
     )
     assert report_of(made).splitlines() == [
         "Answer: 7",
@@ -39,6 +41,21 @@ def test_the_report_tells_answer_verdict_and_steps(solution, verified, verdict, 
         "1. 3+4=7",
         "2. The answer is 7.",
     ]
+
+
+def test_calculations_that_hold_and_a_second_model_are_told_for_what_they_are(solution):
+    made = solution(calculations="hold", agreed=False)
+    lines = report_of(made).splitlines()
+    assert lines[1:3] == [
+        "Verified: no; its calculations hold, which does not say that they are the right ones",
+        "A second model: disagrees",
+    ]
+    assert "A second model: agrees" in report_of(solution(agreed=True))
+
+
+def test_an_answer_that_is_withheld_says_what_refutes_it(solution):
+    told = report_of(solution(answer=None, steps=(checked("failed"),), verified=False))
+    assert "What was found is refuted: check arithmetic failed step 1 of 1" in told
 
 
 def test_no_answer_says_why_and_what_to_do(solution):

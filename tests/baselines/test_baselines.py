@@ -87,7 +87,7 @@ class TestSelfConsistency:
         solution = solve(self_consistency, LOST, n=3)
         assert (solution.answer, solution.votes, solution.unparsed) == (None, (), 3)
 
-    @pytest.mark.parametrize("budget", [1, 6, 20, 30, 1000])
+    @pytest.mark.parametrize("budget", [1, 6, 20, 29, 1000])
     def test_the_token_budget_is_never_exceeded(self, budget):
         solution = solve(self_consistency, FIVE, n=6, max_tokens=budget)
         assert solution.usage.completion_tokens <= budget

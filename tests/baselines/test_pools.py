@@ -89,3 +89,17 @@ def test_nothing_answered_is_no_answer(n: int) -> None:
     (pool,) = draw_pools(["What?"], silent, NANO, n=2, temperature=0.8)
     assert majority(NANO)(pool, n) is None
     assert best(NANO, min, weighted=False)(pool, n) is None
+
+
+def test_a_pool_ends_and_asks_as_self_consistency_does(sums) -> None:
+    silent = "2+3=5\nThat is all."
+    script = {"": [silent, "The answer is 5.\nAnd 6.\n"], f"{silent}\nThe answer is": [" 5.\n"]}
+    model = ScriptedPolicy(script)
+    pools = draw_pools(["What?", "Who?"], model, sums, n=2, temperature=0.8, seed=3)
+    solution = self_consistency(
+        "What?", policy=ScriptedPolicy(script), task=sums, n=2, temperature=0.8, seed=3
+    )
+    drawn = [(each.text, each.answer, each.tokens) for each in pools[0].samples]
+    assert drawn == [(s.text, s.answer, s.completion_tokens) for s in solution.samples]
+    assert drawn[0][0] == f"{silent}\nThe answer is 5.\n"
+    assert [len(batch) for batch in model.calls] == [2, 2]

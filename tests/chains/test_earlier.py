@@ -157,7 +157,7 @@ def test_a_completion_of_an_earlier_end_is_a_complete_state_of_the_later_search(
 def test_a_verified_search_goes_on_and_verifies_what_is_new():
     saver = InMemorySaver()
     policy = ScriptedPolicy(steps)
-    chain = rstar(saver, policy, abstain=True)
+    chain = rstar(saver, policy)
     first = chain.invoke("q", THREAD, num_rollouts=3)
     second = chain.invoke("q", THREAD)
     known = [each.id for each in first.tree if each.completed is not None]
@@ -235,7 +235,7 @@ def test_another_question_knows_what_was_asked_and_found(make: Any, saver: Any):
 
 def test_scorers_and_verifiers_read_the_same_conversation():
     scorer, verifier = ScriptedScorer(lambda text: 0.5), ScriptedPolicy(steps, name="verifier")
-    settings = {"num_trajectories": 2, "verify": "after", "abstain": True, "remember_thread": True}
+    settings = {"num_trajectories": 2, "verify": "after", "remember_thread": True}
     chain = QStarChain(
         ScriptedPolicy(steps),
         scorer,

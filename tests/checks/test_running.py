@@ -10,6 +10,7 @@ import pytest
 from langchain_qstar.checks import running
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.checks.running import StepChecks, checked, resolve_checks
+from langchain_qstar.checks.symbolic import symbolic
 from langchain_qstar.errors import CheckError, MissingExtraError, SettingsError
 from langchain_qstar.protocols import State, Step
 from langchain_qstar.solution import Check, Solution, SolutionStep
@@ -150,19 +151,50 @@ def solution(*texts):
 
 
 @pytest.mark.parametrize(
-    ("texts", "verified", "by"),
+    ("texts", "verified", "by", "calculations"),
     [
-        (("2+3=5\n", "The answer is 5.\n"), True, ("arithmetic",)),
-        (("2+3=6\n", "The answer is 6.\n"), False, ("arithmetic",)),
-        (("2+3=5\n", "The answer is 6.\n"), None, ()),
-        (("It is five.\n", "The answer is 5.\n"), None, ()),
-        ((), None, ()),
+        (("2+3=5\n", "The answer is 5.\n"), None, (), "hold"),
+        (("2+3=6\n", "The answer is 6.\n"), False, ("arithmetic",), "failed"),
+        (("2+3=5\n", "The answer is 6.\n"), None, (), "hold"),
+        (("It is five.\n", "The answer is 5.\n"), None, (), None),
+        ((), None, (), None),
     ],
 )
-def test_a_solution_is_verified_by_the_step_that_states_its_answer(texts, verified, by):
+def test_calculations_that_hold_verify_nothing(texts, verified, by, calculations):
     judged = checked(solution(*texts), StepChecks([arithmetic]), GSM8K)
     assert (judged.verified, judged.verified_by) == (verified, by)
+    assert judged.calculations == calculations
     assert all(len(step.checks) == 1 for step in judged.steps)
+
+
+@pytest.mark.parametrize(
+    ("texts", "verified", "by"),
+    [
+        (("It is five.\n", "The answer is 5.\n"), True, ("says_five",)),
+        (("It is six.\n", "The answer is 6.\n"), None, ()),
+        (("It is 5.\n", "The answer is 6.\n"), None, ()),
+        (("It is nine.\n", "The answer is 5.\n"), False, ("says_five",)),
+        (("2+3=6\n", "The answer is 5.\n"), False, ("arithmetic",)),
+    ],
+)
+def test_a_test_verifies_by_the_step_that_states_the_answer(texts, verified, by):
+    def says_five(_, step):
+        return False if "nine" in step else (True if "5" in step else None)
+
+    judged = checked(solution(*texts), StepChecks([arithmetic, says_five]), GSM8K)
+    assert (judged.verified, judged.verified_by) == (verified, by)
+
+
+def test_a_check_that_says_so_calculates_only():
+    def adds(_, step):
+        return "5" in step
+
+    assert StepChecks([arithmetic, symbolic, adds]).tests == ("adds",)
+    adds.calculation = True
+    checks = StepChecks([arithmetic, adds])
+    assert checks.tests == ()
+    judged = checked(solution("It is 5.\n", "The answer is 5.\n"), checks, GSM8K)
+    assert (judged.verified, judged.calculations) == (None, "hold")
 
 
 def test_a_step_that_is_being_judged_is_waited_for_and_judged_once():

@@ -83,7 +83,33 @@ def test_without_stop_strings_the_whole_solution_is_kept(chat, ask):
     policy, model = chat("one\ntwo")
     (completion,) = policy.sample([ask(stop=())])[0]
     assert (completion.text, completion.finish) == ("one\ntwo", "eos")
-    assert "remaining steps" in model.asked[0][0].content
+
+
+def test_a_whole_solution_of_which_nothing_is_written_is_asked_for_as_the_task_asks(chat, ask):
+    policy, model = chat("one")
+    policy.sample([ask("Why?", stop=())])
+    assert [(each.type, each.content) for each in model.asked[0]] == [("human", "Why?")]
+
+
+def test_the_rest_of_a_solution_is_asked_for_in_words(chat, ask):
+    policy, model = chat("two")
+    policy.sample([ask("Why?", stop=(), steps=[Step("one\n")])])
+    (message,) = model.asked[0]
+    assert "Why?" in message.content
+    assert "one\n\nContinue from there: write the remaining steps" in message.content
+
+
+def test_examples_stay_earlier_turns(chat, ask):
+    policy, model = chat("two", "2.")
+    turns = (("user", "a?"), ("assistant", "A."), ("user", "b?"))
+    request = ask("b?", stop=())
+    shown = replace(request, state=replace(request.state, messages=turns))
+    policy.sample([shown])
+    policy.sample([replace(shown, stop=("\n",))])
+    whole, step = ([(each.type, each.content) for each in asked] for asked in model.asked)
+    assert whole == [("human", "a?"), ("ai", "A."), ("human", "b?")]
+    assert step[:2] == whole[:2]
+    assert step[2][1].startswith("b?\n\nYou are being asked for a single step.")
 
 
 def test_a_prefill_begins_the_text_once(chat, ask):
@@ -97,7 +123,6 @@ def test_a_whole_text_may_be_opened_too(chat, ask):
     policy, model = chat("A: 7\nThe answer is 7.")
     (completion,) = policy.sample([ask(stop=(), prefill="A:")])[0]
     assert completion.text == "A: 7\nThe answer is 7."
-    assert "remaining steps" in model.asked[0][0].content
     assert model.asked[0][0].content.endswith("Begin your reply with: A:")
 
 
@@ -105,7 +130,6 @@ def test_blank_lines_end_a_whole_text_and_are_not_put_back(chat, ask):
     policy, model = chat("one\ntwo", "one\n\n\n\nProblem: another")
     texts = [c.text for c in policy.sample([ask(n=2, stop=(BLANK_LINES,))])[0]]
     assert texts == ["one\ntwo", "one\n\n\n"]
-    assert "remaining steps" in model.asked[0][0].content
     assert model.options[0]["stop"] == [BLANK_LINES]
 
 

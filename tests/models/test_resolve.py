@@ -5,7 +5,8 @@ import sys
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.chains import GreedyChain
+from langchain_qstar.errors import MissingExtraError, ModelSpecError, QuestionError
 from langchain_qstar.models import ChatModelPolicy, ScriptedPolicy, resolve, resolve_policy
 from langchain_qstar.models.resolve import unload_policies
 from langchain_qstar.models.transformers.policy import TransformersPolicy
@@ -122,3 +123,56 @@ def test_a_missing_extra_names_the_command(monkeypatch, folder):
     monkeypatch.delitem(sys.modules, "langchain_qstar.models.transformers.policy")
     with pytest.raises(MissingExtraError, match=r"pip install 'langchain-qstar\[transformers\]'"):
         resolve_policy(folder)
+
+
+@pytest.fixture
+def base_folder(tmp_path, llama, make_tokenizer):
+    """Of a model without a chat template."""
+    llama.save_pretrained(tmp_path / "base")
+    make_tokenizer(template=None).save_pretrained(tmp_path / "base")
+    yield tmp_path / "base"
+    unload_policies()
+
+
+def test_a_model_without_a_chat_template_is_one_without_chat_training(base_folder):
+    policy = loaded(base_folder)
+    assert not policy.chats
+    chain = GreedyChain(base_folder, task="gsm8k", shots=0)
+    assert chain.task.messages("Why?") == (("user", "Problem: Why?\nSolution:"),)
+    assert chain.invoke("Why?").prompts == "completion (0)"
+    with pytest.raises(QuestionError, match=r"show fewer examples \(shots\)"):
+        GreedyChain(base_folder, task="gsm8k").invoke("Why?")
+
+
+def test_a_given_chat_template_makes_another_policy(folder):
+    text = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    (folder / "mine.jinja").write_text(text)
+    own, given = resolve_policy(folder), resolve_policy(folder, chat_template=text)
+    assert own is not given
+    assert resolve_policy(folder, chat_template=str(folder / "mine.jinja")) is given
+    assert resolve_policy(folder) is own
+    plain = resolve_policy(folder, chat_template="plain")
+    assert [getattr(each, "chats", None) for each in (own, given, plain)] == [True, True, False]
+
+
+def test_a_pair_may_be_given_a_chat_template(llama, make_tokenizer):
+    pair = (llama, make_tokenizer())
+    own, plain = resolve_policy(pair), resolve_policy(pair, chat_template="plain")
+    assert [getattr(each, "chats", None) for each in (own, plain)] == [True, False]
+    for each in (own, plain):
+        each.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("spec", "template", "says"),
+    [
+        ("nano", "nowhere.jinja", "chat_template='nowhere.jinja': give Jinja text"),
+        ("nano", "{% for %}", "the chat template is no Jinja"),
+        (ScriptedPolicy({}), "plain", "a chat template is for models by their name"),
+        (FakeListChatModel(responses=["x"]), "plain", "a chat template is for models by their"),
+    ],
+)
+def test_a_chat_template_that_cannot_be_used_is_one_line(spec, template, says):
+    with pytest.raises(ModelSpecError, match=says) as caught:
+        resolve_policy(spec, chat_template=template)
+    assert "\n" not in str(caught.value)

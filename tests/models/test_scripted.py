@@ -64,6 +64,20 @@ def test_a_script_without_end_is_cut_by_max_tokens():
     )
 
 
+def test_a_text_ends_where_the_request_says_and_costs_no_more():
+    policy = ScriptedPolicy({"": ["a b\nend\nmore\n"]})
+    (completion,) = ask(policy, stop=(), ends=lambda text: text.find("end\n") + 4)
+    assert (completion.text, completion.finish) == ("a b\nend\n", "stop")
+    assert completion.generated == 3
+
+
+def test_the_end_of_a_text_is_a_token_that_must_have_room():
+    policy = ScriptedPolicy({"": ["a b"]})
+    (cut,), (whole,) = (ask(policy, stop=(), max_tokens=most) for most in (2, 3))
+    assert (cut.text, cut.finish, cut.generated) == ("a b", "length", 2)
+    assert (whole.text, whole.finish, whole.generated) == ("a b", "eos", 3)
+
+
 def test_an_unknown_state_gets_the_empty_text():
     (completion,) = ask(ScriptedPolicy({}))
     assert (completion.text, completion.finish) == ("", "eos")

@@ -72,9 +72,30 @@ def test_a_majority_of_at_least_two_votes_is_worth_remembering(
 @pytest.mark.parametrize("chosen", ["0.0", "0.1"])
 def test_without_a_majority_it_must_lie_on_the_path_of_a_verified_solution(chosen: str):
     step = SolutionStep(id=chosen, text=TWELVE, action="subquestion")
-    found = solution(verified=True, verified_by=("completion",), steps=(step,))
+    found = solution(verified=True, verified_by=("units",), steps=(step,))
     lessons = voted_lessons(voted({"12": 1, "7": 1}), {}, found)
-    assert [each.evidence for each in lessons] == ["verified by completion"] * (chosen == "0.0")
+    assert [each.evidence for each in lessons] == ["verified by units"] * (chosen == "0.0")
+
+
+@pytest.mark.parametrize(
+    ("known", "evidence"),
+    [
+        ({"verified": True, "verified_by": ("units",), "agreed": True}, ["verified by units"]),
+        ({"agreed": True, "calculations": "hold"}, ["a second model agrees"]),
+        ({"calculations": "hold"}, ["calculations hold"]),
+        ({"agreed": False, "calculations": "hold"}, []),
+        ({"verified": False, "agreed": True}, []),
+        ({}, []),
+    ],
+)
+def test_a_supported_solution_says_what_supports_it_and_a_doubted_one_teaches_nothing(
+    known: Any, evidence: list[str]
+):
+    step = SolutionStep(id="0.0", text=TWELVE, action="subquestion")
+    tied, found = voted({"12": 1, "7": 1}), solution(steps=(step,), **known)
+    assert [each.evidence for each in voted_lessons(tied, {}, found)] == evidence
+    lessons = path_lessons({"0": ROOT, "0.0": inline(0)}, {}, "0.0", found, NANO)
+    assert [each.evidence for each in lessons] == evidence
 
 
 @pytest.mark.parametrize(
@@ -109,9 +130,9 @@ def test_of_q_star_the_votes_for_the_answer_that_was_given_count(votes: Any, evi
 
 
 def test_of_q_star_what_is_verified_needs_no_votes_and_what_was_remembered_is_not_learnt_again():
-    found = solution(verified=True, verified_by=("arithmetic",))
+    found = solution(verified=True, verified_by=("units",))
     (lesson,) = path_lessons({"0": ROOT, "0.0": inline(0)}, {}, "0.0", found, NANO)
-    assert (lesson.evidence, lesson.confidence) == ("verified by arithmetic", 1.0)
+    assert (lesson.evidence, lesson.confidence) == ("verified by units", 1.0)
     told = {"0": ROOT, "0.0": inline(0, remembered={"key": "k", "text": TWELVE})}
     assert not path_lessons(told, {}, "0.0", found, NANO)
     thought = {"0": ROOT, "0.0": inline(0, action="propose_step")}
@@ -122,7 +143,8 @@ def test_of_q_star_what_a_check_failed_is_not_saved_by_votes():
     nodes = {"0": ROOT, "0.0": inline(0)}
     votes = (Vote(answer="12", count=5, weight=1.0),)
     assert path_lessons(nodes, {}, "0.0", solution(votes=votes), NANO)
-    assert not path_lessons(nodes, {}, "0.0", solution(votes=votes, verified=False), NANO)
+    for doubt in ({"verified": False}, {"agreed": False}):
+        assert not path_lessons(nodes, {}, "0.0", solution(votes=votes, **doubt), NANO)
 
 
 def test_a_refusal_names_the_answer_under_what_it_would_be_stored():

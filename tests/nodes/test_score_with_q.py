@@ -45,7 +45,7 @@ def test_a_step_that_fails_a_check_is_closed_with_the_reason():
     assert closed.q == 0.9
     assert closed.popped is None
     assert solution.answer == "5"
-    assert (solution.verified, solution.verified_by) == (True, ("arithmetic",))
+    assert (solution.verified, solution.calculations) == (None, "hold")
     assert [step.checks[0].verdict for step in solution.steps] == ["passed", "passed"]
 
 
@@ -59,7 +59,8 @@ def test_every_step_of_the_tree_is_judged_and_the_root_is_not():
 def test_a_failed_check_may_only_be_reported():
     solution = solve(settings={"failed_check": "keep"})
     assert solution.answer == "6"
-    assert solution.verified is False
+    assert (solution.verified, solution.verified_by) == (False, ("arithmetic",))
+    assert solution.calculations == "failed"
     assert node(solution, "2+3=6\n").closed is None
 
 
@@ -83,7 +84,7 @@ def test_the_penalty_comes_on_top_of_a_reward_model():
 def test_without_checks_nothing_is_judged():
     solution = solve(checks=[])
     assert solution.answer == "6"
-    assert solution.verified is None
+    assert (solution.verified, solution.calculations) == (None, None)
     assert all(each.checks == () for each in solution.tree)
 
 
@@ -92,7 +93,8 @@ def test_a_function_of_the_user_judges_too():
         return "5" in step, "five"
 
     solution = solve(checks=["arithmetic", says_five])
-    assert solution.verified_by == ("arithmetic", "says_five")
+    assert (solution.verified, solution.verified_by) == (True, ("says_five",))
+    assert solution.calculations == "hold"
     assert node(solution, "Two and three.\n").closed == "says_five: five"
 
 
@@ -192,8 +194,21 @@ def test_abstaining_prefers_a_verified_answer_to_a_better_one():
     }
     scorer = ScriptedScorer(lambda text: 0.9 if "four" in text else 0.5)
     settings = {"num_trajectories": 2}
-    assert solve(script, scorer, settings=settings).answer == "6"
-    assert solve(script, scorer, settings=settings, abstain=True).answer == "5"
+
+    def is_five(state, step):
+        return True if "answer is 5" in step else None
+
+    options = {"settings": settings, "checks": ["arithmetic", is_five]}
+    assert solve(script, scorer, **options).answer == "6"
+    assert solve(script, scorer, **options, abstain=True).answer == "5"
+
+
+def test_abstaining_from_failed_steps_prefers_an_answer_without_any():
+    settings = {"num_trajectories": 2, "failed_check": "keep"}
+    assert solve(settings=settings).answer == "6"
+    solution = solve(settings=settings, abstain="failed")
+    assert (solution.answer, solution.verified) == ("5", None)
+    assert solve(settings=settings, abstain=True).answer is None
 
 
 def test_the_completion_of_a_fallback_is_judged():
@@ -203,7 +218,7 @@ def test_the_completion_of_a_fallback_is_judged():
     solution = chain.invoke(QUESTION, CONFIG)
     assert solution.stopped == "pops"
     assert solution.steps[-1].checks[0].verdict == "passed"
-    assert solution.verified is True
+    assert solution.calculations == "hold"
     stored = chain.graph.get_state(CONFIG).values["stats"]
     assert stored[solution.tree[-1].id]["checks"][0]["verdict"] == "passed"
 

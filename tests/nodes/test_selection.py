@@ -9,10 +9,17 @@ from langchain_qstar.nodes.selection import Rule, best_popped, choose, open_term
 
 def table(*rows: tuple[float, str | None]) -> tuple[Any, Any, list[str]]:
     """Popped terminal children of the root with these f and answers."""
-    nodes: dict[str, Any] = {"0": {"order": 0, "terminal": False}}
+    nodes: dict[str, Any] = {"0": {"id": "0", "parent": None, "order": 0, "terminal": False}}
     stats: dict[str, Any] = {"0": {"f": 0.0, "popped": 0}}
     for number, (f, answer) in enumerate(rows):
-        nodes[f"0.{number}"] = {"order": number + 1, "terminal": True, "answer": answer}
+        nodes[f"0.{number}"] = {
+            "id": f"0.{number}",
+            "parent": "0",
+            "action": "propose_step",
+            "order": number + 1,
+            "terminal": True,
+            "answer": answer,
+        }
         stats[f"0.{number}"] = {"f": f, "popped": number + 1}
     return nodes, stats, [f"0.{number}" for number in range(len(rows))]
 
@@ -35,6 +42,30 @@ def test_a_tie_of_votes_goes_to_the_answer_with_the_best_trajectory():
 
 def test_equal_f_goes_to_the_earlier():
     assert choose(*table((0.5, "7"), (0.5, "8")), "max_f", same) == "0.0"
+
+
+def refuted(found: tuple[Any, Any, list[str]], *ids: str) -> tuple[Any, Any, list[str]]:
+    """The same, of which a check failed some."""
+    for each in ids:
+        found[1][each]["checks"] = [{"name": "arithmetic", "verdict": "failed"}]
+    return found
+
+
+@pytest.mark.parametrize("rule", ["max_f", "majority", "weighted_majority"])
+def test_among_equals_the_answer_that_no_check_failed_wins(rule: Rule):
+    equal = table((0.5, "7"), (0.5, "8"))
+    assert choose(*equal, rule, same) == "0.0"
+    assert choose(*refuted(equal, "0.0"), rule, same) == "0.1"
+    assert votes(*equal, rule, same)[0].answer == "8"
+    assert choose(*refuted(equal, "0.1"), rule, same) == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"), [("max_f", "0.0"), ("majority", "0.2"), ("weighted_majority", "0.0")]
+)
+def test_a_failed_check_decides_between_equals_only(rule: Rule, chosen: str):
+    rows = refuted(table((0.9, "7"), (0.3, "8"), (0.2, "8")), "0.0", "0.1")
+    assert choose(*rows, rule, same) == chosen
 
 
 @pytest.mark.parametrize("rule", ["max_f", "majority", "weighted_majority"])

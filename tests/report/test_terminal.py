@@ -7,7 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from langchain_qstar.report.terminal import MAX_LEVELS, print_solution
-from langchain_qstar.solution import Solution, SolutionStep, Vote
+from langchain_qstar.solution import Check, Solution, SolutionStep, Vote
 
 
 def shown(value: Solution, *, colour: bool = False) -> str:
@@ -42,8 +42,14 @@ def test_a_search_without_an_answer_says_so(solution):
 
 
 def test_what_judged_an_answer_is_named(solution):
-    value = solution(verified=False, verified_by=("arithmetic",))
+    failed = Check(name="arithmetic", verdict="failed", reason="3+4 is 7")
+    steps = (SolutionStep(text="3+4=8\n", checks=(failed,)),)
+    value = solution(verified=False, verified_by=("arithmetic",), steps=steps)
     assert "(refuted by arithmetic)" in shown(value)
+    assert shown(value).splitlines()[-1] == (
+        "refuted check arithmetic failed step 1 of 1, '3+4=8': 3+4 is 7"
+    )
+    assert "not verified; its calculations hold" in shown(solution(calculations="hold"))
 
 
 def test_votes_and_trajectories_without_an_answer_are_counted(solution):

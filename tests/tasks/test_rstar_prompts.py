@@ -10,9 +10,14 @@ from langchain_qstar.actions import Thought, Trace, is_last_subquestion
 from langchain_qstar.checks.arithmetic import arithmetic
 from langchain_qstar.prompting import load_prompt
 from langchain_qstar.protocols import BLANK_LINES, State, Step
-from langchain_qstar.tasks import GSM8K, GSM_HARD, MATH, MULTIARITH, STRATEGYQA, SVAMP
+from langchain_qstar.tasks import CHOICE, GSM8K, GSM_HARD, MATH, MULTIARITH, STRATEGYQA, SVAMP
 
-FAMILIES = {"word_problems": GSM8K, "mathematics": MATH, "yes_no": STRATEGYQA}
+FAMILIES = {
+    "word_problems": GSM8K,
+    "mathematics": MATH,
+    "yes_no": STRATEGYQA,
+    "choice": CHOICE,
+}
 family = pytest.mark.parametrize(("folder", "task"), FAMILIES.items(), ids=FAMILIES)
 
 
@@ -68,7 +73,7 @@ def test_the_rephrasings_are_read(folder, task):
         assert task.forms.reads("rephrase", line)
 
 
-@pytest.mark.parametrize("task", [GSM8K, SVAMP, MULTIARITH, GSM_HARD, MATH, STRATEGYQA])
+@pytest.mark.parametrize("task", [GSM8K, SVAMP, MULTIARITH, GSM_HARD, MATH, STRATEGYQA, CHOICE])
 def test_every_prompted_task_asks_each_action_with_its_own_prompt(task):
     subquestion = Thought("subquestion", Step("7"), Step("How many?"))
     trace = Trace("It is so. What is {{question}} now?", thoughts=(subquestion,))

@@ -35,13 +35,6 @@ def test_nano_is_asked_the_question_itself():
     assert NANO.messages("How many {{question}}?") == (("user", "How many {{question}}?"),)
 
 
-def test_gsm8k_is_asked_with_an_instruction():
-    ((role, content),) = GSM8K.messages("How many {{question}}?")
-    assert role == "user"
-    assert content.endswith("Problem: How many {{question}}?")
-    assert "The answer is N." in content
-
-
 NUMERIC = {task.name: task for task in (NANO, GSM8K, SVAMP, MULTIARITH, GSM_HARD)}
 
 
@@ -67,7 +60,7 @@ def test_a_solution_ends_with_its_answer_line(task, text, terminal, answer):
 def test_every_task_asks_and_ends_and_says_when_there_is_no_answer(task):
     messages = task.messages("How many {{question}}?")
     assert messages[-1][0] == "user"
-    assert messages[-1][1].endswith("How many {{question}}?")
+    assert messages[-1][1].startswith("How many {{question}}?")
     assert task.is_terminal("So it is.\nThe answer is (B): yes, 5.\n")
     assert not task.is_terminal("So it is.\n")
     assert task.answer("The answer is\n") is None

@@ -120,6 +120,31 @@ def test_the_first_found_wins_a_tie(candidate):
         assert won(rule, found).answer == "B"
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("agreeing", [None, 0, 4])
+def test_among_equals_the_answer_that_no_check_failed_wins(rule, agreeing, candidate):
+    more = {"reward": 0.5, "confidence": 0.5, "belief": 0.5}
+    found = [
+        candidate("7", agreeing=agreeing, refuted=True, **more),
+        candidate("8", agreeing=agreeing, **more),
+    ]
+    assert won(rule, found).answer == "8"
+    assert won(rule, found[::-1]).answer == "8"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_failed_check_takes_no_vote(rule, candidate):
+    found = [candidate("8"), candidate("7", 2, refuted=True, belief=0.5)]
+    assert won(rule, found).answer == "7"
+
+
+def test_of_candidates_with_the_answer_one_that_no_check_failed_stands_for_it(candidate):
+    found = [candidate("7", refuted=True), candidate("7"), candidate("7")]
+    assert won("majority", found) is found[1]
+    assert not answers(found)[0].refuted
+    assert answers(found[:1])[0].refuted
+
+
 def test_the_shrinkage_is_learnt_from_how_alike_completions_are(candidate):
     # Two answers of 20 completions each, 16 and 4 agreeing. Between: 2 * 20 * 0.3**2 / 1 = 3.6;
     # within: (16 * 4 / 20 + 4 * 16 / 20) / 38 = 0.168; r = 3.432 / (3.6 + 19 * 0.168) = 0.505.

@@ -98,6 +98,11 @@ class LocalPolicy:
         return self._limits.window
 
     @property
+    def shows_thoughts(self) -> bool:
+        """See `ShowsThoughts`."""
+        return True
+
+    @property
     def full_rows(self) -> int:
         """How many completions at once keep the hardware busy; more are not faster."""
         return self._limits.full_rows
@@ -115,6 +120,11 @@ class LocalPolicy:
     def close(self) -> None:
         """End the engine thread; waiting calls fail with `ModelError`."""
         self._close()
+
+    @property
+    def chats(self) -> bool:
+        """Whether it has a chat template, its own or a given one."""
+        return self._codec.chats
 
     def count_tokens(self, text: str) -> int:
         """Number of tokens of `text` alone."""

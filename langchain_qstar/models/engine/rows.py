@@ -20,7 +20,11 @@ import numpy as np
 from langchain_qstar.models.engine.backend import Bools, Sampling
 from langchain_qstar.models.engine.grammars import Grammar, Matcher
 from langchain_qstar.models.engine.text import TextCodec
-from langchain_qstar.protocols import Finish, Likeliest
+from langchain_qstar.protocols import Finish, Likeliest, TextEnd
+from langchain_qstar.stepping.thinking import CLOSING, OPENING
+
+_SPELLED = 16
+"""Most tokens that spell a tag, with blanks and what else its last token holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Row:
     """One completion; the fields from `ids` on are results.
 
     `context` are the ids read before it; `opened` says that they leave a thought
-    open. `grammar` holds for what comes after a thought. `listener` is called on
+    open, `aloud` that thoughts are text like any other. `ends` ends the text beside the
+    stop strings. `grammar` holds for what comes after a thought. `listener` is called on
     the engine's thread with every token outside a thought but the last, `finished`
     with the text once it has ended; both must return at once. A row that has to start
     again tells the same again.
@@ -60,6 +65,8 @@ class Row:
     thinking: bool = False
     grammar: Grammar | None = None
     alternatives: int = 0
+    ends: TextEnd | None = None
+    aloud: bool = False
     listener: Callable[[Drawn], None] | None = None
     finished: Callable[[str], None] | None = None
     matcher: Matcher | None = None
@@ -86,6 +93,11 @@ class Row:
         self.feed, self.whole, self.thinking = None, not self.opened, self.opened
         self.left = self.thought_limit if self.opened else self.limit
         self.matcher = None if self.grammar is None else self.grammar.matcher()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What may end the text; `ends` is asked at every end of a line."""
+        return self.stop if self.ends is None else (*self.stop, "\n")
 
     @property
     def constrained(self) -> bool:
@@ -151,7 +163,8 @@ class Endings:
         known = self._kinds.get(stop)
         if known is None:
             known = self._kinds[stop] = len(self._kinds)
-            table = self._codec.may_complete(stop, self._vocabulary) | self._is_eos
+            spelled = (">",) if self._opening < 0 else ()
+            table = self._codec.may_complete((*stop, *spelled), self._vocabulary) | self._is_eos
             if self._opening >= 0:
                 table[[self._opening, self._closing]] = True
             self._tables = np.concatenate([self._tables, table[None]])
@@ -170,9 +183,9 @@ class Endings:
             row.logprobs.pop()
             row.likeliest = row.likeliest[: len(row.ids)]
             self._end_text(row, "eos", [])
-        elif row.thinking or (token == self._opening and self._is_blank(row.ids[:-1])):
-            self._think(row, token)
-        elif (cut := self._codec.cut_at_stop(row.ids, row.stop, row.context)) is not None:
+        elif not row.aloud and (row.thinking or self._begins_thought(row)):
+            self._think(row)
+        elif (cut := self._cut(row)) is not None:
             if row.thought and self._is_blank(row.ids):
                 _put_aside(row)
             else:
@@ -180,11 +193,27 @@ class Endings:
         elif row.left <= 0:
             self._end_text(row, "length", [token])
 
+    def _cut(self, row: Row) -> tuple[str, list[int], list[int]] | None:
+        return self._codec.cut_at_stop(row.ids, row.stop, row.context, row.ends)
+
     def _is_blank(self, ids: list[int]) -> bool:
         return not self._codec.decode(ids).strip()
 
-    def _think(self, row: Row, token: int) -> None:
-        if token == self._closing:
+    def _begins_thought(self, row: Row) -> bool:
+        """Whether the row is nothing but the opening of a thought, as one token or spelled."""
+        if self._opening >= 0:
+            return row.ids[-1] == self._opening and self._is_blank(row.ids[:-1])
+        if row.thought or len(row.ids) > _SPELLED:
+            return False
+        return self._codec.decode(row.ids).lstrip().startswith(OPENING)
+
+    def _closes_thought(self, row: Row) -> bool:
+        if self._closing >= 0:
+            return row.ids[-1] == self._closing
+        return CLOSING in self._codec.decode(row.ids[-_SPELLED:])
+
+    def _think(self, row: Row) -> None:
+        if self._closes_thought(row):
             row.thinking, row.left = False, row.limit
             _put_aside(row)
         elif not row.thinking:

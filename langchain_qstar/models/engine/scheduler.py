@@ -262,7 +262,7 @@ class Scheduler:
 
     def _number_kinds(self) -> None:
         kind = self._endings.kind
-        self._kinds = np.array([kind(row.stop) for row, _ in self._running], dtype=np.int64)
+        self._kinds = np.array([kind(row.marks) for row, _ in self._running], dtype=np.int64)
 
     def _decode(self) -> None:
         allowed = {

@@ -1,7 +1,7 @@
 """A completion while it is being written: pieces of text whose end is certain.
 
 A piece is held back while it may still change: half a character, the beginning of a
-stop string, and blank text, which may turn out to come before a thought. Joined, the
+stop string, and what may turn out to be a thought: blank text, and its opening. Joined, the
 pieces are the text of the completion.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 from langchain_qstar.models.engine.rows import Drawn, Row
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.protocols import Completion, Likeliest, Listener, SampleRequest
+from langchain_qstar.stepping.thinking import OPENING
 
 _BROKEN: Final = "\ufffd"
 """What a part of a character decodes to."""
@@ -82,8 +83,8 @@ class Pieces:
         self._decoded = len(self._ids)
         self._held += fresh
         certain = self._held[: len(self._held) - begun(self._held, self._stop)]
-        if not (self._text + certain).strip():
-            return None
+        if OPENING.startswith((self._text + certain).strip()):
+            return None  # blank, or what may become a thought
         self._held = self._held[len(certain) :]
         if not certain:
             return None

@@ -1,8 +1,8 @@
 """Between text and token ids: one tokenizer, used from one place.
 
 Text that was generated is never tokenised again; prompts, prefills and foreign
-steps are, each on its own. Thoughts are recognised by `<think>` and `</think>`
-where these are single tokens, as in Qwen3 and DeepSeek-R1, and nowhere else.
+steps are, each on its own. Thoughts are recognised by `<think>` and `</think>`, as single
+tokens where the tokenizer has them, as in Qwen3 and DeepSeek-R1, and by their text elsewhere.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
+from langchain_qstar.models.chat_template import PLAIN, template_text
+from langchain_qstar.protocols import TextEnd
+from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
 
 Message: TypeAlias = Mapping[str, Any]
 """A message as chat templates read it: `role`, `content`, and for tools `tool_calls` and more."""
@@ -24,12 +28,9 @@ _CONTEXT: Final = 8
 """Tokens before a piece of text that decide how its first token decodes."""
 
 
-PLAIN: Final = "plain"
-"""A chat template's name for joining messages as text, as a model without chat training needs."""
-
-_THINK_TAGS: Final = ("<think>", "</think>")
-_NO_THOUGHT: Final = "\n</think>\n\n"
-"""What ends a thought that a template has opened, before it began."""
+_THINK_TAGS: Final = (OPENING, CLOSING)
+_SPELLED: Final = 16
+"""Most tokens that spell a tag."""
 
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """A token that stands for one byte, in tokenizers of SentencePiece."""
@@ -44,24 +45,24 @@ _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 class TextCodec:
     """Encodes prompts and decodes generated tokens with a Hugging Face tokenizer."""
 
-    def __init__(self, tokenizer: Any, chat_template: str | None = None) -> None:
+    def __init__(self, tokenizer: Any, chat_template: str | Path | None = None) -> None:
         """Wrap `tokenizer`, which must not be reconfigured afterwards.
 
         Args:
             tokenizer: Of transformers.
-            chat_template: Jinja text to use instead of the tokenizer's own, or
-                `PLAIN`.
+            chat_template: To use instead of the tokenizer's own: what `template_text`
+                reads. A tokenizer without one is of a model without chat training, and
+                the messages are joined as text (`PLAIN`).
 
         Raises:
-            ModelSpecError: There is no chat template.
+            ModelSpecError: The given template is none.
         """
         self.tokenizer = tokenizer
-        self._template = chat_template or getattr(tokenizer, "chat_template", None)
-        if not self._template:
-            raise ModelSpecError(
-                "the tokenizer has no chat template; for a model without chat training use "
-                'TransformersPolicy(..., chat_template="plain")'
-            )
+        given = None if chat_template is None else template_text(chat_template)
+        own = getattr(tokenizer, "chat_template", None)
+        self.lacks_template = not (given or own)
+        """Whether there is a chat template neither of the model's own nor given."""
+        self._template = given or own or PLAIN
         # Texts longer than the window are our own, one-line `QuestionError`.
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
@@ -117,13 +118,18 @@ class TextCodec:
             return self.document("\n\n".join(str(each["content"]) for each in messages) + "\n")
         text = self.rendered(messages, tools, thinking=thinking)
         if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
-            text = text.rstrip() + _NO_THOUGHT
+            text = text.rstrip() + CLOSED
         return self.encode(text)
 
     def document(self, text: str) -> tuple[int, ...]:
         """Ids of a text that begins there, with the tokenizer's start token if it has one."""
         with self._lock:
             return tuple(self.tokenizer.encode(text))
+
+    @property
+    def chats(self) -> bool:
+        """Whether there is a template of chats."""
+        return bool(self._template != PLAIN)
 
     @property
     def shows_tools(self) -> bool:
@@ -182,7 +188,7 @@ class TextCodec:
     def in_thought(self, prompt: Sequence[int]) -> bool:
         """Whether `prompt` leaves a thought open."""
         if self.think_tags is None:
-            return False
+            return self.decode(prompt[-_SPELLED:]).rstrip().endswith(OPENING)
         for token in reversed(prompt):
             if token in self.think_tags:
                 return bool(token == self.think_tags[0])
@@ -280,23 +286,29 @@ class TextCodec:
             ]
 
     def cut_at_stop(
-        self, ids: list[int], stop: tuple[str, ...], after: Sequence[int]
+        self,
+        ids: list[int],
+        stop: tuple[str, ...],
+        after: Sequence[int],
+        ends: TextEnd | None = None,
     ) -> tuple[str, list[int], list[int]] | None:
-        """Find the stop string that the last token of `ids` completed.
+        """Find where the last token of `ids` ended the text: a stop string, or what `ends` says.
 
-        The text is cut where the earliest-ending stop string ends. When that
+        The text is cut at the earliest end. When that
         is inside a token, the token is left out and the text of it that
         belongs to the step is tokenised alone, so that ids and text agree.
 
         Returns:
-            None when no stop string is there; else the text, the ids kept, and
+            None when the text has not ended; else the text, the ids kept, and
             the ids that stand for the kept part of a cut token (often none).
         """
         text = self.decode(ids, after)
-        ends = [at + len(mark) for mark in stop if mark and (at := text.find(mark)) >= 0]
-        if not ends:
+        found = [at + len(mark) for mark in stop if mark and (at := text.find(mark)) >= 0]
+        if ends is not None and (place := ends(text)):
+            found.append(place)
+        if not found:
             return None
-        end = min(ends)
+        end = min(found)
         if end == len(text):
             return text, ids, []
         kept = len(ids) - 1

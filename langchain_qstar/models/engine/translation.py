@@ -69,13 +69,17 @@ class Translator:
         self._grammars = grammars
         self._thinking = thinking
 
-    def path_ids(self, state: State) -> tuple[int, ...]:
+    def path_ids(self, state: State, *, thinks: bool = False) -> tuple[int, ...]:
         """The token ids of a state: its prompt, then every step's own tokens.
+
+        Args:
+            state: Prompt and steps.
+            thinks: Whether the steps begin with a thought.
 
         Raises:
             QuestionError: The prompt alone does not fit the window.
         """
-        prompt = self._prompt_ids(state)
+        prompt = self._prompt_ids(state, thinks=thinks)
         window = self._window
         if window is not None and len(prompt) >= window:
             raise QuestionError(
@@ -87,13 +91,13 @@ class Translator:
             ids += self.step_ids(step)
         return tuple(ids)
 
-    def _prompt_ids(self, state: State) -> tuple[int, ...]:
+    def _prompt_ids(self, state: State, *, thinks: bool) -> tuple[int, ...]:
         if isinstance(state, PromptState):
             if not state.prompt_ids:
                 raise QuestionError("the prompt is empty; give at least one token")
             return state.prompt_ids
-        # A thought comes before the first step and is not part of the path.
-        thinking = self._thinking and not state.steps
+        # A thought that is kept apart comes before the first step, and is not part of the path.
+        thinking = thinks or (self._thinking and not state.steps)
         return self.codec.prompt(state.messages or (("user", state.question),), thinking)
 
     def chat_state(
@@ -118,12 +122,14 @@ class Translator:
             GrammarError: Its grammar cannot be enforced.
         """
         grammar = None if request.grammar is None else self._grammars.compile(request.grammar)
-        context = self.path_ids(request.state) + self.codec.encode(request.prefill)
+        context = self.path_ids(request.state, thinks=request.thinks) + self.codec.encode(
+            request.prefill
+        )
         room = request.max_tokens + THOUGHT_TOKENS
         if self._window is not None:
             room = max(0, min(room, self._window - len(context)))
         limit = min(request.max_tokens, room)
-        opened = self.codec.in_thought(context)
+        opened = not request.thinks and self.codec.in_thought(context)
         return [
             Row(
                 context=context,
@@ -141,6 +147,8 @@ class Translator:
                 opened=opened and room > limit,
                 grammar=grammar,
                 alternatives=request.top_logprobs,
+                ends=request.ends,
+                aloud=request.thinks,
             )
             for seed in request.seeds
         ]

@@ -42,6 +42,7 @@ from langchain_qstar.models.faces.calls import ARGUMENTS, ChatCall, Chunks, prep
 from langchain_qstar.models.faces.model import LocalModel
 from langchain_qstar.models.faces.schemas import schema_of
 from langchain_qstar.models.faces.settings import (
+    chatting,
     local_policy,
     one_answer,
 )
@@ -75,7 +76,7 @@ class ChatLocal(LocalModel, BaseChatModel):
             or bound. `streaming=True` streams also when `invoke` is called.
 
     Raises:
-        ModelSpecError: `model` is no local model.
+        ModelSpecError: `model` is no local model, or has no chat template.
         SettingsError: A setting is unknown or out of its range.
     """
 
@@ -85,6 +86,7 @@ class ChatLocal(LocalModel, BaseChatModel):
     # A type checker would make one of the fields, without the name in front.
     def __init__(self, model: Any = "nano", **settings: Any) -> None:
         super().__init__(model, **settings)
+        chatting(self._policy)
 
     def _resolve_model_profile(self) -> ModelProfile:
         profile = ModelProfile(
@@ -108,7 +110,7 @@ class ChatLocal(LocalModel, BaseChatModel):
         given = dict(arguments)
         spec = given.pop("model", None)
         settings = self.for_call(stop, given, known=ARGUMENTS)
-        policy = self._policy if spec is None else local_policy(spec)
+        policy = self._policy if spec is None else chatting(local_policy(spec))
         return prepare(policy, settings, messages, given)
 
     def _generate(

@@ -141,6 +141,20 @@ def local_policy(spec: Any) -> LocalPolicy:
     return policy
 
 
+def chatting(policy: LocalPolicy) -> LocalPolicy:
+    """`policy`, which is to answer chats.
+
+    Raises:
+        ModelSpecError: It has no chat template, and nobody said to do without.
+    """
+    if policy.codec.lacks_template:
+        raise ModelSpecError(
+            f"{policy.name} has no chat template, so it cannot be a chat model; use LocalLLM, or "
+            "load it with chat_template="
+        )
+    return policy
+
+
 def one_answer(request: SampleRequest) -> SampleRequest:
     """`request`, which is to be streamed.
 

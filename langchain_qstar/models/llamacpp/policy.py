@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from langchain_qstar.errors import ModelSpecError, SettingsError
+from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.engine.translation import Limits
@@ -58,7 +58,7 @@ class LlamaCppPolicy(LocalPolicy):
         cache_tokens: int | None = None,
         max_rows: int = 64,
         threads: int | None = None,
-        chat_template: str | None = None,
+        chat_template: str | Path | None = None,
         thinking: bool = False,
     ) -> None:
         """Load a GGUF file.
@@ -84,14 +84,15 @@ class LlamaCppPolicy(LocalPolicy):
             max_rows: Most completions that run at once, up to 192.
             threads: CPU threads. Default: one for a model of less than ten
                 million parameters, else half the machine's.
-            chat_template: Jinja text instead of the file's own; `"plain"` joins
-                messages as text, for models without chat training.
+            chat_template: Instead of the file's own: Jinja text, a file of it, or a model's
+                folder; `"plain"` joins messages as text, as is done without any template,
+                for models without chat training.
             thinking: Let a reasoning model think before the first step of a
                 solution.
 
         Raises:
-            ModelSpecError: The file is missing, damaged or of no use here, or has
-                no chat template.
+            ModelSpecError: The file is missing, damaged or of no use here, or the chat
+                template is none.
             SettingsError: A setting is out of range.
         """
         if not 1 <= max_rows <= MOST - 4 * READERS:
@@ -99,11 +100,6 @@ class LlamaCppPolicy(LocalPolicy):
         if cache_tokens is not None and cache_tokens < 1:
             raise SettingsError(f"cache_tokens={cache_tokens}: it must hold at least one text")
         model = GGUFModel(file, n_gpu_layers=n_gpu_layers)
-        if not (chat_template or model.chat_template):
-            raise ModelSpecError(
-                f"{file} has no chat template; for a model without chat training use "
-                'chat_template="plain"'
-            )
         default = "f32" if model.exact else "f16"
         type_k, type_v = type_k or default, type_v or default
         if flash_attention is None and type_k == type_v == "f32":

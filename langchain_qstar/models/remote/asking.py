@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from langchain_qstar.models.instruction import estimated_tokens, first_end, instruction, kept
+from langchain_qstar.models.instruction import estimated_tokens, instruction, kept
 from langchain_qstar.models.remote.abilities import CONTINUE, Abilities
 from langchain_qstar.models.remote.wire import SEEDS, Choice, Reply, chat_messages
-from langchain_qstar.protocols import Completion, Finish, SampleRequest
+from langchain_qstar.protocols import Completion, Finish, SampleRequest, Step
+from langchain_qstar.stepping.thinking import apart, is_cut
+
+THOUGHT_TOKENS: Final = 4096
+"""Most tokens of a thought that a server tells in its reply."""
+
+_BLANK_LINE: Final = "\n\n"
 
 
 def body_of(
-    request: SampleRequest, seeds: Sequence[int], name: str, abilities: Abilities
+    request: SampleRequest,
+    seeds: Sequence[int],
+    name: str,
+    abilities: Abilities,
+    *,
+    thinks: bool = False,
 ) -> dict[str, Any]:
-    """The JSON of one request for `len(seeds)` samples."""
+    """The JSON of one request for `len(seeds)` samples.
+
+    A model that `thinks` in its reply is not stopped, and has room for a thought.
+    """
     can = abilities.options
     body: dict[str, Any] = {
         "model": name,
         **_prompt(request, abilities),
-        "max_tokens": request.max_tokens,
+        "max_tokens": request.max_tokens + (THOUGHT_TOKENS if thinks else 0),
         "temperature": request.temperature,
         "top_p": request.top_p,
     }
@@ -27,8 +42,9 @@ def body_of(
         body["n"] = len(seeds)
     if "seed" in can:
         body["seed"] = seeds[0] % (SEEDS - 1)
-    if "stop" in can and request.stop:
-        body["stop"] = list(request.stop)
+    stop = () if thinks else stops_of(request, abilities)
+    if "stop" in can and stop:
+        body["stop"] = list(stop)
     if "logprobs" in can:
         body["logprobs"] = 1 if abilities.way == "text" else True
     # Sent even where nothing is asked for: llama.cpp's servers have defaults of their own.
@@ -39,6 +55,46 @@ def body_of(
     if "repetition_penalty" in can:  # the names that vLLM and SGLang, and llama.cpp, have for it
         body["repetition_penalty"] = body["repeat_penalty"] = request.repetition_penalty
     return body
+
+
+def stops_of(request: SampleRequest, abilities: Abilities) -> tuple[str, ...]:
+    """The stop strings to send: where a step of several lines ends, a blank line is at most."""
+    if request.stop or request.ends is None or request.whole or abilities.way == "instruct":
+        return request.stop
+    return (_BLANK_LINE,)
+
+
+def is_begun(request: SampleRequest, completion: Completion, abilities: Abilities) -> bool:
+    """Whether a completion was stopped at a blank line inside of its step."""
+    return (
+        stops_of(request, abilities) == (_BLANK_LINE,)
+        and request.stop == ()
+        and completion.finish == "stop"
+        and not request.end_in(completion.text)
+    )
+
+
+def rest_of(request: SampleRequest, seed: int, begun: str, left: int) -> SampleRequest:
+    """The request for the rest of a step of which `begun` is there, in at most `left` tokens."""
+    state = request.state.then(Step(begun))
+    return replace(request, state=state, seeds=(seed,), prefill="", max_tokens=left)
+
+
+def with_rest(request: SampleRequest, begun: Completion, rest: Completion) -> Completion:
+    """Both as one completion, cut where the step ends."""
+    text = begun.text + rest.text
+    end = request.end_in(text)
+    silent = rest.finish == "stop" and not rest.text.strip()
+    known = begun.logprobs and rest.logprobs
+    return replace(
+        rest,
+        text=text[:end] if end else text,
+        logprobs=begun.logprobs + rest.logprobs if known else (),
+        finish="stop" if end else "eos" if silent else rest.finish,
+        generated=begun.generated + rest.generated,
+        prompt_tokens=rest.prompt_tokens,
+        thought_tokens=begun.thought_tokens + rest.thought_tokens,
+    )
 
 
 def _prompt(request: SampleRequest, abilities: Abilities) -> dict[str, Any]:
@@ -80,7 +136,11 @@ def completions_of(
     it told of each choice, else by length; the prompt, read once, is reused by
     every choice after the first.
     """
-    texts = [_ended(request, choice, abilities, enforced) for choice in reply.choices]
+    thoughts = [apart(choice.text)[0] for choice in reply.choices]
+    texts = [
+        _ended(request, _said(choice), abilities, enforced, stopped_by=stops_of(request, abilities))
+        for choice in reply.choices
+    ]
     generated = _shares(reply)
     sent = _prompt(request, abilities)
     prompt_tokens = reply.prompt_tokens
@@ -94,6 +154,7 @@ def completions_of(
             generated=count,
             prompt_tokens=prompt_tokens,
             reused_tokens=prompt_tokens if number else min(reply.cached_tokens, prompt_tokens),
+            thought_tokens=min(count, estimated_tokens(thoughts[number])),
         )
         for number, (choice, (text, finish), count) in enumerate(
             zip(reply.choices, texts, generated, strict=True)
@@ -104,7 +165,7 @@ def completions_of(
 def ignores_stop(request: SampleRequest, reply: Reply) -> bool:
     """Whether the server went on after a stop string."""
     return any(
-        0 < first_end(choice.text, request) < len(choice.text.rstrip()) for choice in reply.choices
+        0 < request.end_in(choice.text) < len(choice.text.rstrip()) for choice in reply.choices
     )
 
 
@@ -113,29 +174,38 @@ def _ended(
     choice: Choice,
     abilities: Abilities,
     enforced: bool,  # noqa: FBT001
+    stopped_by: Sequence[str],
 ) -> tuple[str, Finish]:
     """The completion's text, with the stop string that ended it, and how it ended."""
     cut = choice.finish == "length"
     if abilities.way == "instruct" and not enforced:
         return kept(choice.text, request, cut=cut)
     text = request.prefill + choice.text
-    if end := first_end(text, request):
+    if end := request.end_in(text):
         return text[:end], "stop"
     if cut:
         return text, "length"
-    mark = _mark(request, choice, guess=not enforced)
+    mark = _mark(choice, stopped_by, guess=not enforced)
     return (text + mark, "stop") if mark else (text, "eos")
 
 
-def _mark(request: SampleRequest, choice: Choice, *, guess: bool) -> str:
+def _said(choice: Choice) -> Choice:
+    """A choice without the thought that it begins with; one that is all thought was cut."""
+    if not apart(choice.text)[0]:
+        return choice
+    finish = "length" if is_cut(choice.text) else choice.finish
+    return replace(choice, text=apart(choice.text)[1], tokens=None, logprobs=(), finish=finish)
+
+
+def _mark(choice: Choice, stopped_by: Sequence[str], *, guess: bool) -> str:
     """The stop string that ended a choice, empty when the model itself ended it."""
     if choice.matched is not None:
-        return choice.matched if choice.matched in request.stop else ""
+        return choice.matched if choice.matched in stopped_by else ""
     if choice.tokens:
-        end = first_end(said := request.prefill + "".join(choice.tokens), request)
-        return next((m for m in request.stop if said[:end].endswith(m)), "") if end else ""
+        said = "".join(choice.tokens)
+        return min(((said.find(m), m) for m in stopped_by if m in said), default=(0, ""))[1]
     # Not told: a text that ends where a step may end is taken for a step.
-    return request.stop[0] if guess and request.stop and choice.text.strip() else ""
+    return stopped_by[0] if guess and stopped_by and choice.text.strip() else ""
 
 
 def _logprobs(choice: Choice, text: str) -> tuple[float, ...]:

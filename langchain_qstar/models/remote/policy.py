@@ -36,7 +36,15 @@ from langchain_qstar.errors import (
 from langchain_qstar.models.grammar_text import notation_of
 from langchain_qstar.models.instruction import estimated_tokens
 from langchain_qstar.models.remote.abilities import Abilities, find_abilities, plain_prompt
-from langchain_qstar.models.remote.asking import body_of, completions_of, ignores_stop, unheeded
+from langchain_qstar.models.remote.asking import (
+    body_of,
+    completions_of,
+    ignores_stop,
+    is_begun,
+    rest_of,
+    unheeded,
+    with_rest,
+)
 from langchain_qstar.models.remote.grammars import ServerGrammars
 from langchain_qstar.models.remote.loop_thread import LoopThread
 from langchain_qstar.models.remote.template import ChatTemplate
@@ -50,9 +58,21 @@ from langchain_qstar.models.remote.transport import (
 )
 from langchain_qstar.models.remote.wire import Reply
 from langchain_qstar.protocols import Completion, SampleRequest
+from langchain_qstar.stepping.thinking import is_cut
 
 _FEWER: Final = "n: the server returned fewer samples than asked; the others were asked for singly"
 _STOP_IGNORED: Final = "stop: ignored by the server; more is generated than kept"
+_CUT_AT_END: Final = (
+    "steps: the server is not stopped at their end; replies are cut, and more is generated "
+    "than kept"
+)
+_THINKS: Final = (
+    "thoughts: told in the replies; the server is asked without stop strings, thoughts are kept "
+    "apart, and they count as generated"
+)
+_ROUNDS: Final = 4
+"""How often a step that blank lines interrupt is gone on with."""
+
 _NO_USAGE: Final = "usage: not told by the server; tokens are estimated"
 _TOO_LONG: Final = re.compile(r"context[ _](?:length|window|size)|too long|exceed", re.IGNORECASE)
 _REFUSALS: Final = frozenset({400, 413, 422})
@@ -78,6 +98,7 @@ class RemotePolicy:
         self._grammars = self._grammars_there()
         self._shortfalls: dict[str, str] = {}
         self._failures = 0
+        self._thinks = False
         self._close = weakref.finalize(self, loop.close)
 
     @classmethod
@@ -166,6 +187,12 @@ class RemotePolicy:
         """Close the connections; waiting calls are cancelled."""
         self._close()
 
+    @property
+    def chats(self) -> bool:
+        """Whether it is asked at the chat endpoint, or by a chat template."""
+        template = self._abilities.template
+        return template is None or template.chats
+
     def count_tokens(self, text: str) -> int:
         """An estimate: a token per four characters, as English has on average."""
         return estimated_tokens(text)
@@ -253,7 +280,37 @@ class RemotePolicy:
         return groups
 
     async def _group(self, request: SampleRequest, reasons: list[ServerError]) -> list[Completion]:
-        """The completions of one request, in the order of its seeds."""
+        """The completions of one request, in the order of its seeds, each to its end."""
+        drawn = await self._drawn(request, reasons)
+        return list(
+            await asyncio.gather(
+                *(
+                    self._ended(request, seed, completion, reasons)
+                    for seed, completion in zip(request.seeds, drawn, strict=True)
+                )
+            )
+        )
+
+    async def _ended(
+        self,
+        request: SampleRequest,
+        seed: int,
+        completion: Completion,
+        reasons: list[ServerError],
+    ) -> Completion:
+        """A completion gone on with until its step has ended, or for `_ROUNDS`."""
+        for _ in range(_ROUNDS):
+            left = request.max_tokens - completion.generated
+            if left < 1 or not is_begun(request, completion, self._abilities):
+                break
+            (more,) = await self._drawn(rest_of(request, seed, completion.text, left), reasons)
+            if more.finish == "error":
+                return more
+            completion = with_rest(request, completion, more)
+        return completion
+
+    async def _drawn(self, request: SampleRequest, reasons: list[ServerError]) -> list[Completion]:
+        """What one request gets, in the order of its seeds."""
         self._shortfalls |= unheeded(request, self._abilities)
         try:
             form = await self._form(request)
@@ -315,7 +372,7 @@ class RemotePolicy:
     ) -> list[Completion]:
         """One request: up to `len(seeds)` completions, at least one."""
         abilities = self._abilities
-        body = body_of(request, seeds, self._model, abilities) | dict(form)
+        body = body_of(request, seeds, self._model, abilities, thinks=self._thinks) | dict(form)
         try:
             reply = await self._transport.post(abilities.path, body, request.state.question)
         except RefusedError as error:
@@ -329,6 +386,10 @@ class RemotePolicy:
         except ServerError as error:
             reasons.append(error)
             return [_FAILED] * len(seeds)
+        if not self._thinks and any(is_cut(each.text) for each in reply.choices):
+            self._thinks = True
+            self._shortfalls["thoughts"] = _THINKS
+            return await self._ask_for(request, seeds, form, reasons)
         self._note(request, reply, asked=len(seeds))
         return completions_of(request, reply, abilities, enforced=bool(form))[: len(seeds)]
 
@@ -337,7 +398,8 @@ class RemotePolicy:
             self._shortfalls["n"] = _FEWER
             self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
         if ignores_stop(request, reply):
-            self._shortfalls.setdefault("stop", _STOP_IGNORED)
+            key, line = ("stop", _STOP_IGNORED) if request.ends is None else ("ends", _CUT_AT_END)
+            self._shortfalls.setdefault(key, line)
         if reply.model is not None and not _is_one(reply.model, self._model):
             shown = repr(reply.model[:80])
             self._shortfalls["model"] = f"model: the server answers with {shown} instead"

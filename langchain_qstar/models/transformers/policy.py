@@ -54,7 +54,7 @@ class TransformersPolicy(LocalPolicy):
         max_rows: int = 512,
         threads: int | None = None,
         cache_bytes: int | None = None,
-        chat_template: str | None = None,
+        chat_template: str | Path | None = None,
         thinking: bool = False,
     ) -> None:
         """Wrap a loaded model; it is put in evaluation mode.
@@ -76,15 +76,16 @@ class TransformersPolicy(LocalPolicy):
             cache_bytes: Memory for keys and values of what was read, beyond
                 those of running rows. Default: 1 GiB on the CPU, a third of
                 what is free on a GPU.
-            chat_template: Instead of the tokenizer's own; `"plain"` joins
-                messages as text, for models without chat training.
+            chat_template: Instead of the tokenizer's own: Jinja text, a file of it, or a
+                model's folder; `"plain"` joins messages as text, as is done without any
+                template, for models without chat training.
             thinking: Let a reasoning model think before the first step of a
                 solution. Thoughts are kept apart from steps and counted. Off,
                 they are switched off where its chat template allows.
 
         Raises:
             ModelSpecError: The two are not a causal LM and a tokenizer, the
-                architecture is not supported, or there is no chat template.
+                architecture is not supported, or the chat template is none.
             SettingsError: `max_rows` is less than one.
         """
         if not hasattr(model, "forward") or not hasattr(tokenizer, "decode"):

@@ -6,12 +6,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from langchain_qstar.actions import ActionForms, trace_of
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, Stats, is_closed, lineage, path
+from langchain_qstar.nodes.assembly import may_answer
+from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed, lineage, path, standing
 from langchain_qstar.verification.candidates import Candidate, is_candidate, merged
+from langchain_qstar.verification.verdict import Abstain
 
 
 def candidates_of(
-    nodes: Nodes, stats: Stats, ended: Sequence[str], forms: ActionForms, *, pruned: bool
+    nodes: Nodes,
+    stats: Stats,
+    ended: Sequence[str],
+    forms: ActionForms,
+    *,
+    pruned: bool,
+    abstain: Abstain = False,
 ) -> list[Candidate]:
     """The distinct solutions of a search, in the order of their nodes.
 
@@ -25,6 +33,7 @@ def candidates_of(
         ended: The last node of each rollout.
         forms: How the solutions read as running text.
         pruned: Whether to leave out solutions of which a check failed a step.
+        abstain: Which solutions to leave out because the search would withhold them.
 
     Returns:
         The candidates, those of identical text merged.
@@ -41,6 +50,7 @@ def candidates_of(
         if is_candidate(nodes[each]["answer"])
         and not is_closed(stats.get(each, {}))
         and not (pruned and has_failed(nodes, stats, each))
+        and may_answer(nodes, stats, each, abstain)
     )
 
 
@@ -68,12 +78,18 @@ def candidate_at(
         confidence=record.get("confidence", learnt.get("reward") or 0.0),
         completed=None if completed is None else tuple(completed),
         belief=learnt.get("belief"),
+        refuted=has_failed(nodes, stats, node_id),
     )
 
 
 def has_failed(nodes: Nodes, stats: Stats, node_id: str) -> bool:
     """Whether a check failed a step of a trajectory that no re-answer replaced."""
-    return any(failed_itself(stats, step["id"]) for step in _standing(path(nodes, node_id)))
+    steps = path(nodes, node_id)
+    stand = standing([step["action"] for step in steps])
+    return any(
+        stands and failed_itself(stats, step["id"])
+        for step, stands in zip(steps, stand, strict=True)
+    )
 
 
 def failed_itself(stats: Stats, node_id: str) -> bool:
@@ -84,11 +100,3 @@ def failed_itself(stats: Stats, node_id: str) -> bool:
     learnt = stats.get(node_id, {})
     failed = any(check["verdict"] == "failed" for check in learnt.get("checks", ()))
     return failed and learnt.get("decision") != "approved"
-
-
-def _standing(steps: Sequence[NodeRecord]) -> Iterator[NodeRecord]:
-    """The steps that no re-answer took the place of."""
-    following = [step["action"] for step in steps[1:]]
-    for step, after in zip(steps, [*following, ""], strict=True):
-        if after != "re_answer":
-            yield step

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from langchain_qstar.actions import InlineForms
-from langchain_qstar.nodes.mutual.candidates import candidate_at, has_failed
+from langchain_qstar.nodes.assembly import may_answer
+from langchain_qstar.nodes.mutual.candidates import candidate_at
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome_of
 from langchain_qstar.nodes.selection import best
 from langchain_qstar.protocols import Task
@@ -21,8 +22,7 @@ def collected_candidates(
     """The distinct collected trajectories with an answer, best first.
 
     Each weighs 1: a search meets a trajectory once. Where a rule asks what rollouts earned,
-    f is meant, not below 0. With `abstain` those with a failed step are left out, since
-    nothing could verify them.
+    f is meant, not below 0. Those that the search would withhold (`abstain`) are left out.
 
     Args:
         nodes: The tree.
@@ -39,12 +39,11 @@ def collected_candidates(
             confidence=1.0,
         )
         for each in best(nodes, stats, collected)
-        if is_candidate(nodes[each]["answer"])
-        and not (settings.abstain and has_failed(nodes, stats, each))
+        if is_candidate(nodes[each]["answer"]) and may_answer(nodes, stats, each, settings.abstain)
     )
 
 
-def verified_outcome(
+def completed_outcome(
     nodes: Nodes, stats: Stats, collected: Sequence[str], task: Task, settings: QStarSettings
 ) -> Outcome | None:
     """What the candidates come to; None when the verifier completed none of them."""

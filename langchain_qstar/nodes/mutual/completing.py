@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_qstar.actions import ActionForms
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.mutual.asking import completions_of
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.preface import preface_of, prefaced
@@ -112,6 +113,7 @@ class Verifier:
             state=opening.state,
             seeds=tuple(seeds),
             stop=opening.stop,
+            ends=ends_of(opening, self.task),
             max_tokens=room,
             temperature=self.settings.verifier_temperature,
             top_p=self.top_p,
@@ -153,4 +155,4 @@ def _answer(task: Task, request: SampleRequest, completion: Completion) -> str |
     own = completion.text.removeprefix(request.prefill)
     ended = completion.finish in {"stop", "eos"} or task.is_terminal(own)
     failed = completion.finish in {"cancelled", "error"}
-    return task.answer(own) if ended and not failed else None
+    return task.read(own)[0] if ended and not failed else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from langchain_qstar.actions import forms_of
 from langchain_qstar.nodes.mutual.candidates import candidates_of
@@ -40,6 +40,8 @@ def outcome(
     """Choose the winner; a pure function of the tree, which holds no gold answer.
 
     An answer that a person wrote wins, the last of several; the votes remain what they are.
+    A search that abstains chooses among what it would not withhold. Where there is none of
+    that, the winner of all is chosen, so that it can be seen what was withheld.
 
     Args:
         nodes: The tree.
@@ -48,7 +50,8 @@ def outcome(
         task: How candidates read and when two answers are the same.
         settings: The rules.
     """
-    answers = _answers(nodes, stats, ended, task, settings)
+    all_of_them = settings.model_copy(update={"abstain": False})
+    answers = _answers(nodes, stats, ended, task, all_of_them)
     found = _outcome(answers, _rule(settings))
     written = [
         (nodes[each]["order"], each, answer, member)
@@ -57,10 +60,12 @@ def outcome(
         for each in member.candidate.ids
         if "replaces" in nodes[each]
     ]
-    if not written:
-        return found
-    _, chosen, answer, member = max(written, key=lambda each: each[0])
-    return Outcome(chosen, found.votes, _agreed(answer, member))
+    if written:
+        _, chosen, answer, member = max(written, key=lambda each: each[0])
+        return Outcome(chosen, found.votes, _agreed(answer, member))
+    if settings.abstain and (kept := _answers(nodes, stats, ended, task, settings)):
+        return replace(_outcome(kept, _rule(settings)), votes=found.votes)
+    return found
 
 
 def outcome_of(
@@ -104,15 +109,16 @@ def is_decided(
 
     Args:
         nodes: The tree.
-        stats: What is known about it; a candidate that is not verified leaves it open.
+        stats: What is known about it; a candidate that the verifier has not seen leaves it
+            open.
         ended: The last node of each rollout so far.
         task: As for `outcome`.
         settings: As for `outcome`.
         left: Rollouts that have not ended.
     """
     answers = _answers(nodes, stats, ended, task, settings)
-    verified = all(judged.completions for each in answers for judged in each.members)
-    if not ended or not verified:
+    seen = all(judged.completions for each in answers for judged in each.members)
+    if not ended or not seen:
         return False
     weight = sum(each.weight for each in answers)
     return decided(_rule(settings), answers, left * weight / len(ended))
@@ -121,8 +127,9 @@ def is_decided(
 def _answers(
     nodes: Nodes, stats: Stats, ended: Sequence[str], task: Task, settings: RStarSettings
 ) -> list[Answer]:
-    pruned = settings.failed_check == "prune"
-    found = candidates_of(nodes, stats, ended, forms_of(task), pruned=pruned)
+    """The answers that may win: under `abstain` those that would not be withheld."""
+    pruned, abstain = settings.failed_check == "prune", settings.abstain
+    found = candidates_of(nodes, stats, ended, forms_of(task), pruned=pruned, abstain=abstain)
     return answers_of(found, settings.agreement, task.equivalent)
 
 
@@ -133,7 +140,7 @@ def _rule(settings: RStarSettings) -> Selection:
 
 def _votes(answers: Sequence[Answer], found: Sequence[float]) -> tuple[Vote, ...]:
     total = sum(found)
-    ordered = sorted(zip(answers, found, strict=True), key=lambda pair: -pair[1])
+    ordered = sorted(zip(answers, found, strict=True), key=lambda each: (-each[1], each[0].refuted))
     return tuple(
         Vote(answer=answer.text, count=answer.weight, weight=score / total)
         for answer, score in ordered

@@ -29,7 +29,11 @@ from langchain_qstar.verification.winning import unanimous
 
 
 def make_verify_by_completion(
-    verifier: Policy, task: Task, settings: RStarSettings, judge: StepScorer | None = None
+    verifier: Policy,
+    task: Task,
+    settings: RStarSettings,
+    judge: StepScorer | None = None,
+    asking: Task | None = None,
 ) -> Beat:
     """The node that asks a second model.
 
@@ -40,6 +44,8 @@ def make_verify_by_completion(
             whether the search may stop once its outcome is decided.
         judge: Who values candidates instead, where the winner is chosen by
             self-verification.
+        asking: The task as the verifier is asked, which may be another kind of model; None
+            is `task` itself.
 
     Returns:
         The function of the node. It never raises for a verifier that fails.
@@ -47,7 +53,7 @@ def make_verify_by_completion(
     asked = Verifier(
         verifier,
         task,
-        forms_of(task),
+        forms_of(asking or task),
         settings,
         top_p=settings.top_p,
         top_k=settings.top_k,
@@ -84,7 +90,7 @@ def _waiting(view: EndedView, task: Task, settings: RStarSettings) -> list[Candi
     """The candidates to verify now: none where all have one answer, and what can be afforded.
 
     Candidates of one answer are verified all the same while the search goes on, since
-    others may follow, and where it may abstain, since an answer then needs the verifier.
+    others may follow. Those that the search would withhold (`abstain`) are not sent.
     """
     nodes = view["nodes"]
     found = candidates_of(
@@ -93,9 +99,10 @@ def _waiting(view: EndedView, task: Task, settings: RStarSettings) -> list[Candi
         view["ended"],
         forms_of(task),
         pruned=settings.failed_check == "prune",
+        abstain=settings.abstain,
     )
     answers = answers_of(found, settings.agreement, task.equivalent)
-    if unanimous(answers) and settings.verify == "after" and not settings.abstain:
+    if unanimous(answers) and settings.verify == "after":
         return []
     fresh = [each for each in found if each.completed is None and each.belief is None]
     budgets = nodes[ROOT]["run"]["settings"]

@@ -1,8 +1,7 @@
 """verify_by_completion, of Q*: a second model completes what the search collected.
 
 It is in the machine only when the setting `verify` asks for it, between the search and its
-answer. Candidates that all have one answer are not sent, unless the search may abstain:
-no verifier could change the answer.
+answer. Candidates that all have one answer are not sent: no verifier could change the answer.
 """
 
 from __future__ import annotations
@@ -24,19 +23,28 @@ from langchain_qstar.verification.candidates import Candidate, answers_of
 from langchain_qstar.verification.winning import unanimous
 
 
-def make_verify_collected(policy: Policy, task: Task, settings: QStarSettings) -> Beat:
+def make_verify_collected(
+    policy: Policy, task: Task, settings: QStarSettings, asking: Task | None = None
+) -> Beat:
     """The node that asks a second model.
 
     Args:
         policy: The verifier; any policy, the one that wrote the candidates too.
         task: How candidates read, where an answer is, and when two are the same.
-        settings: The masks, how often each is completed, and whether the search may abstain.
+        settings: The masks, how often each is completed, and when the search abstains.
+        asking: The task as the verifier is asked, which may be another kind of model; None
+            is `task` itself.
 
     Returns:
         The function of the node. It never raises for a verifier that fails.
     """
     verifier = Verifier(
-        policy, task, InlineForms(task), settings, top_p=settings.top_p, top_k=settings.top_k
+        policy,
+        task,
+        InlineForms(asking or task),
+        settings,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
     )
 
     def verify_by_completion(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
@@ -55,7 +63,7 @@ def _waiting(view: AnswerView, task: Task, settings: QStarSettings) -> list[Cand
     """The candidates to verify now, as many as the budgets leave completions for."""
     nodes, stats, collected = view["nodes"], view["stats"], view["collected"]
     found = collected_candidates(nodes, stats, collected, task, settings)
-    if unanimous(answers_of(found, settings.agreement, task.equivalent)) and not settings.abstain:
+    if unanimous(answers_of(found, settings.agreement, task.equivalent)):
         return []
     fresh = [each for each in found if each.completed is None]
     root = nodes[ROOT]

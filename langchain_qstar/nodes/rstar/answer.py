@@ -15,6 +15,7 @@ from typing import Any, cast
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.lessons import refusals, voted_lessons
 from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
@@ -152,9 +153,15 @@ def _completed(
     if request is None:
         return {}
     groups = checked((yield sample(parts.policy, [request])), 1, parts.policy.name)
-    update: Update = {"usage": used(groups) | {"seconds": perf_counter() - start}}
-    if groups[0] and parts.is_step("finish", groups[0][0]):
-        record = _attached(parts, nodes, groups[0][0])
+    spent = used(groups)
+    completed = [each for each in groups[0][:1] if parts.is_step("finish", each)]
+    if any(_is_due(parts, each) for each in completed):
+        due = [(request.state, each) for each in completed]
+        completed, asked = yield from conclude(parts.policy, parts.task, request.seeds[0], due)
+        spent = add_usage(spent, asked)
+    update: Update = {"usage": spent | {"seconds": perf_counter() - start}}
+    if completed:
+        record = _attached(parts, nodes, completed[0])
         if is_refused(nodes, stats, shown(record), shown):
             return update
         update["nodes"] = {record["id"]: record}
@@ -176,20 +183,29 @@ def _fallback_id(parts: Parts) -> str:
     return child_id(ROOT, parts.rules.spare("root"))
 
 
+def _is_due(parts: Parts, completion: Completion) -> bool:
+    """Whether a completion ended the solution without an answer."""
+    text = parts.forms.statement(Thought("finish", step_by(completion, "finish")))
+    return completion.finish in ("stop", "eos") and is_unanswered(text, parts.task)
+
+
 def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:
     order = 1 + max(record["order"] for record in nodes.values())
     node_id = _fallback_id(parts)
     slot = int(node_id.rpartition(".")[2])
     text = parts.forms.statement(Thought("finish", step_by(completion, "finish")))
-    return record_of(
+    ended = completion.finish != "length" or parts.task.is_terminal(text)
+    answer, guessed = parts.task.read(text) if ended else (None, False)
+    record = record_of(
         parts,
         {"id": ROOT, "path": [], "order": order - slot},
         node_id,
         completion,
         action="finish",
         terminal=True,
-        answer=parts.task.answer(text) if parts.task.is_terminal(text) else None,
+        answer=answer,
     )
+    return {**record, "guessed": True} if guessed else record
 
 
 def _judged(parts: Parts, checks: StepChecks, nodes: Nodes, record: NodeRecord) -> StatRecord:

@@ -48,6 +48,7 @@ def _poll(parts: Parts, work: Work, expansion: Expansion, node_id: str) -> Poll:
         parts.forms.opening("finish", trace),
         _thought,
         Tally(parts.settings.num_last_votes),
+        final=True,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_qstar.actions import ActionForms, Opening
+from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.preface import prefaced
 from langchain_qstar.nodes.retrieving import Retrieval
 from langchain_qstar.nodes.room import room_for
@@ -76,6 +77,7 @@ class Parts:
             top_k=settings.top_k,
             prefill=opening.prefill,
             repetition_penalty=settings.repetition_penalty,
+            ends=ends_of(opening, self.task),
         )
 
     def is_step(self, action: Action, completion: Completion) -> bool:

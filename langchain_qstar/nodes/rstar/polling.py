@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 from langchain_qstar.actions import Opening, Thought
+from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.phase import Call, aside, sample
+from langchain_qstar.nodes.preface import prefaced
 from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.voting import SHARES, SHARES_BESIDE, Tally
@@ -36,7 +38,9 @@ class Poll:
         thought: From a sample, the thought it would be.
         tally: The votes so far.
         skipped: Samples with lower numbers that the node was drawn from before.
+        final: Whether a sample ends a solution; one without an answer is asked for it.
         completions: The samples drawn.
+        guessed: For each of them, whether its answer is not marked as one.
     """
 
     node_id: str
@@ -45,7 +49,9 @@ class Poll:
     thought: Callable[[Completion], Thought]
     tally: Tally
     skipped: int = 0
+    final: bool = False
     completions: list[Completion] = field(default_factory=list)
+    guessed: list[bool] = field(default_factory=list)
 
     def chosen(self, parts: Parts) -> Completion | None:
         """The first sample of the winning answer; without any, the first that is a step."""
@@ -55,12 +61,14 @@ class Poll:
 
     def result(self, record: NodeRecord) -> NodeRecord:
         """The record with what the vote found."""
-        return {
+        result: NodeRecord = {
             **record,
             "confidence": self.tally.confidence,
             "votes": self.tally.drawn,
             "tally": dict(self.tally.counts),
         }
+        guessed = record["answer"] is not None and self.guessed[self.tally.first]
+        return {**result, "guessed": True} if guessed else result
 
 
 def shares_for(parts: Parts, work: Work) -> Sequence[float]:
@@ -95,8 +103,9 @@ def hold(
             len(due),
             parts.policy.name,
         )
-        usage = add_usage(usage, used(groups))
         drawn = [(poll, group) for (poll, _), group in zip(due, groups, strict=True)]
+        usage = add_usage(usage, used(groups))
+        usage = add_usage(usage, (yield from _conclude(parts, seed, drawn)))
         yield aside(partial(_count, parts, drawn))
     return usage
 
@@ -108,24 +117,50 @@ def _next(parts: Parts, seed: int, poll: Poll, shares: Sequence[float]) -> Sampl
     return parts.request(poll.opening, seeds) if due else None
 
 
+def _conclude(
+    parts: Parts, seed: int, drawn: Sequence[tuple[Poll, list[Completion]]]
+) -> Generator[Call, Any, dict[str, float]]:
+    """Ask the samples that ended solutions without an answer for it, in place; what it cost."""
+    due = [
+        (group, number, prefaced(poll.opening.state, parts.preface))
+        for poll, group in drawn
+        for number, each in enumerate(group)
+        if poll.final and each.finish in ("stop", "eos") and _is_unanswered(parts, poll, each)
+    ]
+    if not due:
+        return {}
+    solutions = [(state, group[number]) for group, number, state in due]
+    whole, usage = yield from conclude(parts.policy, parts.task, seed, solutions)
+    for (group, number, _), completion in zip(due, whole, strict=True):
+        group[number] = completion
+    return usage
+
+
+def _is_unanswered(parts: Parts, poll: Poll, completion: Completion) -> bool:
+    if not parts.is_step(poll.action, completion):
+        return False
+    return is_unanswered(parts.forms.statement(poll.thought(completion)), parts.task)
+
+
 def _count(parts: Parts, drawn: Sequence[tuple[Poll, list[Completion]]]) -> None:
     for poll, completions in drawn:
+        read = [_read(parts, poll, each) for each in completions]
         poll.completions += completions
-        answers = [_answer_of(parts, poll, each) for each in completions]
-        poll.tally.add(answers, parts.task.equivalent)
+        poll.guessed += [guessed for _, guessed in read]
+        poll.tally.add([answer for answer, _ in read], parts.task.equivalent)
 
 
-def _answer_of(parts: Parts, poll: Poll, completion: Completion) -> str | None:
-    """The answer that a sample states, or None.
+def _read(parts: Parts, poll: Poll, completion: Completion) -> tuple[str | None, bool]:
+    """The answer that a sample states, or None, and whether it is guessed.
 
     A text that was cut short says only what it has said in full.
     """
     if not parts.is_step(poll.action, completion):
-        return None
+        return None, False
     text = parts.forms.statement(poll.thought(completion))
     if completion.finish == "length" and not parts.task.is_terminal(text):
-        return None
-    return parts.task.answer(text)
+        return None, False
+    return parts.task.read(text)
 
 
 def voted(records: Sequence[NodeRecord]) -> VotedEvent:

@@ -9,6 +9,7 @@ from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Action, Completion, ScoreRequest, State, Step
 from langchain_qstar.state.rstar import Expansion
+from langchain_qstar.stepping.repeats import repeats
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -48,7 +49,8 @@ def record_of(
 ) -> NodeRecord:
     """The record of a new step.
 
-    A state that is not terminal is truncated when it is at the greatest depth.
+    A state that is not terminal is truncated when it is at the greatest depth, or when its
+    step repeats an earlier one; then no rollout goes there.
 
     Args:
         parts: Of the action; its settings say how deep a path may go.
@@ -60,8 +62,10 @@ def record_of(
         answer: The final answer that it states.
     """
     slot = int(node_id.rpartition(".")[2])
-    texts: Sequence[str] = [*(each["text"] for each in expansion["path"]), completion.text]
-    return {
+    before = [each["text"] for each in expansion["path"]]
+    texts: Sequence[str] = [*before, completion.text]
+    again = action == "propose_step" and not terminal and repeats(completion.text, before)
+    record: NodeRecord = {
         "id": node_id,
         "parent": expansion["id"],
         "order": expansion["order"] + slot,
@@ -72,10 +76,11 @@ def record_of(
         "samples": 1,
         "length": completion.prompt_tokens + completion.generated,
         "terminal": terminal,
-        "truncated": not terminal and depth(node_id) >= parts.settings.max_depth,
+        "truncated": not terminal and (again or depth(node_id) >= parts.settings.max_depth),
         "answer": answer,
         "key": state_key("".join(texts)),
     }
+    return {**record, "repeats": True} if again else record
 
 
 def is_appraised(stats: Stats, node_id: str) -> bool:

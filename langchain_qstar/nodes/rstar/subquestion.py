@@ -121,6 +121,7 @@ def _asked(
         _answered(question),
         Tally(settings.num_last_votes if last else settings.num_votes),
         skipped=1,  # the question itself
+        final=last,
     )
     return _Asked(expansion, completion, last, poll)
 

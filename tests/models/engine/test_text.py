@@ -27,9 +27,23 @@ def prompt(codec, messages=CHAT, *, thinking=False):
     return text, codec.in_thought(ids)
 
 
-def test_without_a_chat_template_one_line_says_what_to_do(make_tokenizer):
-    with pytest.raises(ModelSpecError, match='chat_template="plain"'):
-        TextCodec(make_tokenizer(template=None))
+def test_without_a_chat_template_messages_are_joined_as_text(make_tokenizer):
+    base = TextCodec(make_tokenizer(template=None))
+    assert prompt(base)[0] == "Who?\n"
+    assert (base.chats, base.lacks_template) == (False, True)
+
+
+def test_what_answers_chats_has_a_template_of_its_own_or_a_given_one(make_tokenizer, codec):
+    assert codec(SWITCH).chats
+    given = TextCodec(make_tokenizer(template=None), "{{ messages[0]['content'] }}!")
+    assert (given.chats, given.lacks_template) == (True, False)
+    joined = codec(SWITCH, chat_template="plain")
+    assert (joined.chats, joined.lacks_template) == (False, False)
+
+
+def test_a_given_template_may_be_a_file(codec, tmp_path):
+    (tmp_path / "mine.jinja").write_text("{{ messages[0]['content'] }}!")
+    assert prompt(codec(SWITCH, chat_template=tmp_path / "mine.jinja"))[0] == "Who?!"
 
 
 def test_a_template_of_ones_own_replaces_the_tokenizers(codec):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_qstar import ChatLocal, LocalLLM, ModelSpecError, SettingsError
+from langchain_qstar import ChatLocal, LocalLLM, ModelSpecError, SettingsError, resolve_policy
 
 FACES = [ChatLocal, LocalLLM]
 
@@ -37,3 +37,16 @@ def test_what_cannot_be_is_one_line(scripted, face, given, error, says):
     with pytest.raises(error, match=says) as caught:
         face(**{"model": scripted("x"), **given})
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_a_chat_template_is_no_chat_model(llama, make_tokenizer):
+    pair = (llama, make_tokenizer(template=None))
+    base = resolve_policy(pair)
+    with pytest.raises(ModelSpecError, match=r"has no chat template.*use LocalLLM") as caught:
+        ChatLocal(pair)
+    assert "\n" not in str(caught.value)
+    assert LocalLLM(pair, max_tokens=1).invoke("One") is not None
+    joined = resolve_policy(pair, chat_template="plain")
+    assert ChatLocal(joined, max_tokens=1).invoke("One") is not None
+    for each in (base, joined):
+        each.close()  # type: ignore[attr-defined]

@@ -482,9 +482,9 @@ class TestFiles:
         llama.save_pretrained(tmp_path / "base")
         make_tokenizer(template=None).save_pretrained(tmp_path / "base")
         file = export_gguf(tmp_path / "base", tmp_path / "base.gguf")
-        with pytest.raises(ModelSpecError, match=r'no chat template.*chat_template="plain"'):
-            llamacpp(file)
-        plain = llamacpp(file, chat_template="plain")
+        plain = llamacpp(file)
+        assert not plain.chats
+        assert llamacpp(file, chat_template="{{ messages }}").chats
         assert plain.path_ids(ask("Hi").state) == plain._codec.encode("Hi\n")
 
     def test_loading_says_nothing(self, llamacpp, ask, capfd):

@@ -78,3 +78,8 @@ def test_asking_costs_a_few_tokens(serve, connect):
     connect(server)
     assert len(server.imitation.asked) <= 6
     assert all(body["max_tokens"] == 1 for body in server.imitation.asked)
+
+
+@pytest.mark.parametrize(("template", "chats"), [(None, True), (MARKS, True), ("plain", False)])
+def test_a_model_answers_chats_unless_its_prompts_are_plain_text(serve, connect, template, chats):
+    assert connect(serve(), chat_template=template).chats is chats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_qstar.nodes.mutual.collected import collected_candidates, verified_outcome
+from langchain_qstar.nodes.mutual.collected import collected_candidates, completed_outcome
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.tasks import NANO
 
@@ -38,19 +38,30 @@ def test_f_below_zero_is_no_reward(tree, stats):
     assert [each.reward for each in found] == [0.6, 0.0]
 
 
-def test_what_failed_a_check_is_no_candidate_of_a_search_that_may_abstain(tree, stats):
+@pytest.mark.parametrize(
+    ("abstain", "ids"),
+    [(False, ["0.1.0", "0.0.0"]), ("failed", ["0.0.0"]), (True, [])],
+)
+def test_what_a_search_would_withhold_is_no_candidate(tree, stats, abstain, ids):
     stats["0.1"] = {"checks": [FAILED]}
-    for abstain, ids in ((False, ["0.1.0", "0.0.0"]), (True, ["0.0.0"])):
-        settings = QStarSettings(abstain=abstain)
-        found = collected_candidates(tree(TREE), stats, COLLECTED, NANO, settings)
-        assert [each.id for each in found] == ids
+    settings = QStarSettings(abstain=abstain)
+    found = collected_candidates(tree(TREE), stats, COLLECTED, NANO, settings)
+    assert [each.id for each in found] == ids
+    assert [each.refuted for each in found] == [each == "0.1.0" for each in ids]
 
 
-def test_without_any_completion_there_is_no_verified_outcome(tree, stats):
+def test_what_a_test_passed_may_answer_a_search_that_abstains(tree, stats):
+    stats["0.0.0"]["checks"] = [{"name": "mine", "verdict": "passed"}]
+    settings = QStarSettings(abstain=True)
+    (found,) = collected_candidates(tree(TREE), stats, COLLECTED, NANO, settings)
+    assert found.id == "0.0.0"
+
+
+def test_without_any_completion_there_is_no_completed_outcome(tree, stats):
     settings = QStarSettings()
-    assert verified_outcome(tree(TREE), stats, COLLECTED, NANO, settings) is None
-    assert verified_outcome(tree(TREE), stats, [], NANO, settings) is None
+    assert completed_outcome(tree(TREE), stats, COLLECTED, NANO, settings) is None
+    assert completed_outcome(tree(TREE), stats, [], NANO, settings) is None
     stats["0.0.0"]["completed"], stats["0.1.0"]["completed"] = ["7", "7"], ["7", None]
-    found = verified_outcome(tree(TREE), stats, COLLECTED, NANO, settings)
+    found = completed_outcome(tree(TREE), stats, COLLECTED, NANO, settings)
     assert found is not None
     assert (found.chosen, found.agreed) == ("0.0.0", True)

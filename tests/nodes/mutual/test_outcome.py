@@ -29,6 +29,41 @@ def test_statement_55_no_survivor_leaves_it_to_the_majority(tree, task):
     assert (found.chosen, found.agreed) == ("0.1", False)
 
 
+FAILED: StatRecord = {"checks": [{"name": "sums", "verdict": "failed"}]}
+PASSED: StatRecord = {"checks": [{"name": "mine", "verdict": "passed"}]}
+
+
+def test_among_equals_the_answer_that_no_check_failed_wins(tree, task):
+    settings = RStarSettings(verify="never")
+    nodes = tree({"0.0": THREE["0.0"], "0.1": THREE["0.1"]})
+    assert outcome(nodes, {}, [], task, settings).chosen == "0.0"
+    found = outcome(nodes, {"0.0": FAILED}, [], task, settings)
+    assert (found.chosen, [each.answer for each in found.votes]) == ("0.1", ["7", "8"])
+
+
+@pytest.mark.parametrize(("abstain", "chosen"), [(False, "0.1"), ("failed", "0.0"), (True, "0.3")])
+def test_who_abstains_chooses_among_what_it_would_not_withhold(tree, task, abstain, chosen):
+    settings = RStarSettings(verify="never", abstain=abstain)
+    stats = {"0.1": FAILED, "0.2": FAILED, "0.3": PASSED}
+    found = outcome(tree(THREE), stats, [], task, settings)
+    assert found.chosen == chosen
+    assert [each.answer for each in found.votes] == ["7", "8", "9"]
+
+
+def test_what_is_withheld_is_shown_where_there_is_nothing_else(tree, task):
+    settings = RStarSettings(verify="never", abstain=True)
+    assert outcome(tree(THREE), {}, [], task, settings).chosen == "0.1"
+
+
+def test_what_would_be_withheld_decides_nothing(tree, task):
+    settings = RStarSettings(verify="during", selection="majority", abstain=True)
+    nodes, stats = tree(THREE), completed(0, 4, 4, 0)
+    ended = ["0.1"] * 9
+    assert not is_decided(nodes, stats, ended, task, settings, left=1)
+    stats["0.1"] |= PASSED
+    assert is_decided(nodes, stats, ended, task, settings, left=1)
+
+
 def test_statement_55_one_survivor_wins_in_the_official_profile(tree, task):
     official = RStarSettings.profile("official")
     found = outcome(tree(THREE), completed(0, 1, 1, 3), ["0.1", "0.1"], task, official)

@@ -118,11 +118,16 @@ def test_statement_54_unanimous_candidates_are_not_sent(driven, view, task, tree
     assert (update["stats"], events, verifier.calls) == ({}, [], [])
 
 
-@pytest.mark.parametrize("settings", [{"abstain": True}, {"verify": "during"}])
-def test_unanimous_candidates_are_sent_where_it_may_matter(driven, view, task, tree, settings):
+def test_unanimous_candidates_are_sent_while_others_may_follow(driven, view, task, tree):
     nodes = tree({"0.0": ("finish", SEVEN, "7")})
-    update, _ = verified(driven, view, task, nodes, ScriptedPolicy(says(7)), **settings)
+    update, _ = verified(driven, view, task, nodes, ScriptedPolicy(says(7)), verify="during")
     assert update["stats"] == {"0.0": {"completed": ["7"] * 4}}
+
+
+def test_what_a_search_would_withhold_is_not_sent(driven, view, task, tree):
+    verifier = ScriptedPolicy(says(7))
+    update, _ = verified(driven, view, task, tree(TWO), verifier, abstain=True)
+    assert (update["stats"], verifier.calls) == ({}, [])
 
 
 def test_statement_54_what_has_no_answer_or_an_overlong_one_is_not_sent(driven, view, task, tree):

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.runnables import RunnableConfig
 
@@ -25,7 +25,7 @@ from langchain_qstar.verification.verdict import withholds
 class _BaselineChain(SolverChain):
     """A method of `baselines/`, with the options it is called with."""
 
-    overrides = ("seed", "max_tokens", "max_completions", "max_seconds")
+    overrides: ClassVar[tuple[str, ...]] = ("seed", "max_tokens", "max_completions", "max_seconds")
     options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 from langchain_qstar.protocols import Task, TextEnd
+from langchain_qstar.stepping.profiles import endless
 
 _REMEMBERED: Final = 8192
 """Beginnings of texts that are known not to end a solution: rows of a batch times steps."""
@@ -40,8 +41,8 @@ def solution_end(task: Task, before: str = "") -> TextEnd:
     """Where a solution of `task` ends, for `SampleRequest.ends`.
 
     Args:
-        task: Its `step_end`, or else its `stop` strings, end steps; `is_terminal` says
-            which texts are complete.
+        task: Its `step_end`, or else its `stop` strings, end steps; lines do where steps
+            are counted in tokens. `is_terminal` says which texts are complete.
         before: What the solution begins with, if the text goes on from there.
     """
     return SolutionEnd(task, before)
@@ -49,7 +50,7 @@ def solution_end(task: Task, before: str = "") -> TextEnd:
 
 def _step_ends(task: Task) -> Callable[[str], Iterator[int]]:
     """From a text to where its finished steps end, in order."""
-    if (step_end := task.step_end) is not None:
+    if (step_end := task.step_end) is not None and step_end is not endless:
 
         def by_rule(text: str) -> Iterator[int]:
             place = 0

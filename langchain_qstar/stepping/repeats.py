@@ -9,15 +9,14 @@ from typing import Final
 REASON: Final = "repeats an earlier step"
 """Why such a step is closed."""
 
-_LABEL: Final = re.compile(
-    r"^(?:step|question|answer|hint|schritt)?\s*\(?\d{0,3}\s*[.:)]\s*"
-)
+_LABEL: Final = re.compile(r"^(?:step|question|answer|hint|schritt)?\s*\(?\d{0,3}\s*[.:)]\s*")
 _COMMAND: Final = re.compile(r"\\[a-z]+|\\.")
 _SIGNS: Final = re.compile(r"[\s*_#>`$\\{}]+")
 _BULLET: Final = re.compile(r"^[-+•] ")
 _FEWEST: Final = 3
 _WORDS: Final = re.compile(r"[^\W\d_\u3040-\u9fff]{2,}|[\u3040-\u9fff]{2}")
 """Words of two letters and more; in scripts without spaces two signs are one."""
+
 
 def repeats(text: str, earlier: Iterable[str]) -> bool:
     """Whether a step says the same as one before it, but for labels, markup and space.

@@ -39,6 +39,11 @@ def is_cut(text: str) -> bool:
     return text.lstrip().startswith(OPENING) and CLOSING not in text
 
 
+def begins(text: str) -> bool:
+    """Whether a reply holds a thought, an empty one included."""
+    return CLOSING in text or text.lstrip().startswith(OPENING)
+
+
 def is_open(text: str) -> bool:
     """Whether a reply that begins with a thought is still in it."""
     return CLOSING not in text

@@ -55,7 +55,9 @@ _ANSWERS: Final = re.compile(
     r"\banswer\b[*_\s]*(?:is\b|[:=])[*_\s:]*[^\s*_:]|boxed\{", re.IGNORECASE
 )
 _BOLD: Final = re.compile(r"(?P<sign>\*\*|__)(?P<text>.+?)(?P=sign)[.:]?")
-_UNFINISHED: Final = re.compile(r"(?:[:,=+*/×÷^&({\[<≈≤≥→⇒：，＝、-]|\\\\|\\times|\\cdot|\\div|\\frac)$")
+_UNFINISHED: Final = re.compile(
+    r"(?:[:,=+*/×÷^&({\[<≈≤≥→⇒：，＝、-]|\\\\|\\times|\\cdot|\\div|\\frac)$"
+)
 _RULE: Final = re.compile(r"(?:[-*_=]\s*){3,}")
 _DIGIT: Final = re.compile(r"\d")
 _EXPRESSION: Final = re.compile(

@@ -21,8 +21,8 @@ _WORDS: Final = re.compile(r"[^\W\d_\u3040-\u9fff]{2,}|[\u3040-\u9fff]{2}")
 def repeats(text: str, earlier: Iterable[str]) -> bool:
     """Whether a step says the same as one before it, but for labels, markup and space.
 
-    A step of fewer than three words, commands of LaTeX aside, is never taken for a repetition: short lines such as
-    `7 + 5 = 12` may be needed twice.
+    A step of fewer than three words, commands of LaTeX aside, is never taken for a
+    repetition: short lines such as `7 + 5 = 12` may be needed twice.
     """
     said = _said(text)
     if len(_WORDS.findall(_COMMAND.sub(" ", text))) < _FEWEST:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from langchain_qstar.protocols import Task, TextEnd
+from langchain_qstar.stepping.thoughts import past_blank_lines
 
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
@@ -83,14 +84,10 @@ def _ending(step_end: TextEnd) -> TextEnd:
         if closed >= 0 and (not place or closed < place):
             after = closed + len(CLOSING)
             newline = text.find("\n", after)
-            return 0 if newline < 0 else _past_blank(text, newline + 1)
+            return 0 if newline < 0 else past_blank_lines(text, newline + 1)
         return place
 
     return end
-
-
-def _past_blank(text: str, at: int) -> int:
-    return len(text) if not text[at:].strip() else at
 
 
 def _line_end(stop: tuple[str, ...]) -> TextEnd:

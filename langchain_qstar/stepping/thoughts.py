@@ -70,7 +70,8 @@ _FORMAL: Final = re.compile(r"[=\\&{}]")
 _PROSE: Final = 4
 """Words of a line without signs of formulas from which on it is prose."""
 _TELLS: Final = re.compile(
-    r"(?:##+\s)?[*_\s]*(?:(?:so|thus|hence|therefore),?\s)?the (?:final )?answer is\b|####\s*[$]?\d",
+    r"(?:##+\s)?[*_\s]*(?:(?:so|thus|hence|therefore),?\s)?the (?:final )?answer is\b"
+    r"|####\s*[$]?\d",
     re.IGNORECASE,
 )
 
@@ -119,7 +120,7 @@ def _end(text: str, *, calculating: bool) -> int:
         line, at = text[at:newline].strip(), newline + 1
         if not line:
             if table and says and not state.is_open:
-                return _with_blank_lines(text, at)
+                return past_blank_lines(text, at)
             continue
         if _is_past(line, state):
             state.fence = state.formula = ""
@@ -133,7 +134,7 @@ def _end(text: str, *, calculating: bool) -> int:
         answers = _ANSWERS.search(line) is not None
         wanting = calculating and not (state.digits or answers) and state.plain < MOST_PARAGRAPHS
         if says and (state.lines >= MOST_LINES or not (announced or table or wanting)):
-            return _with_blank_lines(text, at)
+            return past_blank_lines(text, at)
     return 0
 
 
@@ -226,8 +227,8 @@ def _is_to_be_computed(line: str) -> bool:
     return fraction is None or gcd(int(fraction[1]), int(fraction[2])) > 1
 
 
-def _with_blank_lines(text: str, at: int) -> int:
-    """`at`, or where the blank lines after it end.
+def past_blank_lines(text: str, at: int) -> int:
+    """`at`, which is where a line begins, or where the blank lines there end.
 
     A token may hold the end of a line and blank lines; it is not cut then.
     """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-REASON: Final = "repeats an earlier step"
+REASON: Final = "repetition of an earlier step"
 """Why such a step is closed."""
 
 _LABEL: Final = re.compile(r"^(?:step|question|answer|hint|schritt)?\s*\(?\d{0,3}\s*[.:)]\s*")

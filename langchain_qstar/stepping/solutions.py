@@ -29,8 +29,13 @@ class SolutionEnd:
 
     def __init__(self, task: Task, before: str = "") -> None:
         """See `solution_end`."""
+        self._task, self._before = task, before
         self._step_ends = _step_ends(task)
         self._ended = lru_cache(_REMEMBERED)(lambda text: task.is_terminal(before + text))
+
+    def after(self, text: str) -> SolutionEnd:
+        """The end of a solution in which `text` comes first."""
+        return SolutionEnd(self._task, self._before + text)
 
     def __call__(self, text: str) -> int:
         """Where the solution ends in `text`, 0 while it does not."""

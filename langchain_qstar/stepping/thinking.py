@@ -52,6 +52,8 @@ def is_open(text: str) -> bool:
 
 def with_thoughts(task: Task) -> Task:
     """The task for solutions that begin with a thought: it neither answers nor ends them."""
+    if task.thinks:
+        return task
 
     def is_terminal(text: str) -> bool:
         return not is_open(text) and task.is_terminal(_said(text))
@@ -64,6 +66,7 @@ def with_thoughts(task: Task) -> Task:
 
     return replace(
         task,
+        thinks=True,
         is_terminal=is_terminal,
         answer=answer,
         guess=guess,

@@ -54,6 +54,7 @@ _LABEL: Final = re.compile(
 _ANSWERS: Final = re.compile(
     r"\banswer\b[*_\s]*(?:is\b|[:=])[*_\s:]*[^\s*_:]|boxed\{", re.IGNORECASE
 )
+_TAG: Final = re.compile(r"</?think>")
 _BOLD: Final = re.compile(r"(?P<sign>\*\*|__)(?P<text>.+?)(?P=sign)[.:]?")
 _UNFINISHED: Final = re.compile(
     r"(?:[:,=+*/×÷^&({\[<≈≤≥→⇒：，＝、-]|\\\\|\\times|\\cdot|\\div|\\frac)$"
@@ -195,7 +196,7 @@ def _announces(line: str) -> bool:
     """Whether a line only says what comes next."""
     if _ANSWER_SIGN.match(line) or _ANSWERS.search(line):
         return False
-    if _HEADING.match(line) or _RULE.fullmatch(line):
+    if _HEADING.match(line) or _RULE.fullmatch(line) or _TAG.fullmatch(line):
         return True
     item = _LIST.sub("", line, count=1).strip()
     bold = _BOLD.fullmatch(item)

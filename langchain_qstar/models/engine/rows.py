@@ -185,11 +185,10 @@ class Endings:
             self._end_text(row, "eos", [])
         elif not row.aloud and (row.thinking or self._begins_thought(row)):
             self._think(row)
+        elif row.thought and row.left > 0 and self._is_blank(row.ids):
+            _put_aside(row)
         elif (cut := self._cut(row)) is not None:
-            if row.thought and self._is_blank(row.ids):
-                _put_aside(row)
-            else:
-                self._stop(row, *cut)
+            self._stop(row, *cut)
         elif row.left <= 0:
             self._end_text(row, "length", [token])
 
@@ -215,13 +214,23 @@ class Endings:
     def _think(self, row: Row) -> None:
         if self._closes_thought(row):
             row.thinking, row.left = False, row.limit
-            _put_aside(row)
+            self._leave(row)
         elif not row.thinking:
             row.thinking, row.whole, row.left = True, False, row.thought_limit
             _put_aside(row)
         elif row.left <= 0:
             _put_aside(row)
             row.end("length", [])
+
+    def _leave(self, row: Row) -> None:
+        """Count the thought, but for what the token that closes it says after it."""
+        rest, logprob = "", row.logprobs[-1]
+        if self._closing < 0 and row.matcher is None:
+            rest = self._codec.decode(row.ids[-_SPELLED:]).rpartition(CLOSING)[2].lstrip()
+        _put_aside(row)
+        if ids := list(self._codec.encode(rest)):
+            row.ids, row.logprobs = ids, [logprob, *([0.0] * (len(ids) - 1))]
+            row.likeliest = [()] * len(ids) if row.alternatives else []
 
     def _end_text(self, row: Row, finish: Finish, feed: list[int]) -> None:
         if row.thinking:

@@ -77,7 +77,15 @@ def is_begun(request: SampleRequest, completion: Completion, abilities: Abilitie
 def rest_of(request: SampleRequest, seed: int, begun: str, left: int) -> SampleRequest:
     """The request for the rest of a step of which `begun` is there, in at most `left` tokens."""
     state = request.state.then(Step(begun))
-    return replace(request, state=state, seeds=(seed,), prefill="", max_tokens=left)
+    ends, before = request.ends, begun[len(request.prefill) :]
+    assert ends is not None
+
+    def ends_after(text: str) -> int:
+        return max(0, ends(before + text) - len(before))
+
+    return replace(
+        request, state=state, seeds=(seed,), prefill="", max_tokens=left, ends=ends_after
+    )
 
 
 def with_rest(request: SampleRequest, begun: Completion, rest: Completion) -> Completion:

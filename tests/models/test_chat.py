@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from langchain_qstar import GreedyChain, QStarChain, SelfConsistencyChain
 from langchain_qstar.errors import GrammarError, ModelError, SettingsError
 from langchain_qstar.models.chat import ChatModelPolicy
+from langchain_qstar.models.steps import text_before
 from langchain_qstar.protocols import BLANK_LINES, Policy, Step
+from langchain_qstar.stepping.thoughts import thought_end
 
 
 class Chat(BaseChatModel):
@@ -274,3 +278,99 @@ async def test_a_grammar_is_left_out_and_one_that_is_required_is_an_error(chat, 
     with pytest.raises(GrammarError):
         await policy.asample([required])
     assert len(model.asked) == asked
+
+
+THINKS = (
+    "<think>\nLet me guess.\nThe answer is 9.\nNo, 3 * 4 = 12.\n</think>\n\n"
+    "Kim has 3 * 4 = 12 pens.\nThe answer is 12.\n"
+)
+PENS = "Kim has 3 boxes of 4 pens. How many pens?"
+
+
+class StoppedChat(Chat):
+    """Ends its replies at stop strings, as providers do."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        result = super()._generate(messages, stop, run_manager, **kwargs)
+        message = result.generations[0].message
+        return ChatResult(
+            generations=[ChatGeneration(message=AIMessage(text_before(message.text, stop or ())))]
+        )
+
+
+@pytest.fixture
+def stopped():
+    def make(*replies):
+        model = StoppedChat(replies=list(replies), asked=[], options=[])
+        return ChatModelPolicy(model, max_concurrency=1), model
+
+    return make
+
+
+def test_a_step_of_several_lines_is_kept_whole_and_the_cut_is_told(chat, ask):
+    policy, model = chat("We multiply:\n\n\\[\n3 * 4\n= 12\n\\]\nSo 12.\n")
+    (completion,) = policy.sample([ask(stop=(), ends=thought_end)])[0]
+    assert completion.text == "We multiply:\n\n\\[\n3 * 4\n= 12\n\\]\n"
+    assert completion.finish == "stop"
+    assert model.options[0]["stop"] is None
+    assert any(line.startswith("steps: a chat model is not stopped") for line in policy.shortfalls)
+
+
+def test_a_step_that_the_reply_ends_has_the_end_of_its_line(chat, ask):
+    policy, _ = chat("We multiply:\n3 * 4 = 12")
+    (completion,) = policy.sample([ask(stop=(), ends=thought_end)])[0]
+    assert completion.text == "We multiply:\n3 * 4 = 12\n"
+    assert not any(line.startswith("steps:") for line in policy.shortfalls)
+
+
+def test_a_thought_in_a_reply_is_kept_apart_and_counted(chat, ask):
+    policy, _ = chat(THINKS)
+    (completion,) = policy.sample([ask(stop=(), ends=thought_end)])[0]
+    assert completion.text == "Kim has 3 * 4 = 12 pens.\n"
+    assert 0 < completion.thought_tokens < completion.generated
+    assert any(line.startswith("thoughts: told in the replies") for line in policy.shortfalls)
+    assert not any(line.startswith("stop: ignored") for line in policy.shortfalls)
+
+
+def test_a_model_that_is_stopped_in_its_thought_is_asked_without_stops_from_then_on(stopped, ask):
+    policy, model = stopped(THINKS)
+    for _ in range(2):
+        (completion,) = policy.sample([ask()])[0]
+        assert completion.text == "Kim has 3 * 4 = 12 pens.\n"
+    assert [each["stop"] for each in model.options] == [["\n"], None, None]
+
+
+def test_the_same_without_blocking(stopped, ask):
+    policy, _ = stopped(THINKS)
+    ((completion,),) = asyncio.run(policy.asample([ask()]))
+    assert completion.text == "Kim has 3 * 4 = 12 pens.\n"
+
+
+def test_a_thought_that_is_not_closed_says_nothing(chat, ask):
+    policy, _ = chat("<think>\nThe answer is 9.\n")
+    (completion,) = policy.sample([ask(stop=(), ends=thought_end)])[0]
+    assert (completion.text, completion.finish) == ("", "length")
+    assert GreedyChain(policy, task="gsm8k").invoke(PENS).answer is None
+
+
+def test_an_empty_thought_is_taken_out(chat, ask):
+    policy, _ = chat("<think>\n\n</think>\n\nSo 12 pens.\n")
+    (completion,) = policy.sample([ask(stop=(), ends=thought_end)])[0]
+    assert (completion.text, completion.thought_tokens) == ("So 12 pens.\n", 0)
+
+
+@pytest.mark.parametrize("which", ["chat", "stopped"])
+def test_every_method_reads_what_is_said_and_not_what_is_thought(request, which):
+    policy, _ = request.getfixturevalue(which)(THINKS)
+    assert GreedyChain(policy, task="gsm8k").invoke(PENS).answer == "12"
+    assert SelfConsistencyChain(policy, task="gsm8k", n=3).invoke(PENS).answer == "12"
+    settings = {"num_trajectories": 1, "max_pops": 6}
+    searched = QStarChain(policy, q_model=None, task="gsm8k", settings=settings).invoke(PENS)
+    assert len(searched.tree) > 1
+    assert not [node for node in searched.tree if "think" in node.text or "9" in node.text]
+
+
+def test_thoughts_of_a_chat_model_cannot_be_searched(chat):
+    policy, _ = chat(THINKS)
+    with pytest.raises(SettingsError, match="thoughts='searched'"):
+        QStarChain(policy, q_model=None, task="gsm8k", settings={"thoughts": "searched"})

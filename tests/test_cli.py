@@ -562,3 +562,26 @@ def test_the_bundled_model_answers_from_the_command_line(capsys):
     question = "Tom has 3 apples. Ann gives Tom 4 more apples. How many apples does Tom have?"
     assert cli.main(["solve", question, "--json"]) == cli.ANSWERED
     assert json.loads(capsys.readouterr().out)["policy"] == "nano"
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        ([], "First:\n4*6=24\n"),
+        (["--steps", "thought"], "First:\n4*6=24\n"),
+        (["--steps", "line"], "First:\n"),
+        (["--steps", "1"], "First:\n"),
+    ],
+)
+def test_what_a_step_is_can_be_chosen(model, capsys, flags, first):
+    text = "First:\n4*6=24\nThe answer is 24.\n"
+    model(lambda written: [text[len(written) :]])
+    assert cli.main(["solve", QUESTION, "--task", "gsm8k", "--json", *flags]) == cli.ANSWERED
+    assert Solution.model_validate_json(capsys.readouterr().out).steps[0].text == first
+
+
+@pytest.mark.parametrize("form", ["sentence", "0", "-3", "2.5", ""])
+def test_another_form_of_steps_is_one_line_and_code_2(model, capsys, form):
+    model({})
+    assert solve(QUESTION, "--steps", form) == cli.USAGE
+    assert "choose thought, calculation, line, or" in one_line(capsys.readouterr().err)

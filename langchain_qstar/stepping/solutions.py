@@ -28,12 +28,21 @@ class SolutionEnd:
 
     def __init__(self, task: Task, before: str = "") -> None:
         """See `solution_end`."""
+        self._ends = task, before
         self._step_ends = _step_ends(task)
         self._ended = lru_cache(_REMEMBERED)(lambda text: task.is_terminal(before + text))
 
     def __call__(self, text: str) -> int:
         """Where the solution ends in `text`, 0 while it does not."""
         return next((each for each in self._step_ends(text) if self._ended(text[:each])), 0)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both end solutions of the same task that begin alike."""
+        return isinstance(other, SolutionEnd) and self._ends == other._ends
+
+    def __hash__(self) -> int:
+        """As `==` has it; a task itself has no hash."""
+        return hash((self._ends[0].name, self._ends[1]))
 
 
 def solution_end(task: Task, before: str = "") -> TextEnd:

@@ -280,6 +280,7 @@ class ShowsThoughts(Protocol):
         ...
 
 
+@runtime_checkable
 class Chats(Protocol):
     """A policy that can say whether it answers chats. Optional; one that cannot is asked so."""
 

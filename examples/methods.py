@@ -14,10 +14,11 @@ QUESTION = "Tom has 4 bags with 6 apples each. Ann has 5 more apples than Tom. H
 
 
 def main() -> None:
-    """Ask five times; the seed makes each of them repeatable."""
+    """Ask six times; the seed makes each of them repeatable."""
     chains = {
         "greedy": GreedyChain(),
         "self-consistency": SelfConsistencyChain(n=8),
+        "checked self-consistency": SelfConsistencyChain(n=8, checked=True),
         "best-of-n": BestOfNChain(n=8),
         "Q*": QStarChain(settings={"num_samples": 4, "max_pops": 16}),
         "rStar": RStarChain(settings={"num_rollouts": 2, "num_last_votes": 8}),

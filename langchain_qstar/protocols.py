@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
+from langchain_qstar.errors import InputError
+
 if TYPE_CHECKING:
     from langchain_qstar.actions import ActionForms
 
@@ -360,6 +362,10 @@ hold does not say that the right things were calculated.
 """
 
 
+_SHOWN: Final = 60
+"""Characters of a gold answer that an error shows, from its end."""
+
+
 def _same(a: str, b: str) -> bool:
     return a == b
 
@@ -446,6 +452,18 @@ class Task:
             return marked, False
         guess = self.guess(text)
         return guess, guess is not None
+
+    def right_answer(self, written: str) -> str:
+        """The gold answer that a data set writes, as `gold` reads it.
+
+        Raises:
+            InputError: It cannot be read, so that every solution would be graded wrong.
+        """
+        right = self.gold(written)
+        if right is None:
+            shown = written if len(written) <= _SHOWN else f"...{written[-_SHOWN:]}"
+            raise InputError(f"the task {self.name} cannot read the gold answer {shown!r}")
+        return right
 
     @property
     def prompts(self) -> str:

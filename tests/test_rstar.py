@@ -849,7 +849,8 @@ def test_votes_on_whole_solutions_and_last_answers_are_asked_for_their_answers()
     # Those that say the same are asked once.
     assert all(len(each.seeds) == 1 for batch in batches for each in batch)
     assert all(len({each.state.text for each in batch}) == len(batch) for batch in batches)
-    others = [node for node in run.solution.tree if node.action == "re_answer"]
+    others = [node for node in run.solution.tree if not node.terminal]
+    assert [node for node in others if node.action == "subquestion"]
     assert not [node for node in others if "answer is" in node.text]
     drawn = sum(len(each.seeds) for batch in policy.calls for each in batch)
     assert run.solution.usage.completions == drawn

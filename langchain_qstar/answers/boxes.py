@@ -17,7 +17,7 @@ LENGTH: Final = 2_000
 _LAST: Final = 20
 """Boxes that are looked at, from the end of the text."""
 
-_BOX: Final = re.compile(r"\\f?boxed[ \t]*(?:\{|(?=[^\s{]))")
+_BOX: Final = re.compile(r"\\(?:f?boxed|fbox)[ \t]*(?:\{|(?=[^\s{]))")
 _BRACE: Final = re.compile(r"[{}]")
 _BARE: Final = re.compile(r"[-+]?\d[\d.,]*(?<=\d)|.")
 _EMPTY: Final = re.compile(r"(?:\\(?:text|mathrm|mathbf|quad|[,;:! ])|[\s{}~._?…])*")

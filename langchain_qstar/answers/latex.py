@@ -43,6 +43,7 @@ _BETWEEN: Final = re.compile(r"[\s,;]*(?:and|or|,|;)?[\s,;]*")
 _SENTENCE: Final = re.compile(r"\.(?=\s|$)|\n\s*")
 _STATES: Final = re.compile(r".*\b(?:is|are|equals|be)\b", re.DOTALL)
 _CONCLUDES: Final = re.compile(r"\W*(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+_BOX: Final = re.compile(r"\\(?:f?boxed|fbox)\b")
 _PROSE: Final = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}")
 _TEXT: Final = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]*\}")
 _NORMAL: Final = (
@@ -55,6 +56,7 @@ _OPENING: Final = " \t:=*_`~\n"
 _WORDS: Final = 3
 """Most words of an answer in words that `Answer:` announces; more are reasoning."""
 
+_DENIED: Final = re.compile(r"\W*(?:not|n't)\b", re.IGNORECASE)
 _VERB: Final = re.compile(r"\b(?:let|we|first|to|has|have|had|will|was|were)\b", re.IGNORECASE)
 
 
@@ -82,6 +84,8 @@ def guess_latex(text: str) -> str | None:
     Without any, a text that is nothing but a formula, or what `Therefore ... is` says.
     """
     said = closing_sentence(text)
+    if _BOX.search(said):
+        return None  # with something in it, it would have been the answer
     found = formulas(said)
     if found:
         return found[0] if len(found) == 1 else None
@@ -127,7 +131,8 @@ def formulas(text: str) -> list[str]:
 
 def _in_box(statement: Statement) -> str | None:
     """What the first box after a marker holds, if it stands in the line that is read."""
-    if "boxed" not in statement.said and "fbox" not in statement.said:
+    said = first_sentence(statement.said)
+    if not _BOX.search(said):
         return None
     first = next(iter(boxes(statement.rest)), None)
     if first is None:
@@ -144,7 +149,7 @@ def _stated(statement: Statement) -> str | None:
         return _formula(body, last=False) or body[: closed.end()] if closed else None
     if not statement.sentence:
         return _bare(said, in_words=statement.kind != "hashes")
-    answer = claim(first_sentence(said).strip(_OPENING))
+    answer = None if _DENIED.match(said) else claim(first_sentence(said).strip(_OPENING))
     phrase = statement.kind == "phrase"
     return answer if phrase or answer is None or _is_short(said, answer) else None
 

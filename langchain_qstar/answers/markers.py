@@ -14,7 +14,7 @@ The work is linear in `TAIL`, whatever the length of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
@@ -32,16 +32,18 @@ _MARKERS: Final = 50
 
 _SIGNS: Final = r"[\"'*_` \t]{0,8}"
 _MARKER: Final = re.compile(
-    rf"""(?P<hashes>(?<![\#\w])\#\#\#\#(?!\#))
-    |(?P<phrase>(?<![^\W_])answer\b(?:[ ]to[ ](?:the|this|that|your)[ ](?:question|problem))?{_SIGNS}
-        (?:,[ ](?:then|therefore|thus)\b,?[ ])?
+    rf"""(?P<heading>^[ \t\#*_>]{{0,20}}(?:the[ ])?(?:(?:final|correct)[ ])?answer
+        [ \t*_.\#]{{0,20}}$)
+    |(?P<bare>^[ \t\#*_>]{{0,20}}final[ ]answer\b{_SIGNS}[-\u2013\u2014]?(?=[ \t]*[-$\\\d]))
+    |(?P<hashes>(?<![\#\w])\#\#\#\#(?!\#))
+    |(?P<phrase>(?<![^\W_])answer\b(?:[ ]to[ ](?:the|this|that|your)[ ](?:question|problem))?
+        {_SIGNS}(?:,[ ](?:then|therefore|thus)\b,?[ ])?
         \b(?:is|(?:would|will|must|should)[ ]be)\b(?:[ ]therefore\b|[ ]thus\b|[ ]then\b)?)
     |(?P<label>(?<![^\W_])(?:final[ ])?answer(?![^\W_]){_SIGNS}(?:\([^()\n]{{1,40}}\){_SIGNS})?[:=]
-        |^[ \t*_>]{{0,20}}A[*_]{{0,2}}:)
-    |(?P<heading>^[ \t\#*_>]{{0,20}}(?:the[ ])?(?:(?:final|correct)[ ])?answer[ \t*_.\#]{{0,20}}$)
-    |(?P<bare>^[ \t\#*_>]{{0,20}}final[ ]answer\b{_SIGNS}[-\u2013\u2014]?(?=[ \t]*[-$\\\d]))""",
+        |^[ \t*_>]{{0,20}}A[*_]{{0,2}}:)""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_A_LINE: Final = re.compile(r"[ \t*_>]{0,20}[Aa][*_]{0,2}:")
 _FILLER: Final = re.compile(
     r"[\s*_:\#\"'`.,-]*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the|my|our)\s+)?(?:(?:final|correct)\s*)?[*_]*",
     re.IGNORECASE,
@@ -66,7 +68,7 @@ _OF_LINE: Final = re.compile(
     r"^[^\w\n]*(?:(?:so|thus|hence|therefore)[^\w\n]{1,4})?(?:the[ ])?(?:(?:final|correct)[ ])?$",
     re.IGNORECASE,
 )
-_SAYS: Final = re.compile(r"\w|\\boxed")
+_SAYS: Final = re.compile(r"\w")
 _FORM: Final = re.compile(
     r"[ \t>]*(?:```\w*|\\(?:begin|end)\s*\{[a-z]+\*?\})[ \t]*$", re.IGNORECASE
 )
@@ -84,6 +86,9 @@ _CLOSING: Final = 300
 """Most characters of a last sentence that says what a solution comes to."""
 
 _OPEN: Final = re.compile(r"[?:][\s*_]*$")
+_PAIRS: Final = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin", "\\end"))
+"""What opens a formula that may go on in the next line, and what ends it."""
+
 _ENDED: Final = re.compile(r"[.!?][\"'*_)\]$\s]*$")
 _BREAK: Final = re.compile(
     r"(?<!\d)[.!?][*_\"')]*\s+(?=[A-Z\\$(\d])|(?<=\d)[.!?][*_\"')]*\s+(?=[A-Z\\$])|[\u3002\uff0e]"
@@ -135,8 +140,7 @@ def conclusion(text: str) -> str:
 
 def statements(end: str) -> list[Statement]:
     """What a conclusion says after its markers, in order."""
-    found = [match for match in _MARKER.finditer(end) if not _only_supposed(end, match)]
-    found = found[-_MARKERS:]
+    found = [match for match in _markers(end) if not _only_supposed(end, match)][-_MARKERS:]
     stated = []
     for match, following in zip_longest(found, found[1:]):
         until = len(end) if following is None else following.start()
@@ -205,6 +209,16 @@ def closing_sentence(text: str) -> str:
     return ""
 
 
+def _markers(end: str) -> Iterator[re.Match[str]]:
+    """All markers; lines that can hold none, which are most, are passed over at once."""
+    start = 0
+    for line in end.split("\n"):
+        stop = start + len(line)
+        if "answer" in line.lower() or "####" in line or _A_LINE.match(line):
+            yield from _MARKER.finditer(end, start, stop)
+        start = stop + 1
+
+
 def _only_supposed(end: str, match: re.Match[str]) -> bool:
     """Whether an answer is only spoken about: `check that the answer is`."""
     if match.lastgroup not in {"phrase", "label"}:
@@ -234,6 +248,7 @@ def _statement(end: str, match: re.Match[str], rest: str, *, whole: bool) -> Sta
         kind == "phrase"
         and same_line
         and finished
+        and not any(line.count(opens) > line.count(shuts) for opens, shuts in _PAIRS)
         and "be" not in match.group().lower().split()
         and not re.match(r"\W*(?:not|n't)\b", line, re.IGNORECASE)
         and _SENTENCE.search(before) is not None

@@ -149,9 +149,9 @@ def states_number(text: str) -> bool:
 
 def read_number(statement: Statement) -> str | None:
     """The number that a statement announces, in canonical form."""
-    if boxes(statement.said):
-        return _boxed(statement.said)
     said = first_sentence(statement.said[:LENGTH])
+    if boxes(said):
+        return _boxed(said)
     return _canonical(find_number(said) if statement.sentence else _bare(said))
 
 

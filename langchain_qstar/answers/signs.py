@@ -30,7 +30,14 @@ _SUPERSCRIPT: Final = re.compile("[⁰¹²³⁴-⁹]+")
 _DIGIT: Final = re.compile(r"(?![0-9])\d")
 _GROUPED: Final = re.compile(r"(?<=\d)(?:'(?=\d{3}(?!\d))|_(?=\d))")
 _ROOT: Final = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+(?:\.[0-9]+)?|[a-zA-Z]))")
-_LATEX: Final = (("×", r"\times "), ("⋅", r"\cdot "), ("·", r"\cdot "), ("÷", "/"), ("−", "-"))
+_LATEX: Final = str.maketrans(
+    {"×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "÷": "/"}
+    | {"π": r"\pi ", "∞": r"\infty ", "±": r"\pm ", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq "}
+    | dict.fromkeys("−‒–﹣", "-")
+    | dict.fromkeys("\u00a0\u2007\u2009\u200a\u202f\u3000", " ")
+    | dict.fromkeys("\u200b\u2060\ufeff")
+    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+)
 
 
 def plain_signs(text: str) -> str:
@@ -44,7 +51,7 @@ def plain_signs(text: str) -> str:
     text = _FRACTION.sub(
         lambda found: f" {_parts(found.group())[0]}/{_parts(found.group())[1]}", text
     )
-    text = _SUPERSCRIPT.sub(lambda found: f"^{unicodedata.normalize('NFKC', found.group())}", text)
+    text = _SUPERSCRIPT.sub(lambda found: f"^{_digits(found.group())}", text)
     text = _DIGIT.sub(lambda found: str(unicodedata.digit(found.group())), text.translate(_SIGNS))
     return _GROUPED.sub("", text)
 
@@ -59,9 +66,12 @@ def latex_signs(text: str) -> str:
         return text
     text = _FRACTION.sub(lambda found: r"\frac{{{}}}{{{}}}".format(*_parts(found.group())), text)
     text = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2]}}}", text)
-    for sign, command in _LATEX:
-        text = text.replace(sign, command)
-    return text
+    text = _SUPERSCRIPT.sub(lambda found: f"^{{{_digits(found.group())}}}", text)
+    return text.translate(_LATEX)
+
+
+def _digits(raised: str) -> str:
+    return unicodedata.normalize("NFKC", raised)
 
 
 def _parts(sign: str) -> tuple[str, str]:

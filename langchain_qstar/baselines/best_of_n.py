@@ -14,11 +14,12 @@ from typing import Final, Literal, get_args
 from langchain_qstar.baselines.budget import Budget
 from langchain_qstar.baselines.driving import Method, Scoring, adrive, drive
 from langchain_qstar.baselines.solving import Run
-from langchain_qstar.baselines.voting import vote
+from langchain_qstar.baselines.voting import vote, vote_among
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Image, Policy, ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.solution import Solution
+from langchain_qstar.verification.verdict import Abstain
 
 Aggregate = Literal["min", "last", "mean"]
 
@@ -41,6 +42,7 @@ def best_of_n(
     weighted: bool = False,
     seed: int = 0,
     checks: StepChecks | None = None,
+    abstain: Abstain = False,
     max_tokens: int | None = None,
     max_completions: int | None = None,
     max_seconds: float | None = None,
@@ -65,6 +67,8 @@ def best_of_n(
             best-scored solution, instead of the best solution alone.
         seed: Of the run; samples are those `self_consistency` draws by it.
         checks: What judges the steps; by default nothing.
+        abstain: Choose among the solutions that would not be withheld, if there are any
+            (`verification.verdict`). The answer of the others is not withheld here.
         max_tokens: Most tokens the policy generates in all, or None; what was drawn until
             then is scored. What the scorer generates is in the usage, and not limited. For
             the limits see `Budget`.
@@ -78,7 +82,7 @@ def best_of_n(
         ModelError: The policy or the scorer failed.
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
-    run = Run(question, policy, task, seed, images, budget, checks)
+    run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
     return drive(method, policy)
 
@@ -95,6 +99,7 @@ async def abest_of_n(
     weighted: bool = False,
     seed: int = 0,
     checks: StepChecks | None = None,
+    abstain: Abstain = False,
     max_tokens: int | None = None,
     max_completions: int | None = None,
     max_seconds: float | None = None,
@@ -102,7 +107,7 @@ async def abest_of_n(
 ) -> Solution:
     """As `best_of_n`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
-    run = Run(question, policy, task, seed, images, budget, checks)
+    run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
     return await adrive(method, policy)
 
@@ -129,8 +134,10 @@ def _method(
     values = _by_sample(run, scores)
     totals = [_AGGREGATES[aggregate](each) if each else 0.0 for each in values]
     votes, winners = vote(run.samples, run.task, totals)
+    if run.abstain:
+        winners = vote_among(run.answering(), run.samples, run.task, totals)[1] or winners
     chosen = max(
-        winners if weighted and winners else _answered(run),
+        winners if weighted and winners else run.answering() or _answered(run),
         key=lambda number: (totals[number], not run.samples[number].failed, -number),
         default=None,
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.models.steps import split_steps
 from langchain_qstar.nodes.concluding import asking, is_unanswered
 from langchain_qstar.protocols import Completion, Finish, Policy, SampleRequest, State, Step, Task
-from langchain_qstar.solution import Sample
+from langchain_qstar.solution import Sample, SolutionStep
+from langchain_qstar.verification.verdict import verdict_on
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One sampled solution; the fields are those of `solution.Sample`."""
+    """One sampled solution; fields are those of `solution.Sample`, `verified` of `Solution`."""
 
     steps: tuple[Step, ...]
     answer: str | None
@@ -23,6 +23,7 @@ class Sampled:
     tokens: int = 0
     logprob: float | None = None
     failed: bool = False
+    verified: bool | None = None
 
     @property
     def text(self) -> str:
@@ -55,8 +56,14 @@ class Sampled:
         return replace(paid, steps=steps, answer=answer, guessed=guessed)
 
     def judged(self, root: State, checks: StepChecks) -> Sampled:
-        """The solution, `failed` when a check fails one of its steps."""
-        return replace(self, failed=fails(root, self.steps, checks))
+        """The solution with what the checks say of it."""
+        state, steps = root, []
+        for step in self.steps:
+            found = checks.judge(state, step.text)
+            steps.append(SolutionStep(text=step.text, action=step.action, checks=found))
+            state = state.then(Step(step.text))
+        verified = verdict_on(steps).verified
+        return replace(self, failed=verified is False, verified=verified)
 
     def kept(self, score: float | None = None) -> Sample:
         """What a `Solution` keeps of it, with what a scorer made of it."""
@@ -72,7 +79,7 @@ class Sampled:
         )
 
 
-def sampled(completion: Completion, task: Task, policy: Policy) -> Sampled:
+def sampled(completion: Completion, task: Task, policy: Policy | None = None) -> Sampled:
     """A solution from what the policy wrote, which may go on after its end.
 
     One that was cut short has an answer only if it is complete. The log-probability is
@@ -93,13 +100,3 @@ def sampled(completion: Completion, task: Task, policy: Policy) -> Sampled:
         tokens=completion.generated,
         logprob=sum(completion.logprobs) if completion.logprobs else None,
     )
-
-
-def fails(root: State, steps: Sequence[Step], checks: StepChecks) -> bool:
-    """Whether a check fails one of the steps after `root`."""
-    state = root
-    for step in steps:
-        if any(each.verdict == "failed" for each in checks.judge(state, step.text)):
-            return True
-        state = state.then(Step(step.text))
-    return False

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from langchain_qstar.baselines.budget import Budget
 from langchain_qstar.baselines.driving import Method, adrive, drive
 from langchain_qstar.baselines.solving import Run
-from langchain_qstar.baselines.voting import checked_vote, vote
+from langchain_qstar.baselines.voting import checked_vote, vote, vote_among
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Image, Policy, Task
 from langchain_qstar.solution import Solution
+from langchain_qstar.verification.verdict import Abstain
 
 
 def self_consistency(
@@ -29,6 +30,7 @@ def self_consistency(
     seed: int = 0,
     checks: StepChecks | None = None,
     checked: bool = False,
+    abstain: Abstain = False,
     max_tokens: int | None = None,
     max_completions: int | None = None,
     max_seconds: float | None = None,
@@ -51,6 +53,8 @@ def self_consistency(
         checks: What judges the steps; by default nothing.
         checked: Whether only solutions without a failed check vote. All vote when none
             of those has an answer.
+        abstain: Choose among the solutions that would not be withheld, if there are any
+            (`verification.verdict`). The answer of the others is not withheld here.
         max_tokens: Most tokens to generate in all, or None; the solutions drawn until
             then vote. For the limits see `Budget`.
         max_completions: Most completions to draw.
@@ -63,7 +67,7 @@ def self_consistency(
         ModelError: The policy failed.
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
-    run = Run(question, policy, task, seed, images, budget, checks)
+    run = Run(question, policy, task, seed, images, budget, checks, abstain)
     return drive(_method(run, n, temperature, checked=checked), policy)
 
 
@@ -77,6 +81,7 @@ async def aself_consistency(
     seed: int = 0,
     checks: StepChecks | None = None,
     checked: bool = False,
+    abstain: Abstain = False,
     max_tokens: int | None = None,
     max_completions: int | None = None,
     max_seconds: float | None = None,
@@ -84,7 +89,7 @@ async def aself_consistency(
 ) -> Solution:
     """As `self_consistency`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
-    run = Run(question, policy, task, seed, images, budget, checks)
+    run = Run(question, policy, task, seed, images, budget, checks, abstain)
     return await adrive(_method(run, n, temperature, checked=checked), policy)
 
 
@@ -93,6 +98,8 @@ def _method(run: Run, n: int, temperature: float, *, checked: bool) -> Method:
         require_checks(run.checks, run.task)
     yield from run.draw(n, temperature)
     votes, winners = (checked_vote if checked else vote)(run.samples, run.task)
+    if run.abstain:
+        winners = vote_among(run.answering(), run.samples, run.task)[1] or winners
     return run.solution(
         "checked-self-consistency" if checked else "self-consistency",
         winners[0] if winners else None,

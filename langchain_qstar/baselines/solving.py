@@ -32,6 +32,7 @@ from langchain_qstar.seeds import sample_seed
 from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote
 from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
+from langchain_qstar.verification.verdict import Abstain, withholds
 
 _MISSING: Final = Completion("", finish="error")
 
@@ -47,6 +48,7 @@ class Run:
     images: Sequence[Image] = ()
     budget: Budget = field(default_factory=Budget)
     checks: StepChecks | None = None
+    abstain: Abstain = False
     samples: list[Sampled] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
@@ -157,6 +159,14 @@ class Run:
                 for _, each in zip_longest(request.seeds, group[: len(request.seeds)])
             ]
             for request, group in zip(requests, groups, strict=True)
+        ]
+
+    def answering(self) -> list[int]:
+        """The numbers of the samples with an answer that would not be withheld (`abstain`)."""
+        return [
+            number
+            for number, sample in enumerate(self.samples)
+            if sample.answer is not None and not withholds(self.abstain, verified=sample.verified)
         ]
 
     def spend(self, scores: Sequence[Scores]) -> None:

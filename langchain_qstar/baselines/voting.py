@@ -57,5 +57,17 @@ def vote(
 def checked_vote(samples: Sequence[Sampled], task: Task) -> tuple[list[Vote], list[int]]:
     """As `vote`, of the samples that fail no check; of all when none of those has an answer."""
     kept = [number for number, sample in enumerate(samples) if not sample.failed]
-    votes, winners = vote([samples[number] for number in kept], task)
-    return (votes, [kept[each] for each in winners]) if votes else vote(samples, task)
+    votes, winners = vote_among(kept, samples, task)
+    return (votes, winners) if votes else vote(samples, task)
+
+
+def vote_among(
+    numbers: Sequence[int],
+    samples: Sequence[Sampled],
+    task: Task,
+    weights: Sequence[float] | None = None,
+) -> tuple[list[Vote], list[int]]:
+    """As `vote`, of the samples with these numbers only."""
+    some = None if weights is None else [weights[number] for number in numbers]
+    votes, winners = vote([samples[number] for number in numbers], task, some)
+    return votes, [numbers[each] for each in winners]

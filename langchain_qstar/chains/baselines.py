@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.runnables import RunnableConfig
 
@@ -25,7 +25,7 @@ from langchain_qstar.verification.verdict import withholds
 class _BaselineChain(SolverChain):
     """A method of `baselines/`, with the options it is called with."""
 
-    overrides = ("seed", "max_tokens", "max_completions", "max_seconds")
+    overrides: ClassVar[tuple[str, ...]] = ("seed", "max_tokens", "max_completions", "max_seconds")
     options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
@@ -59,7 +59,7 @@ class _BaselineChain(SolverChain):
         return await asyncio.to_thread(self._checked, solution)
 
     def _checked(self, solution: Solution) -> Solution:
-        """The solution with the verdicts on its steps; they do not change which it is."""
+        """The solution with the verdicts on its steps, and no answer that is to be withheld."""
         solution = checked(solution, self.checks, self.task)
         withheld = withholds(self.abstain, verified=solution.verified)
         return solution.model_copy(update={"answer": None}) if withheld else solution
@@ -124,7 +124,13 @@ class SelfConsistencyChain(_BaselineChain):
             from langchain_qstar.baselines.self_consistency import require_checks
 
             require_checks(self.checks, self.task)
-        self.options = {**self.options, "n": n, "temperature": temperature, "checked": checked}
+        self.options = {
+            **self.options,
+            "n": n,
+            "temperature": temperature,
+            "checked": checked,
+            "abstain": self.abstain,
+        }
 
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:
         from langchain_qstar.baselines.self_consistency import aself_consistency, self_consistency
@@ -171,6 +177,7 @@ class BestOfNChain(_BaselineChain):
             "temperature": temperature,
             "aggregate": aggregate,
             "weighted": weighted,
+            "abstain": self.abstain,
         }
 
     def _method(self) -> tuple[Callable[..., Solution], Callable[..., Awaitable[Solution]]]:

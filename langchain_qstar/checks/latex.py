@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from langchain_qstar.answers import parse_number, same_number
+from langchain_qstar.answers.signs import latex_signs
 from langchain_qstar.checks.worker import NoResult, Worker
 from langchain_qstar.errors import MissingExtraError
 
@@ -58,7 +59,6 @@ _CLEAN: Final = tuple(
         (r"\\%|(?<=\d)\s*%|\s*(?:\\text\s*\{)?\s*\b(?:percent|pct|degrees?)\b\s*\}?$", ""),
         (r"\\\$|[€£¥₹]", ""),
         (r"^(-?)\s*\$\s*(?=[\d.,]+$)", r"\1"),
-        (r"−|–", "-"),
         (r"(?<=_)\{(\w+)\}", r"\1"),
     )
 )
@@ -102,7 +102,7 @@ def same_latex(a: str, b: str) -> bool:
 
 def cleaned(text: str) -> str:
     """The answer without delimiters, markup, units of percent and degree, and spacing."""
-    text = text.strip().rstrip(".").strip()
+    text = latex_signs(text.strip().rstrip(".").strip())
     for _ in range(2):
         text = _DELIMITERS.sub("", text)
     for pattern, replacement in _CLEAN:

@@ -15,14 +15,18 @@ def grade(answer: str | None, gold: str, task: Task) -> Grade:
 
     Args:
         answer: What `Solution.answer` or `Task.answer` gave; None is `unparsed`.
-        gold: The right answer.
-        task: Says which answers are the same.
+        gold: The right answer, as the data set writes it.
+        task: Reads the gold answer, and says which answers are the same.
+
+    Raises:
+        InputError: The task cannot read the gold answer.
     """
+    right = task.right_answer(gold)
     if answer is None:
         return "unparsed"
-    return "right" if task.equivalent(gold, answer) else "wrong"
+    return "right" if task.equivalent(right, answer) else "wrong"
 
 
 def grade_text(text: str, gold: str, task: Task) -> Grade:
-    """Grade a whole solution by the answer that it states."""
-    return grade(task.answer(text), gold, task)
+    """Grade a whole solution by the answer that it states, or else guesses (`Task.read`)."""
+    return grade(task.read(text)[0], gold, task)

@@ -94,7 +94,7 @@ def conclude(
     for place, (state, solution) in zip(places, solutions, strict=True):
         written = Step(solution.text, "finish", solution.token_ids, solution.logprobs)
         own = sample_seed(seed, f"answer of {place}", 0)
-        if place not in asked and (request := asking(state.then(written), task, policy, own)):
+        if request := asking(state.then(written), task, policy, own):
             asked[place] = request
     if not asked:
         return [solution for _, solution in solutions], {}

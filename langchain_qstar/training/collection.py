@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.chains import QStarChain, RStarChain
-from langchain_qstar.errors import LabelError, QuestionError
+from langchain_qstar.errors import InputError, LabelError
 from langchain_qstar.nodes.root import check_question
 from langchain_qstar.protocols import Completion, Policy, State, Step, Task
 from langchain_qstar.qstar import superstep_limit
@@ -70,15 +70,17 @@ def collect_labels(
         settings: How labels are made.
         completer: Who completes steps, with `by="completions"`; default the policy.
         q_model: What guides the searches, with `trajectories="qstar"`.
-        skip_bad: Leave out questions that cannot be asked, and damaged lines of `out`.
+        skip_bad: Leave out questions that cannot be asked or graded, and damaged lines of
+            `out`.
         progress: Called after every question.
 
     Returns:
         All that the file holds now.
 
     Raises:
-        LabelError: A question cannot be asked, or `out` is damaged or was made with
-            another policy or settings. Nothing was drawn yet.
+        LabelError: A question cannot be asked, the task cannot read its gold answer, or
+            `out` is damaged or was made with another policy or settings. Nothing was
+            drawn yet.
         ModelError: A model failed; what was done is in the file.
     """
     settings = settings or LabelSettings()
@@ -120,10 +122,12 @@ def _askable(
     for number, question in enumerate(questions, start=1):
         try:
             check_question(question.question, policy, task)
-        except QuestionError as error:
+            task.right_answer(question.answer)
+        except InputError as error:
             if skip_bad:
                 continue
-            raise LabelError(f"question {number}: {error} (or pass --skip-bad)") from None
+            where = question.source or f"question {number}"
+            raise LabelError(f"{where}: {error} (or pass --skip-bad)") from None
         found.setdefault(question.question, question)
     return list(found.values())
 
@@ -217,9 +221,11 @@ class _Source:
 
 
 def _grader(gold: str, task: Task) -> Callable[[str], bool]:
+    right = task.right_answer(gold)
+
     def is_right(text: str) -> bool:
-        answer = task.answer(text) if task.is_terminal(text) else None
-        return answer is not None and task.equivalent(answer, gold)
+        answer, _ = task.read(text)
+        return answer is not None and task.equivalent(answer, right)
 
     return is_right
 
@@ -278,8 +284,9 @@ def _tree_of(
         records = path(nodes, record["id"])
         numbers = tree.extend(QUESTION, [_step(each) for each in records], ends=record["terminal"])
         if times := ends.get(record["id"], 0):
-            right = is_right("".join(each["text"] for each in records))
-            tree.count(numbers, right=right, times=times)
+            text = "".join(each["text"] for each in records)
+            whole = record["terminal"] or task.is_terminal(text)
+            tree.count(numbers, right=whole and is_right(text), times=times)
     return tree
 
 

@@ -149,7 +149,15 @@ def _label(args: argparse.Namespace) -> int:
     steps = sum(len(each.steps) for each in labels.questions)
     left_out = f", {len(labels.bad)} damaged lines left out" if labels.bad else ""
     sys.stderr.write("\n")
-    sys.stdout.write(f"{len(labels.questions)} questions, {steps} steps in {args.out}{left_out}\n")
+    if labels.questions and not labels.ever_right:
+        sys.stderr.write(
+            f"warning: no rollout was right, of any of {len(labels.questions)} questions: nothing "
+            "can be learnt from these labels; look at the gold answers, --task and --policy\n"
+        )
+    sys.stdout.write(
+        f"{len(labels.questions)} questions, {steps} steps in {args.out}, a right rollout of "
+        f"{labels.ever_right} questions{left_out}\n"
+    )
     return 0
 
 

@@ -116,6 +116,18 @@ class LabelFile:
     questions: tuple[LabelledQuestion, ...]
     bad: tuple[int, ...] = ()
 
+    @property
+    def ever_right(self) -> int:
+        """Questions of which a rollout was right."""
+        return sum(any(step.right for step in each.steps) for each in self.questions)
+
+    @property
+    def ever_wrong(self) -> int:
+        """Questions of which a rollout was wrong."""
+        return sum(
+            any(step.right < step.rollouts for step in each.steps) for each in self.questions
+        )
+
 
 def read_labels(path: Path | str, *, skip_bad: bool = False) -> LabelFile:
     """Read a whole file. A torn last line is passed over.

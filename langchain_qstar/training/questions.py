@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +20,24 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class GradedQuestion:
-    """A question, and the answer that decides which rollouts are right."""
+    """A question, and the answer that decides which rollouts are right.
+
+    The answer is as the data set writes it; the task reads it (`Task.gold`). `source` says
+    where it was read, such as `gsm8k.jsonl, line 3`.
+    """
 
     question: str
     answer: str
+    source: str = field(default="", compare=False)
 
 
 def read_questions(path: Path | str, *, skip_bad: bool = False) -> list[GradedQuestion]:
     """The lines `{"question": ..., "answer": ...}` of a JSONL file, each question once.
 
     Args:
-        path: The file; blank lines are passed over, other keys are ignored.
+        path: The file; blank lines are passed over, other keys are ignored. An answer may
+            be text, a number, `true` or `false`; `collect_labels` refuses what the task
+            cannot read.
         skip_bad: Leave out lines that cannot be used instead of refusing the file.
 
     Raises:
@@ -46,7 +53,7 @@ def read_questions(path: Path | str, *, skip_bad: bool = False) -> list[GradedQu
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        question = _question(line)
+        question = _question(line, f"{path}, line {number}")
         if question is None:
             bad.append(number)
         else:
@@ -82,14 +89,16 @@ def nano_questions(count: int, seed: int = 1) -> list[GradedQuestion]:
     return [GradedQuestion(problem.question, str(problem.answer)) for problem in problems]
 
 
-def _question(line: bytes) -> GradedQuestion | None:
+def _question(line: bytes, source: str) -> GradedQuestion | None:
     try:
         given = json.loads(line)
         question, answer = given["question"], given["answer"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+    if isinstance(answer, (bool, int, float)):
         answer = str(answer)
     if not isinstance(question, str) or not isinstance(answer, str):
         return None
-    return GradedQuestion(question, answer) if question.strip() and answer.strip() else None
+    if not question.strip() or not answer.strip():
+        return None
+    return GradedQuestion(question, answer, source)

@@ -84,7 +84,9 @@ Labelling: TypeAlias = Generator[Asked, list[list[Completion]], LabelledQuestion
 """One question under way."""
 
 IsRight = Callable[[str], bool]
-"""Whether the text of a whole solution ends in the right answer. Only this knows it."""
+"""Whether the text of a whole solution ends in the right answer. Only this knows it.
+
+It is asked of texts that ended: what a text that was cut says last is no answer."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,9 @@ class Labeller:
         for completion in drawn:
             steps = split_steps(completion, self.task, self.policy)
             text = "".join(step.text for step in steps)
-            numbers = tree.extend(QUESTION, steps, ends=self.task.is_terminal(text))
-            tree.count(numbers, right=self.is_right(text))
+            ends = self._ends(text, completion)
+            numbers = tree.extend(QUESTION, steps, ends=ends)
+            tree.count(numbers, right=ends and self.is_right(text))
 
     def _complete(self, tree: StepTree) -> Generator[Asked, list[list[Completion]], None]:
         """Counts of completions in place of those of trajectories, but for last steps."""
@@ -159,7 +162,8 @@ class Labeller:
         for number, request, group in zip(numbers, requests, groups, strict=True):
             for completion in group:
                 text = self._whole(request.state, completion)
-                tree.count([number], right=self.is_right(text))
+                right = self._ends(text, completion) and self.is_right(text)
+                tree.count([number], right=right)
 
     def _whole(self, state: State, completion: Completion) -> str:
         """The text of a solution whose end is `completion`, up to the step that ends it."""
@@ -169,6 +173,12 @@ class Labeller:
             if self.task.is_terminal(text):
                 break
         return text
+
+    def _ends(self, text: str, completion: Completion) -> bool:
+        """Whether a text is a whole solution: it says so, or stopped by itself with an answer."""
+        if self.task.is_terminal(text):
+            return True
+        return completion.finish == "eos" and self.task.read(text)[0] is not None
 
     def _omega(self, tree: StepTree) -> Generator[Asked, list[list[Completion]], None]:
         right = sum(tree.counts[each][0] for each in _firsts(tree))
@@ -207,9 +217,9 @@ class Labeller:
         for completion in drawn:
             steps = split_steps(completion, self.task, self.policy)
             text = request.state.text + "".join(step.text for step in steps)
-            is_right = self.is_right(text)
+            ends = self._ends(text, completion)
+            is_right = ends and self.is_right(text)
             tree.count([number], right=is_right)
-            ends = self.task.is_terminal(text)
             numbers = tree.extend(number, steps, ends=ends)
             if ends and numbers:
                 tree.count(numbers[-1:], right=is_right)

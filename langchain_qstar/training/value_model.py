@@ -77,7 +77,8 @@ def train_value_model(
         Where it is, and its figures on held-out problems.
 
     Raises:
-        LabelError: The labels belong to another policy, task or prompts, or are too few.
+        LabelError: The labels belong to another policy, task or prompts, are too few, or are
+            all the same.
         SettingsError: `out` holds a training with other settings, or `base` is missing.
         ModelSpecError: The policy gives no hidden states, or `base` cannot be loaded.
         ModelError: The loss is not finite; earlier checkpoints are kept.
@@ -95,6 +96,7 @@ def train_value_model(
     examples = [each for each in (Example(q, task) for q in labels.questions) if each.rows]
     if len(examples) < 2:
         raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")
+    _check_both(labels)
     learner = learner_of(policy, recipe, base)
     _claim(out, recipe, base, labels)
     made_of = {
@@ -120,6 +122,18 @@ def train_value_model(
     _save_head(network.head, calibration, config, out)
     write_card(out, config, measured.curve())
     return Trained(out, config["figures"])
+
+
+def _check_both(labels: LabelFile) -> None:
+    """Refuse labels that all say the same, from which nothing can be learnt."""
+    for sort, found, what in (
+        ("right", labels.ever_right, "look at the gold answers, the task and the policy"),
+        ("wrong", labels.ever_wrong, "label harder questions"),
+    ):
+        if not found:
+            raise LabelError(
+                f"no rollout in the labels was {sort}, so there is nothing to learn; {what}"
+            )
 
 
 def _finished(out: Path, made_of: Mapping[str, Any]) -> Trained | None:

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from langchain_qstar.answers.words import (
     final_choice,
     final_yes_no,
+    guess_choice,
+    guess_yes_no,
     parse_choice,
     parse_yes_no,
     same_choice,
     same_yes_no,
+    states_choice,
+    states_yes_no,
 )
 
 CASES = Path(__file__).parents[3] / "shared" / "data" / "grading_cases.jsonl"
@@ -69,6 +73,18 @@ def test_the_final_answer_follows_a_marker_or_stands_alone(text, answer):
     assert final_yes_no(text) == answer
 
 
+def test_a_word_that_a_marker_announces_ends_a_solution():
+    assert states_yes_no("Snow is cold.\n### Final Answer\nNo.\n")
+    assert states_yes_no("Snow is cold.\n#### No")
+    assert not states_yes_no("Yes. Snow is cold.\n")
+    assert not states_yes_no("#### Step 1: yes\n")
+
+
+def test_a_last_sentence_that_begins_with_a_word_is_a_guess():
+    assert guess_yes_no("Snow is cold.\nNo, it would not.") == "no"
+    assert guess_yes_no("Snow is cold, is it not?") is None
+
+
 def test_answers_are_the_same_whatever_the_words():
     assert same_yes_no("yes", "True")
     assert same_yes_no("Answer: no", "#### No")
@@ -100,7 +116,25 @@ def test_a_choice_is_one_letter(text, letter):
 
 def test_a_final_choice_needs_a_marker():
     assert final_choice("A is wrong.\nThe answer is (B).") == "B"
+    assert final_choice("Work.\n#### B") == "B"
+    assert final_choice("The answer is most likely (c).") == "C"
+    assert final_choice(r"So \boxed{D}") == "D"
+    assert final_choice("The answer is A. The answer is B.") is None
+    assert final_choice("A: 5 apples\nB: 6 apples\nThe answer is (B).") == "B"
     assert final_choice("It must be (B).") is None
+
+
+def test_a_choice_that_a_marker_announces_ends_a_solution():
+    assert states_choice("The answer is (B).\n")
+    assert not states_choice("It must be (B).\n")
+    assert not states_choice("#### Step 1: A\n")
+
+
+def test_the_only_letter_of_the_last_sentence_is_a_guess():
+    assert guess_choice("It is warm.\nB.") == "B"
+    assert guess_choice("It must be (B).") == "B"
+    assert guess_choice("It is (A) or (B).") is None
+    assert guess_choice("A boat is big.") is None
 
 
 def test_choices_are_the_same_whatever_the_brackets():

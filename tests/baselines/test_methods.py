@@ -27,6 +27,12 @@ class Failing(ScriptedPolicy):
         ]
 
 
+class Narrow(ScriptedPolicy):
+    """One sample at a time keeps it busy."""
+
+    full_rows = 1
+
+
 class Meagre(ScriptedPolicy):
     """It returns one completion less than it was asked for."""
 
@@ -139,12 +145,17 @@ def test_asking_takes_what_is_left_of_the_budget(sums):
     assert (solution.usage.completion_tokens, solution.stopped) == (19, "tokens")
 
 
+def test_a_question_for_the_answer_is_cut_by_the_budget_too(solve):
+    solution = solve(ScriptedPolicy(ASKED), n=1, max_tokens=6)
+    assert (solution.usage.completion_tokens, solution.stopped) == (6, "tokens")
+    assert solution.answer is None
+    assert [sample.text for sample in solution.samples] == [f"{SILENT}\nThe answer is "]
+
+
 def test_a_budget_of_seconds_lets_no_further_round_begin(solve, monkeypatch):
     clock = iter(range(10, 10_000, 10))
     monkeypatch.setattr(Run, "seconds", property(lambda _: next(clock)))
-    model = ScriptedPolicy({"": [FIVE]})
-    model.full_rows = 1
-    solution = solve(model, n=5, max_seconds=25.0)
+    solution = solve(Narrow({"": [FIVE]}), n=5, max_seconds=25.0)
     if solution.method != "greedy":
         # Looked at after 10, 20 and 30 seconds.
         assert (len(solution.samples), solution.stopped) == (2, "seconds")

@@ -154,6 +154,35 @@ def test_a_search_that_abstains_chooses_among_what_it_may_answer(method: str, ab
     assert {vote.answer for vote in solution.votes} == {"12", "13"}
 
 
+LIKES_THIRTEEN = ScriptedScorer(lambda text: 0.9 if "13" in text else 0.5)
+SAMPLING: dict[str, Any] = {
+    "self-consistency": SelfConsistencyChain,
+    "checked self-consistency": lambda policy, **o: SelfConsistencyChain(policy, checked=True, **o),
+    "best-of-n": lambda policy, **o: BestOfNChain(policy, LIKES_THIRTEEN, **o),
+    "weighted": lambda policy, **o: BestOfNChain(policy, LIKES_THIRTEEN, weighted=True, **o),
+}
+
+
+@pytest.mark.parametrize("method", SAMPLING)
+@pytest.mark.parametrize(("abstain", "answer"), [(False, "13"), ("failed", "7"), (True, "12")])
+async def test_samples_that_would_be_withheld_are_not_chosen(
+    method: str, abstain: Any, answer: str
+):
+    wrong, unsaid = "Ann has 6+8=13 pens.\n", "Ann has 3+4=7 pens.\n"
+    policy = one_of(wrong, wrong, wrong, unsaid, unsaid, RIGHT)
+
+    def is_twelve(state: Any, step: str) -> bool | None:
+        return True if "answer is 12" in step else None
+
+    checks = ["arithmetic", is_twelve]
+    chain = SAMPLING[method](policy, task="nano", n=6, checks=checks, abstain=abstain)
+    solution = chain.invoke(QUESTION)
+    if method.startswith("checked") and not abstain:
+        answer = "7"
+    assert solution.answer == (await chain.ainvoke(QUESTION)).answer == answer
+    assert {sample.answer for sample in solution.samples} == {"7", "12", "13"}
+
+
 @pytest.mark.parametrize("rule", ["max_f", "majority", "weighted_majority"])
 def test_between_equal_votes_the_answer_that_no_check_failed_wins(rule: str):
     solution = solved("qstar", one_of(WRONG, RIGHT), settings={"selection": rule})

@@ -190,7 +190,7 @@ def test_a_check_that_says_so_calculates_only():
         return "5" in step
 
     assert StepChecks([arithmetic, symbolic, adds]).tests == ("adds",)
-    adds.calculation = True
+    adds.calculation = True  # type: ignore[attr-defined]
     checks = StepChecks([arithmetic, adds])
     assert checks.tests == ()
     judged = checked(solution("It is 5.\n", "The answer is 5.\n"), checks, GSM8K)

@@ -60,6 +60,12 @@ def test_among_equals_the_answer_that_no_check_failed_wins(rule: Rule):
     assert choose(*refuted(equal, "0.1"), rule, same) == "0.0"
 
 
+def test_of_as_many_votes_a_failed_check_outweighs_f():
+    rows = refuted(table((0.9, "7"), (0.5, "8")), "0.0")
+    assert choose(*rows, "majority", same) == "0.1"
+    assert votes(*rows, "majority", same)[0].answer == "8"
+
+
 @pytest.mark.parametrize(
     ("rule", "chosen"), [("max_f", "0.0"), ("majority", "0.2"), ("weighted_majority", "0.0")]
 )

@@ -35,8 +35,8 @@ def examples(folder: str, name: str) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("name", ["solution", "steps", "subquestions"])
 def test_every_example_states_an_answer_and_all_files_the_same(folder, task, name):
     for problem, lines in examples(folder, name):
-        said = lines[-1:] if name == "subquestions" else lines  # each sub-answer states its own
-        answer = task.answer(task.forms.statement(Thought("finish", Step("\n".join(said)))))
+        written = lines[-1:] if name == "subquestions" else lines  # each answer is alone
+        answer = task.answer(task.forms.statement(Thought("finish", Step("\n".join(written)))))
         solved = dict(examples(folder, "solution"))
         assert answer is not None
         assert task.answer("\n".join(solved[problem])) == answer

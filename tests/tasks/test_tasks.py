@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from langchain_qstar.errors import SettingsError
+from langchain_qstar.errors import InputError, SettingsError
 from langchain_qstar.tasks import (
     CHOICE,
     GSM8K,
@@ -64,6 +64,43 @@ def test_every_task_asks_and_ends_and_says_when_there_is_no_answer(task):
     assert task.is_terminal("So it is.\nThe answer is (B): yes, 5.\n")
     assert not task.is_terminal("So it is.\n")
     assert task.answer("The answer is\n") is None
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "read"),
+    [
+        (GSM8K, "It was 22.\nThe answer is 19.", ("19", False)),
+        (GSM8K, "It was 22.\nThe total now is $19.", ("19", True)),
+        (GSM8K, "It was 22 and is 19.", (None, False)),
+        (MATH, "So it is $x = 5$.", ("x = 5", True)),
+        (STRATEGYQA, "It snows.\nNo, it is cold.", ("no", True)),
+        (CHOICE, "It must be (B).", ("B", True)),
+        (NANO, "The total now is 19.", (None, False)),
+    ],
+)
+def test_an_ended_text_is_read_by_its_marker_or_else_guessed(task, text, read):
+    assert task.read(text) == read
+
+
+@pytest.mark.parametrize(
+    ("task", "written", "gold"),
+    [
+        (NANO, "3*4=12\n#### 12", "12"),
+        (GSM8K, "3*4=12\n#### 1,012", "1012"),
+        (MATH, r"So it is \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (STRATEGYQA, "True", "yes"),
+        (CHOICE, "(b)", "B"),
+    ],
+)
+def test_a_gold_answer_is_read_by_its_task(task, written, gold):
+    assert task.gold(written) == gold
+    assert task.right_answer(written) == gold
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_gold_answer_that_cannot_be_read_is_refused(task):
+    with pytest.raises(InputError, match=f"the task {task.name} cannot read the gold answer"):
+        task.right_answer(" ")
 
 
 def test_every_task_names_a_prompt_of_its_own():

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from langchain_qstar import ScriptedPolicy, ScriptedScorer
+from langchain_qstar.answers import gold_number
 from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.tasks import NANO
@@ -219,6 +220,40 @@ def test_a_question_that_cannot_be_asked_is_refused_before_anything_is_drawn(col
         collect(questions)
     assert not scripted.calls
     assert len(collect(questions, skip_bad=True).questions) == 1
+
+
+def test_a_gold_answer_is_read_as_its_data_set_writes_it(sums, scripted, tmp_path):
+    task = replace(sums, gold=gold_number)
+    found = [
+        counts(collect_labels([GradedQuestion("What is 2 and 3?", gold)], scripted, task, out))
+        for gold in ("5", "2+3=<<2+3=5>>5\n#### 5", r"\boxed{5}", "five")
+        for out in [tmp_path / f"{len(gold)}.jsonl"]
+    ]
+    assert all(each == found[0] for each in found)
+    assert found[0]["2+3=5\n"][0] > 0
+
+
+def test_a_gold_answer_that_cannot_be_read_is_refused_before_anything_is_drawn(
+    sums, scripted, tmp_path
+):
+    task = replace(sums, gold=gold_number)
+    questions = [
+        *ASKED,
+        GradedQuestion("What is 4 and 3?", "see page 7", "a.jsonl, line 2"),
+    ]
+    with pytest.raises(LabelError, match=r"a.jsonl, line 2: .*cannot read.*page 7.*--skip-bad"):
+        collect_labels(questions, scripted, task, tmp_path / "a.jsonl")
+    assert not scripted.calls
+    labels = collect_labels(questions, scripted, task, tmp_path / "a.jsonl", skip_bad=True)
+    assert len(labels.questions) == 1
+
+
+def test_a_solution_that_ended_without_its_marker_is_graded_by_its_guess(sums, tmp_path):
+    task = replace(sums, answer=lambda _: None, guess=lambda text: text.split()[-1])
+    policy = by_seed({"": ["it is 5\n", "it is 6\n"], "it is 5\n": [""], "it is 6\n": [""]})
+    labels = collect_labels(ASKED, policy, task, tmp_path / "a.jsonl", LabelSettings(samples=2))
+    assert counts(labels) == {"it is 5\n": (1, 1), "it is 6\n": (0, 1)}
+    assert all(step.terminal for step in labels.questions[0].steps)
 
 
 KILLED = """

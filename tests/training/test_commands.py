@@ -46,6 +46,33 @@ def test_bad_input_of_train_is_one_line_and_exit_code_2(tmp_path, capsys):
 
 
 @pytest.mark.nano
+def test_the_gold_answers_of_a_file_are_read_or_refused_by_their_line(tmp_path, capsys):
+    asked = "Ann has 3 boxes with 4 pens each. How many pens does she have?"
+    questions, labels = tmp_path / "questions.jsonl", tmp_path / "labels.jsonl"
+    command = ["label", str(questions), "--out", str(labels), "-k", "2"]
+
+    questions.write_text(json.dumps({"question": asked, "answer": "see page 7"}))
+    assert run(*command) == cli.USAGE
+    error = capsys.readouterr().err
+    assert f"{questions}, line 1: the task nano cannot read the gold answer" in error
+    assert not labels.exists()
+
+    gold = "Ann has 3*4 = <<3*4=12>>12 pens.\n#### 12"
+    questions.write_text(json.dumps({"question": asked, "answer": gold}))
+    assert run(*command) == 0
+    told = capsys.readouterr()
+    assert "a right rollout of 1 questions" in told.out
+    assert "no rollout was right" not in told.err
+
+    questions.write_text(json.dumps({"question": asked, "answer": "999"}))
+    labels.unlink()
+    assert run(*command) == 0
+    told = capsys.readouterr()
+    assert "a right rollout of 0 questions" in told.out
+    assert "warning: no rollout was right, of any of 1 questions" in told.err
+
+
+@pytest.mark.nano
 def test_from_questions_to_a_search_with_a_trained_head(tmp_path, capsys):
     pytest.importorskip("accelerate", reason="needs the train extra")
     labels, head = str(tmp_path / "labels.jsonl"), str(tmp_path / "head")

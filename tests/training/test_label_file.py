@@ -7,6 +7,7 @@ import pytest
 from langchain_qstar.errors import LabelError
 from langchain_qstar.protocols import Step
 from langchain_qstar.training.label_file import (
+    LabelFile,
     LabelledQuestion,
     LabelledStep,
     check_policy,
@@ -142,3 +143,14 @@ def test_labels_of_another_policy_are_refused(path):
     check_policy(labels, {"name": "a"})
     with pytest.raises(LabelError, match=r"differs in the model \(a, not b\)"):
         check_policy(labels, {"name": "b"})
+
+
+def test_a_file_knows_of_how_many_questions_a_rollout_was_right_or_wrong():
+    right = LabelledQuestion(
+        "A?", (LabelledStep(-1, "a", None, (), terminal=True, right=1, rollouts=1),)
+    )
+    wrong = LabelledQuestion(
+        "B?", (LabelledStep(-1, "b", None, (), terminal=True, right=0, rollouts=1),)
+    )
+    labels = LabelFile(HEADER, (QUESTION, right, wrong, wrong))
+    assert (labels.ever_right, labels.ever_wrong) == (2, 3)

@@ -29,6 +29,13 @@ def test_each_question_is_read_once_and_numbers_are_answers_too(file):
     ]
 
 
+def test_words_and_truths_are_answers_and_each_knows_its_line(file):
+    path = file('{"question": "Is it cold?", "answer": true}', "", GOOD)
+    questions = read_questions(path)
+    assert [each.answer for each in questions] == ["True", "5"]
+    assert [each.source for each in questions] == [f"{path}, line 1", f"{path}, line 3"]
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -39,7 +46,6 @@ def test_each_question_is_read_once_and_numbers_are_answers_too(file):
         '{"question": "?"}',
         '{"question": "", "answer": "1"}',
         '{"question": "?", "answer": null}',
-        '{"question": "?", "answer": true}',
         '{"question": ["?"], "answer": "1"}',
     ],
 )

@@ -215,6 +215,17 @@ def test_labels_of_another_model_or_task_are_refused_before_any_work(policy, lab
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("right", "says"), [(0, "was right"), (1, "was wrong")])
+def test_labels_that_all_say_the_same_are_refused(policy, labels, tmp_path, right, says):
+    same = tuple(
+        replace(each, steps=tuple(replace(step, right=right) for step in each.steps))
+        for each in labels.questions
+    )
+    with pytest.raises(LabelError, match=f"no rollout in the labels {says}, so there is nothing"):
+        train_value_model(replace(labels, questions=same), policy, NANO, tmp_path, SMALL)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_not_trained_with_other_settings(policy, labels, tmp_path):
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
     with pytest.raises(SettingsError, match="a training with another epochs"):

@@ -1,0 +1,131 @@
+"""Banks: many sampled solutions of many questions, kept so that figures are replays of them.
+
+A bank is JSON lines, compressed: what it is of, then a line for each question. Nothing
+about it needs a model, and it holds what is needed to grade it.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_qstar.baselines.sampled import sampled
+from langchain_qstar.checks.running import StepChecks, resolve_checks
+from langchain_qstar.protocols import Completion, State, Task
+from langchain_qstar.solution import Sample
+
+LARGEST: Final = 3_000_000
+"""Bytes of a bank that is kept in the repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A sample of a bank.
+
+    Attributes:
+        sample: What was drawn, with the answer that the whole has.
+        line: What it went on with when it had ended without an answer and was asked for it
+            (`nodes.concluding`), None where it was not.
+        line_tokens: Tokens generated for that line.
+    """
+
+    sample: Sample
+    line: str | None = None
+    line_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated for all of it."""
+        return self.sample.completion_tokens + self.line_tokens
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON; `restored` reads it."""
+        told: dict[str, Any] = self.sample.model_dump(exclude_defaults=True)
+        line = {} if self.line is None else {"line": self.line, "line_tokens": self.line_tokens}
+        return told | line
+
+
+def restored(told: dict[str, Any]) -> Kept:
+    """The sample that `Kept.stored` told."""
+    sample = {name: value for name, value in told.items() if not name.startswith("line")}
+    return Kept(Sample(**sample), told.get("line"), told.get("line_tokens", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question and its samples, in the order of their seeds."""
+
+    id: str
+    question: str
+    gold: str
+    samples: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Samples of many questions, and what they are of.
+
+    `about` says by which model, prompt, temperature and commit; see `benchmarks/pool.py`.
+    """
+
+    about: dict[str, Any]
+    questions: tuple[Asked, ...]
+
+    @property
+    def size(self) -> int:
+        """Samples that every question has at least."""
+        return min((len(each.samples) for each in self.questions), default=0)
+
+
+def write_bank(path: Path, bank: Bank) -> int:
+    """Write a bank; the same bank makes the same file.
+
+    Returns:
+        The size of the file in bytes.
+    """
+    lines = [bank.about, *(_line(each) for each in bank.questions)]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.write_bytes(lzma.compress(text.encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
+
+
+def read_bank(path: Path) -> Bank:
+    """What `write_bank` wrote."""
+    # As bytes: texts hold other ends of lines, which JSON keeps as they are.
+    about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).splitlines())
+    return Bank(
+        about,
+        tuple(
+            Asked(line["id"], line["question"], line["gold"], tuple(map(restored, line["samples"])))
+            for line in lines
+        ),
+    )
+
+
+def _line(asked: Asked) -> dict[str, Any]:
+    samples = [each.stored() for each in asked.samples]
+    return {"id": asked.id, "question": asked.question, "gold": asked.gold, "samples": samples}
+
+
+def reread(asked: Asked, task: Task) -> Asked:
+    """A question whose samples have the answers and failed checks that their texts have today.
+
+    A text that was cut has an answer only if it is complete; what follows a complete solution
+    is not read, and a line only where the text before it has no answer.
+    """
+    checks = resolve_checks(None, task)
+    samples = (_reread(each, asked.question, task, checks) for each in asked.samples)
+    return replace(asked, samples=tuple(samples))
+
+
+def _reread(kept: Kept, question: str, task: Task, checks: StepChecks) -> Kept:
+    sample = kept.sample
+    found = sampled(Completion(sample.text, finish=sample.finish), task)
+    if kept.line is not None and found.answer is None and found.steps:
+        found = found.concluded(Completion(kept.line), task)
+    found = found.judged(State(question), checks)
+    told = {"answer": found.answer, "guessed": found.guessed, "failed": found.failed}
+    return replace(kept, sample=sample.model_copy(update=told))

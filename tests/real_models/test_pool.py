@@ -1,0 +1,63 @@
+"""A bank is packed when it is whole, and replayed without a model."""
+
+import pytest
+
+from langchain_qstar.evaluation.banks import Kept, read_bank, write_bank
+from langchain_qstar.evaluation.rows import add_rows
+from langchain_qstar.solution import Sample
+from langchain_qstar.tasks import GSM8K
+
+QUESTIONS = [
+    {"id": f"q{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)
+]
+OF = {"model": "m", "task": "gsm8k", "split": "test", "prompt_sha256": "a"}
+
+
+@pytest.fixture
+def pool(monkeypatch, tmp_path):
+    import pool
+
+    monkeypatch.setattr(pool, "WORK", tmp_path)
+    return pool
+
+
+def drawn(pool, questions, samples):
+    sample = Kept(Sample(text="1 + 1 = 2\nThe answer is 2.\n", finish="eos")).stored()
+    rows = (
+        {"id": each["id"], "number": number, "version": "abc", "sample": sample}
+        for each in questions
+        for number in range(samples)
+    )
+    add_rows(pool.rows_file(OF), rows)
+
+
+def test_what_lacks_samples_is_not_packed(pool):
+    drawn(pool, QUESTIONS[:2], 2)
+    with pytest.raises(ValueError, match="1 questions lack samples"):
+        pool.packed(OF, GSM8K, QUESTIONS, 2)
+
+
+def test_another_prompt_has_rows_of_its_own(pool):
+    assert pool.rows_file(OF) == pool.rows_file(dict(reversed(OF.items())))
+    assert pool.rows_file(OF) != pool.rows_file({**OF, "prompt_sha256": "b"})
+    assert pool.bank_name(OF) == "m.gsm8k.test"
+
+
+def test_what_samples_are_of_tells_no_place_of_this_machine(pool, tmp_path):
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF")
+    of = pool.about(f"gguf:{file}", file, GSM8K, "train")
+    assert of["model"] == "tiny"
+    assert str(tmp_path) not in str(of)
+
+
+def test_a_packed_bank_is_replayed_without_a_model(pool, tmp_path):
+    drawn(pool, QUESTIONS, 3)
+    path = tmp_path / "m.jsonl.xz"
+    write_bank(path, pool.packed(OF, GSM8K, QUESTIONS, 2))
+    assert read_bank(path).about["drawn_with"] == ["abc"]
+    figures = pool.replay(path)
+    assert figures["questions"] == 3
+    assert figures["samples"] == 2
+    assert figures["vote_2"] == pytest.approx(1 / 3)  # only 1 + 1 is 2
+    assert figures["reread"] == 0

@@ -399,6 +399,8 @@ class Task:
             it reads begins where the step begins.
         step_tokens: Most tokens of one step.
         solution_tokens: Most tokens of a whole solution (greedy, rollouts).
+        thinks: Whether its solutions begin with the thought of a reasoning model, as part
+            of their text (`stepping.thinking.with_thoughts` makes it so).
         is_terminal: Trajectory text -> True when it is a complete solution.
         answer: Trajectory text -> the final answer that it marks as such, or None (data,
             not an error).
@@ -428,6 +430,7 @@ class Task:
     step_end: TextEnd | None = None
     step_tokens: int = 64
     solution_tokens: int = 512
+    thinks: bool = False
     guess: Callable[[str], str | None] = _none
     answer_prefill: str = ""
     gold: Callable[[str], str | None] = _stripped

@@ -15,6 +15,7 @@ from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.remembering import needed_store
 from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.selection import best_popped
+from langchain_qstar.nodes.thoughts import searched_by
 from langchain_qstar.protocols import Policy, StepCheck, Task
 from langchain_qstar.qstar import (
     create_qstar_graph,
@@ -113,6 +114,7 @@ class QStarChain(MachineChain):
         )
         self.settings: QStarSettings = QStarSettings.of(settings, abstain=abstain)
         self.abstain = self.settings.abstain
+        self.task = searched_by(self.settings, self.task, self.policy)
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)

@@ -38,6 +38,7 @@ from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
 from langchain_qstar.stepping.solutions import solution_end
+from langchain_qstar.stepping.thinking import CLOSED, is_open
 from langchain_qstar.tree import (
     ROOT,
     NodeRecord,
@@ -184,14 +185,19 @@ def _completion(
         room = min(room, policy.window - nodes[state]["length"])
     if not settings.fallback or "answer" in settings.interrupt or room < 1:
         return None
+    written = reasoning(nodes, state)
+    prefill = task.prefills.get("finish", "")
+    if task.thinks and is_open(written):
+        prefill = CLOSED + prefill
     return SampleRequest(
         state=state_of(nodes, state, task.messages(run["question"])),
         seeds=(sample_seed(run["seed"], state, settings.samples_at(root=state == ROOT)),),
         stop=(),
         max_tokens=room,
         temperature=0.0,
-        prefill=(prefill := task.prefills.get("finish", "")),
-        ends=solution_end(task, reasoning(nodes, state) + prefill),
+        prefill=prefill,
+        ends=solution_end(task, written + prefill),
+        thinks=task.thinks,
     )
 
 

@@ -19,6 +19,7 @@ from langchain_qstar.nodes.replies import checked, used
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.stepping.thinking import is_open
 
 ANSWER_TOKENS: Final = 32
 """Most tokens of the line that states the answer."""
@@ -27,8 +28,12 @@ _LINE: Final = ("\n",)
 
 
 def is_unanswered(text: str, task: Task) -> bool:
-    """Whether a solution that ended with `text` is to be asked for its answer."""
-    return bool(task.answer_prefill and text.strip()) and task.read(text)[0] is None
+    """Whether a solution that ended with `text` is to be asked for its answer.
+
+    One that ended within its thought is not: it has said nothing.
+    """
+    asks = bool(task.answer_prefill and text.strip()) and not (task.thinks and is_open(text))
+    return asks and task.read(text)[0] is None
 
 
 def asking(state: State, task: Task, policy: Policy, seed: int) -> SampleRequest | None:
@@ -53,6 +58,7 @@ def asking(state: State, task: Task, policy: Policy, seed: int) -> SampleRequest
         max_tokens=room,
         temperature=0.0,
         prefill=task.answer_prefill,
+        thinks=task.thinks,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import Policy, SampleRequest, ShowsThoughts, Step, Task
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.stepping.solutions import SolutionEnd
 from langchain_qstar.stepping.thinking import CLOSED, CLOSING, is_open, with_thoughts
 from langchain_qstar.tree import NodeRecord
 
@@ -38,7 +39,10 @@ def thinking(request: SampleRequest, settings: QStarSettings, policy: Policy) ->
     steps = request.state.steps
     used_up = sum(_tokens(each, policy) for each in steps) >= settings.max_thought_tokens
     if used_up and is_open(request.state.text) and not request.prefill:
-        return replace(request, thinks=True, prefill=CLOSED)
+        ends = request.ends
+        if isinstance(ends, SolutionEnd):
+            ends = ends.after(CLOSED)
+        return replace(request, thinks=True, prefill=CLOSED, ends=ends)
     return replace(request, thinks=True)
 
 

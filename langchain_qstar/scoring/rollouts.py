@@ -96,6 +96,7 @@ class RolloutScorer(_SamplingScorer):
                 max_tokens=self._task.solution_tokens,
                 temperature=self._temperature,
                 ends=solution_end(self._task, state.text),
+                thinks=self._task.thinks,
             )
             for state in (r.state.then(step) for r in requests for step in r.steps)
             if not self._task.is_terminal(state.text)
@@ -182,9 +183,11 @@ class RederivationScorer(_SamplingScorer):
                     sample_seed(self._seed, f"again {request.state.text}", i)
                     for i in range(self._n)
                 ),
-                stop=self._task.stop,
+                stop=self._task.stop if self._task.step_end is None else (),
                 max_tokens=self._task.step_tokens,
                 temperature=self._temperature,
+                ends=self._task.step_end,
+                thinks=self._task.thinks,
             )
             for request in requests
         ]

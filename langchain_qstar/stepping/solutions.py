@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 from langchain_qstar.protocols import Task, TextEnd
+from langchain_qstar.stepping.profiles import endless
 
 _REMEMBERED: Final = 8192
 """Beginnings of texts that are known not to end a solution: rows of a batch times steps."""
@@ -28,9 +29,13 @@ class SolutionEnd:
 
     def __init__(self, task: Task, before: str = "") -> None:
         """See `solution_end`."""
-        self._ends = task, before
+        self._task, self._before = task, before
         self._step_ends = _step_ends(task)
         self._ended = lru_cache(_REMEMBERED)(lambda text: task.is_terminal(before + text))
+
+    def after(self, text: str) -> SolutionEnd:
+        """The end of a solution in which `text` comes first."""
+        return SolutionEnd(self._task, self._before + text)
 
     def __call__(self, text: str) -> int:
         """Where the solution ends in `text`, 0 while it does not."""
@@ -38,19 +43,21 @@ class SolutionEnd:
 
     def __eq__(self, other: object) -> bool:
         """Whether both end solutions of the same task that begin alike."""
-        return isinstance(other, SolutionEnd) and self._ends == other._ends
+        if not isinstance(other, SolutionEnd):
+            return NotImplemented
+        return self._before == other._before and self._task == other._task
 
     def __hash__(self) -> int:
         """As `==` has it; a task itself has no hash."""
-        return hash((self._ends[0].name, self._ends[1]))
+        return hash((self._task.name, self._before))
 
 
 def solution_end(task: Task, before: str = "") -> TextEnd:
     """Where a solution of `task` ends, for `SampleRequest.ends`.
 
     Args:
-        task: Its `step_end`, or else its `stop` strings, end steps; `is_terminal` says
-            which texts are complete.
+        task: Its `step_end`, or else its `stop` strings, end steps; lines do where steps
+            are counted in tokens. `is_terminal` says which texts are complete.
         before: What the solution begins with, if the text goes on from there.
     """
     return SolutionEnd(task, before)
@@ -58,7 +65,7 @@ def solution_end(task: Task, before: str = "") -> TextEnd:
 
 def _step_ends(task: Task) -> Callable[[str], Iterator[int]]:
     """From a text to where its finished steps end, in order."""
-    if (step_end := task.step_end) is not None:
+    if (step_end := task.step_end) is not None and step_end is not endless:
 
         def by_rule(text: str) -> Iterator[int]:
             place = 0

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from langchain_qstar.protocols import Task, TextEnd
+from langchain_qstar.stepping.thoughts import past_blank_lines
 
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
@@ -39,6 +40,11 @@ def is_cut(text: str) -> bool:
     return text.lstrip().startswith(OPENING) and CLOSING not in text
 
 
+def begins(text: str) -> bool:
+    """Whether a reply holds a thought, an empty one included."""
+    return CLOSING in text or text.lstrip().startswith(OPENING)
+
+
 def is_open(text: str) -> bool:
     """Whether a reply that begins with a thought is still in it."""
     return CLOSING not in text
@@ -46,6 +52,8 @@ def is_open(text: str) -> bool:
 
 def with_thoughts(task: Task) -> Task:
     """The task for solutions that begin with a thought: it neither answers nor ends them."""
+    if task.thinks:
+        return task
 
     def is_terminal(text: str) -> bool:
         return not is_open(text) and task.is_terminal(_said(text))
@@ -58,6 +66,7 @@ def with_thoughts(task: Task) -> Task:
 
     return replace(
         task,
+        thinks=True,
         is_terminal=is_terminal,
         answer=answer,
         guess=guess,
@@ -78,14 +87,10 @@ def _ending(step_end: TextEnd) -> TextEnd:
         if closed >= 0 and (not place or closed < place):
             after = closed + len(CLOSING)
             newline = text.find("\n", after)
-            return 0 if newline < 0 else _past_blank(text, newline + 1)
+            return 0 if newline < 0 else past_blank_lines(text, newline + 1)
         return place
 
     return end
-
-
-def _past_blank(text: str, at: int) -> int:
-    return len(text) if not text[at:].strip() else at
 
 
 def _line_end(stop: tuple[str, ...]) -> TextEnd:

@@ -372,7 +372,8 @@ class RemotePolicy:
     ) -> list[Completion]:
         """One request: up to `len(seeds)` completions, at least one."""
         abilities = self._abilities
-        body = body_of(request, seeds, self._model, abilities, thinks=self._thinks) | dict(form)
+        thinks = self._thinks  # others that are under way may find it out meanwhile
+        body = body_of(request, seeds, self._model, abilities, thinks=thinks) | dict(form)
         try:
             reply = await self._transport.post(abilities.path, body, request.state.question)
         except RefusedError as error:
@@ -386,12 +387,14 @@ class RemotePolicy:
         except ServerError as error:
             reasons.append(error)
             return [_FAILED] * len(seeds)
-        if not self._thinks and any(is_cut(each.text) for each in reply.choices):
+        if not thinks and any(is_cut(each.text) for each in reply.choices):
             self._thinks = True
             self._shortfalls["thoughts"] = _THINKS
             return await self._ask_for(request, seeds, form, reasons)
         self._note(request, reply, asked=len(seeds))
-        return completions_of(request, reply, abilities, enforced=bool(form))[: len(seeds)]
+        return completions_of(request, reply, abilities, enforced=bool(form), thinks=thinks)[
+            : len(seeds)
+        ]
 
     def _note(self, request: SampleRequest, reply: Reply, *, asked: int) -> None:
         if len(reply.choices) < asked:

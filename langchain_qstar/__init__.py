@@ -80,7 +80,7 @@ if TYPE_CHECKING:
         Usage,
         Vote,
     )
-    from langchain_qstar.tasks import get_task
+    from langchain_qstar.tasks import fit_rstar_task, fit_task, get_task
     from langchain_qstar.training.collection import collect_labels
     from langchain_qstar.training.recipe import ValueRecipe
     from langchain_qstar.training.rollouts import LabelSettings
@@ -159,7 +159,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Usage",
         "Vote",
     ),
-    "tasks": ("get_task",),
+    "tasks": ("fit_rstar_task", "fit_task", "get_task"),
     "training.collection": ("collect_labels",),
     "training.recipe": ("ValueRecipe",),
     "training.rollouts": ("LabelSettings",),
@@ -239,6 +239,8 @@ __all__ = [
     "create_qstar_graph",
     "create_qstar_tool",
     "create_rstar_graph",
+    "fit_rstar_task",
+    "fit_task",
     "get_task",
     "open_checkpoints",
     "resolve_policy",

@@ -41,6 +41,16 @@ class SolutionEnd:
         """Where the solution ends in `text`, 0 while it does not."""
         return next((each for each in self._step_ends(text) if self._ended(text[:each])), 0)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both end solutions of the same task that begin alike."""
+        if not isinstance(other, SolutionEnd):
+            return NotImplemented
+        return self._before == other._before and self._task == other._task
+
+    def __hash__(self) -> int:
+        """As `==` has it; a task itself has no hash."""
+        return hash((self._task.name, self._before))
+
 
 def solution_end(task: Task, before: str = "") -> TextEnd:
     """Where a solution of `task` ends, for `SampleRequest.ends`.

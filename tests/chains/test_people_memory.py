@@ -48,7 +48,7 @@ def reads(text: str) -> list[str]:
         return ["The answer is 30 bottles.\n"]
     if "5 rows" in text:
         return [" It is 5*6=30.\n"]
-    return [" It is 4*6=24.\n" if "4 rows" in text else " I do not know.\n"]
+    return [" It is 4*6=24.\n" if "4 rows" in text else " Hm.\n"]
 
 
 def asks(text: str) -> list[str]:

@@ -89,17 +89,22 @@ def test_rstar_shows_its_examples_as_the_model_reads_them(model, chats, options,
     assert {len(request.state.messages) for request in asked(policy)} == messages
 
 
+def undecided(text: str) -> list[str]:
+    """Two answers, so that a verifier is needed."""
+    ends = ["The answer is 5.\n", "The answer is 6.\n"]
+    return ends if "2 + 3" in text else [f"2 + 3 = 5\n{end}" for end in ends]
+
+
 @pytest.mark.parametrize("verifying", ["qstar", "rstar"])
 def test_a_verifier_is_asked_as_it_is_itself(model, verifying):
-    policy, verifier = model(), model(chats=False)
+    policy, verifier = model(write=undecided), model(chats=False)
     if verifying == "qstar":
-        settings: Any = {"num_trajectories": 1, "verify": "after", "abstain": True}
+        settings: Any = {"num_trajectories": 2, "num_samples": 2, "verify": "after"}
         chain: Any = QStarChain(
             policy, ScriptedScorer({}), task="gsm8k", settings=settings, verifier=verifier
         )
     else:
-        settings = {"num_rollouts": 1, "abstain": True}
-        chain = RStarChain(policy, verifier, task="gsm8k", settings=settings)
+        chain = RStarChain(policy, verifier, task="gsm8k", settings={"num_rollouts": 4})
     chain.invoke(QUESTION)
     assert asked(verifier)
     assert all("\n\n\nProblem: " in each.state.messages[0][1] for each in asked(verifier))

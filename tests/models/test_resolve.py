@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
@@ -10,6 +11,7 @@ from langchain_qstar.errors import MissingExtraError, ModelSpecError, QuestionEr
 from langchain_qstar.models import ChatModelPolicy, ScriptedPolicy, resolve, resolve_policy
 from langchain_qstar.models.resolve import unload_policies
 from langchain_qstar.models.transformers.policy import TransformersPolicy
+from langchain_qstar.tasks import get_task
 
 
 @pytest.fixture
@@ -137,11 +139,12 @@ def base_folder(tmp_path, llama, make_tokenizer):
 def test_a_model_without_a_chat_template_is_one_without_chat_training(base_folder):
     policy = loaded(base_folder)
     assert not policy.chats
-    chain = GreedyChain(base_folder, task="gsm8k", shots=0)
+    task = replace(get_task("gsm8k"), step_tokens=16)
+    chain = GreedyChain(base_folder, task=task, shots=0)
     assert chain.task.messages("Why?") == (("user", "Problem: Why?\nSolution:"),)
     assert chain.invoke("Why?").prompts == "completion (0)"
     with pytest.raises(QuestionError, match=r"show fewer examples \(shots\)"):
-        GreedyChain(base_folder, task="gsm8k").invoke("Why?")
+        GreedyChain(base_folder, task=task).invoke("Why?")
 
 
 def test_a_given_chat_template_makes_another_policy(folder):

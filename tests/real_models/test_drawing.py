@@ -57,7 +57,7 @@ def test_a_row_that_a_kill_tore_is_drawn_again(tmp_path):
 
 def test_later_samples_have_seeds_of_their_own(tmp_path):
     rows, script = tmp_path / "rows.jsonl", lambda before: [] if before else ["a", "b", "c", "d"]
-    seen = []
+    seen: list[int] = []
 
     class Seeds(Noted):
         async def asample(self, requests):

@@ -14,7 +14,7 @@ from langchain_qstar import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.answers import gold_number
 from langchain_qstar.errors import LabelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
-from langchain_qstar.tasks import NANO
+from langchain_qstar.tasks import NANO, fit_task, get_task
 from langchain_qstar.training.collection import ROWS, Progress, collect_labels
 from langchain_qstar.training.label_file import read_labels
 from langchain_qstar.training.questions import GradedQuestion, nano_questions
@@ -53,6 +53,16 @@ def test_equal_prefixes_are_one_step_with_the_counts_of_all_their_rollouts(colle
     policy = by_seed({"": ["a\n"], "a\n": ["so 5\n", "so 6\n"]})
     labels = collect(policy=policy, settings={"samples": 4})
     assert counts(labels) == {"a\n": (2, 4), "a\nso 5\n": (2, 2), "a\nso 6\n": (0, 2)}
+
+
+def test_a_file_says_with_which_prompts_it_was_made_and_goes_on_with_these_only(tmp_path):
+    policy = by_seed(lambda text: ["2 + 3 = 5\nThe answer is 5.\n"])
+    task, out = get_task("gsm8k"), tmp_path / "labels.jsonl"
+    shown = fit_task(task, policy, shots=1)
+    settings = LabelSettings(samples=1)
+    assert collect_labels(ASKED, policy, shown, out, settings).header["prompts"] == "few-shot (1)"
+    with pytest.raises(LabelError, match="made with another prompts"):
+        collect_labels(ASKED, policy, task, out, settings)
 
 
 def test_the_gold_answer_is_neither_in_the_file_nor_in_what_a_model_is_asked(

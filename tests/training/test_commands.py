@@ -20,6 +20,8 @@ def run(*arguments: str) -> int:
         (["--problems", "1", "--by", "luck"], "by='luck'; choose one of"),
         (["--problems", "1", "--temperature", "nan"], "temperature is nan"),
         (["--problems", "1", "--policy", "nowhere"], "no such folder or name"),
+        (["--problems", "1", "--chat-template", "nowhere"], "chat_template='nowhere'"),
+        (["--problems", "1", "--shots", "2"], "the task nano has messages of its own"),
     ],
 )
 def test_bad_input_of_label_is_one_line_and_exit_code_2(arguments, says, tmp_path, capsys):

@@ -209,6 +209,11 @@ def test_labels_of_another_model_or_task_are_refused_before_any_work(policy, lab
     other = replace(labels, header={**labels.header, "task": "gsm8k"})
     with pytest.raises(LabelError, match="of the task gsm8k, not nano"):
         train_value_model(other, policy, NANO, tmp_path / "b", SMALL)
+    other = replace(labels, header={**labels.header, "prompts": "few-shot (2)"})
+    with pytest.raises(
+        LabelError, match=r"with the prompts 'few-shot \(2\)', not ''; give the same"
+    ):
+        train_value_model(other, policy, NANO, tmp_path / "d", SMALL)
     few = replace(labels, questions=labels.questions[:1])
     with pytest.raises(LabelError, match="too few"):
         train_value_model(few, policy, NANO, tmp_path / "c", SMALL)

@@ -78,7 +78,8 @@ def test_a_thought_that_a_template_opens_is_closed_unless_asked_for(codec):
     assert prompt(codec(OPENS), thinking=True) == ("Who?><think>", True)
 
 
-def test_a_tokenizer_without_think_tokens_knows_no_thoughts(make_tokenizer):
+def test_a_tokenizer_without_think_tokens_knows_a_thought_by_its_spelling(make_tokenizer):
     codec = TextCodec(make_tokenizer())
     assert codec.think_tags is None
-    assert not codec.in_thought(codec.encode("<think>"))
+    assert codec.in_thought(codec.encode("Go on.<think>\n"))
+    assert not codec.in_thought(codec.encode("<think>12</think>\n"))

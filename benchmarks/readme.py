@@ -284,7 +284,65 @@ def axis(figures: dict[str, float], name: str) -> str:
     return ", ".join(f"{key.removeprefix(f'{name}_')} {figures[key]:.1%}" for key in points)
 
 
+SIDES: Final = {
+    "greedy": "**through the product**, greedy",
+    "zero_shot": "plain: zero-shot chat",
+    "few_shot": "plain: 8 examples, no template",
+    "ours": "plain: the product's prompt as text",
+    "base_greedy": "**as a base model**, through the product",
+    "base_plain": "plain: the same text",
+}
+TASK_NAMES: Final = {"gsm8k": "GSM8K", "svamp": "SVAMP", "multiarith": "MultiArith"}
+
+
+def real() -> str:
+    """A pretrained model through the package and by plain prompts."""
+    run = recorded("real")
+    f, model = run["figures"], run["model"]
+    rows = [
+        f"| {shown} | " + " | ".join(share(f, f"{task}_{side}") for task in TASK_NAMES) + " |"
+        for side, shown in SIDES.items()
+        if any(f"{task}_{side}" in f for task in TASK_NAMES)
+    ]
+    differences = "; ".join(
+        f"{name} {100 * f[f'{task}_difference']:+.0f} "
+        f"({100 * f[f'low_{task}_difference']:+.0f} to {100 * f[f'high_{task}_difference']:+.0f})"
+        for task, name in TASK_NAMES.items()
+    )
+    return f"""\
+`{model["file"]}` of `{model["repository"]}`, the first {f["recorded_n"]} questions of each test
+set, share right with its 95 % interval and tokens a question (`{run["command"]}`):
+
+| | {" | ".join(TASK_NAMES.values())} |
+|---|{"---|" * len(TASK_NAMES)}
+{chr(10).join(rows)}
+
+The product minus the better of the plain prompts, in points with the paired 95 % interval:
+{differences}. Answers without a calculation: {f["bare_answers"]:.1%}; greedy solutions without an answer:
+{f["unparsed_greedy"]:.1%}{samples(f)}. {run["note"]}
+"""
+
+
+def share(figures: dict[str, float], name: str) -> str:
+    """One cell: a share, its interval, and what it cost."""
+    if name not in figures:
+        return "not measured"
+    low, high = figures[f"low_{name}"], figures[f"high_{name}"]
+    return f"{figures[name]:.0%} ({low:.0%} to {high:.0%}), {figures[f'tokens_{name}']:.0f}"
+
+
+def samples(figures: dict[str, float]) -> str:
+    """What the banks say of samples."""
+    if "unparsed_samples" not in figures:
+        return ""
+    return (
+        f"; samples at temperature 0.8 that ended by themselves without an answer: "
+        f"{figures['unparsed_samples']:.1%}, {figures['unparsed_asked']:.1%} once asked for it"
+    )
+
+
 SECTIONS: Final = {
+    "real": real,
     "results": lambda: f"{accuracy()}\n{overhead()}",
     "engine": engine,
     "llamacpp": llamacpp,

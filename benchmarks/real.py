@@ -119,6 +119,7 @@ def measure(
     figures: dict[str, Any] = {"recorded_n": measured.questions}
     right: dict[str, Any] = {}
     products: list[Row] = []
+    versions: set[str] = set()
     for task in tasks:
         plain = {name: measured.plain(task, name) for name in prompts if "plain" in parts}
         product = measured.product(task) if "product" in parts else []
@@ -129,11 +130,15 @@ def measure(
             same = {"base": measured.plain(task, "base")}
             figures |= compared(task, base, same, base=True)
             sides |= {"base_plain": same["base"], "base_greedy": base}
+        versions |= {
+            row["version"] for name in ("greedy", "base_greedy") for row in sides.get(name, [])
+        }
         right[task] = {name: [int(row["right"]) for row in rows] for name, rows in sides.items()}
         products += product
     if products:
         figures["bare_answers"] = mean(map(is_bare, products))
         figures["unparsed_greedy"] = mean(row["answer"] is None for row in products)
+    right["drawn_at"] = sorted(versions)
     rounded = {name: round(value, 4) for name, value in figures.items()}
     return {**rounded, **unparsed_samples(measured.policy)}, right
 

@@ -117,11 +117,15 @@ class Measured:
         return list(self.bare.tokenized(self.bare.chat(text), chat=True))
 
     def product(self, task: str, *, base: bool = False) -> list[Row]:
-        """A row for each question, by the product; those of another version are drawn again."""
+        """A row for each question, by the product; those of another prompt are drawn again.
+
+        Rows say at which commit they were drawn (`version`), and a record names them all; to
+        draw every one anew, remove build/real.
+        """
         path, asked = self.folder / "product.jsonl", self.asked(task)
         chain = self.chain(task, base=base)
         way, version = "base" if base else "chat", product_version()
-        keys = [_digest([version, chain.task.messages(each["question"])]) for each in asked]
+        keys = [_digest(chain.task.messages(each["question"])) for each in asked]
         places = [(way, each["id"], key) for each, key in zip(asked, keys, strict=True)]
         known = {(row["prompt"], row["id"], row["asked"]): row for row in read_rows(path)}
         lacking = [number for number, place in enumerate(places) if place not in known]
@@ -130,7 +134,11 @@ class Measured:
             number = lacking[at]
             row = _row(task, asked[number], solution.text, solution.answer)
             row |= {"prompt": way, "asked": keys[number], "finish": solution.stopped}
-            row |= {"guessed": solution.guessed, "tokens": solution.usage.completion_tokens}
+            row |= {
+                "version": version,
+                "guessed": solution.guessed,
+                "tokens": solution.usage.completion_tokens,
+            }
             known[places[number]] = row
             add_rows(path, [row])
             tell(f"product {way} {row['id']}: {row['answer']}, right: {row['right']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,7 @@ def test_steps_of_a_thought_are_nodes_and_nothing_in_it_is_an_answer():
 
 def test_sync_and_async_search_the_same_tree():
     chain = searched(follows(*THOUGHT, *SAID))
+    assert chain.task.thinks
     solution = asyncio.run(chain.ainvoke(QUESTION))
     assert solution.tree == chain.invoke(QUESTION).tree
 
@@ -160,6 +162,6 @@ def test_a_whole_solution_asked_for_after_a_closed_thought_ends_with_its_answer(
     ("texts", "count"), [((), 1), (("a", "b"), 3), (("a", "b</think>\n", "c"), 2)]
 )
 def test_the_steps_of_a_thought_are_those_up_to_its_end(texts, count):
-    path = [{"text": each} for each in texts]
+    path: list[Any] = [{"text": each} for each in texts]
     assert thought_steps(path, QStarSettings(thoughts="searched")) == count
     assert thought_steps(path, QStarSettings()) == 0

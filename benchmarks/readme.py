@@ -318,8 +318,8 @@ set, share right with its 95 % interval and tokens a question (`{run["command"]}
 {chr(10).join(rows)}
 
 The product minus the better of the plain prompts, in points with the paired 95 % interval:
-{differences}. Answers without a calculation: {f["bare_answers"]:.1%}; greedy solutions without an answer:
-{f["unparsed_greedy"]:.1%}{samples(f)}. {run["note"]}
+{differences}. Answers without a calculation: {f["bare_answers"]:.1%}; greedy solutions without
+an answer: {f["unparsed_greedy"]:.1%}{samples(f)}. {run["note"]}
 """
 
 

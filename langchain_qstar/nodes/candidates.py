@@ -119,7 +119,7 @@ class Proposer:
             (ask, number, completion)
             for ask, group in zip(asks, groups, strict=True)
             for number, completion in zip(ask.numbers, group, strict=False)
-            if self._reads(ask.action, completion)
+            if self._reads(ask.action, completion) or self._ends(ask, completion)
         ]
         questions = [each for each in drawn if each[0].action == "subquestion"]
         found = {
@@ -233,6 +233,12 @@ class Proposer:
             ends=ends_of(opening, self._task),
         )
         return thinking(request, settings, self._policy)
+
+    def _ends(self, ask: _Ask, completion: Completion) -> bool:
+        """Whether the model has nothing to add to a solution, which ends with the step before."""
+        silent = completion.finish == "eos" and not completion.text.strip()
+        steps = ask.action == "propose_step" and self._task.step_end is not None
+        return silent and steps and bool(ask.request.state.text.strip())
 
     def _reads(self, action: Action, completion: Completion) -> bool:
         """Whether a completion is a step of an action; what text must follow has to be a line."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.protocols import Action, Completion, State, Step, Task
@@ -31,6 +31,9 @@ from langchain_qstar.tree import (
     state_key,
     trajectory,
 )
+
+_ENDED: Final = "\0"
+"""What tells a solution that a model ended from the state that it ended it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,8 @@ def record_of(
         "truncated": not terminal and (depth(node_id) >= max_depth or too_long),
         "answer": answer,
         # These find nothing out, but the state is not what it was before.
-        "key": state_key(text if retrieved or action == "rephrase" else task.canonical(text)),
+        "key": state_key(text if retrieved or action == "rephrase" else task.canonical(text))
+        if completion.text.strip()
+        else state_key(f"{text}{_ENDED}"),
     }
     return {**record, "guessed": True} if guessed else record

@@ -25,8 +25,8 @@ def chain_of(method, script):
     if method == "qstar":
         settings = {"num_samples": 2, "num_trajectories": 1, "max_pops": 8, "fallback": False}
         return QStarChain(policy, q_model=None, task=TASK, settings=settings)
-    rolled = {"actions": ["propose_step"], "num_steps": 2, "num_rollouts": 4, "max_depth": 4}
-    return RStarChain(policy, task=TASK, settings=rolled)
+    counts = {"num_steps": 2, "num_rollouts": 4, "max_depth": 4}
+    return RStarChain(policy, task=TASK, settings={"actions": ["propose_step"], **counts})
 
 
 @pytest.mark.parametrize("method", ["qstar", "rstar"])

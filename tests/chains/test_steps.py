@@ -55,9 +55,9 @@ def test_baselines_cut_what_they_sampled_into_the_same_steps(steps):
 
 @pytest.mark.parametrize("steps", [None, "line", 24])
 def test_rstar_takes_the_same_forms(steps):
-    chain = RStarChain(ScriptedPolicy({}), task="gsm8k", steps=steps)
-    chain.invoke(QUESTION)
-    asked = [each for batch in chain.policy.calls for each in batch if not each.whole]
+    silent = ScriptedPolicy({})
+    RStarChain(silent, task="gsm8k", steps=steps).invoke(QUESTION)
+    asked = [each for batch in silent.calls for each in batch if not each.whole]
     assert asked
     if steps == 24:
         assert min(each.max_tokens for each in asked) == 24

@@ -108,3 +108,14 @@ def test_a_chat_model_is_asked_for_the_next_line_and_how_it_begins():
 
 def _twelve(text: str) -> str | None:
     return "12" if "The answer is 12" in text else None
+
+
+def test_a_model_that_has_nothing_to_add_has_ended_its_solution():
+    from langchain_qstar import QStarChain
+
+    said = {"": ["Kim has 7 boxes of 6 pens.\n"], "Kim has 7 boxes of 6 pens.\n": ["So 42 pens.\n"]}
+    policy = ScriptedPolicy(lambda text: said.get(text, [""]))
+    chain = QStarChain(policy, None, task="gsm8k", settings={"num_trajectories": 1})
+    solution = chain.invoke("Kim has 7 boxes of 6 pens. How many pens?")
+    assert (solution.answer, solution.guessed, solution.stopped) == ("42", True, "complete")
+    assert [step.text for step in solution.steps][-1].strip() == ""

@@ -52,6 +52,7 @@ def test_steps_of_a_thought_are_nodes_and_nothing_in_it_is_an_answer():
 
 def test_sync_and_async_search_the_same_tree():
     chain = searched(follows(*THOUGHT, *SAID))
+    assert chain.task.thinks
     solution = asyncio.run(chain.ainvoke(QUESTION))
     assert solution.tree == chain.invoke(QUESTION).tree
 

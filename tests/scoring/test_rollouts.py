@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from langchain_qstar import ScriptedPolicy
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.protocols import ScoreRequest, State, Step, Task
 from langchain_qstar.scoring.rollouts import RederivationScorer, RolloutScorer
+from langchain_qstar.stepping.thoughts import thought_end
 
 TASK = Task(
     name="sums",
@@ -55,6 +58,12 @@ async def test_a_step_is_worth_the_share_of_samples_that_find_the_same_in_any_wo
     assert scores[0].values == (0.5, 0.25, 0.0)
     assert scores[0].completions == 4
     assert await scorer.ascore([request("3+2=5\n", "2+3=6\n", "2-3=1\n")]) == scores
+
+
+def test_a_step_of_several_lines_is_taken_again_whole():
+    policy = ScriptedPolicy({"": ["we add:\n2+3=5\nso 5\n", "we add:\n3+2=6\n"]})
+    scorer = RederivationScorer(policy, replace(TASK, step_end=thought_end), n=2)
+    assert scorer.score([request("we add:\n2+3=5\n")])[0].values == (0.5,)
 
 
 def test_the_same_request_gets_the_same_rollouts_and_another_seed_others():

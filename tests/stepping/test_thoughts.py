@@ -85,6 +85,7 @@ WRITTEN = {
     "JSON": ['{\n  "steps": [\n    "3 * 4 = 12"\n', '  ],\n  "answer": 12\n}\n'],
     "brackets only": ["[\n[\n[\n]\n[\n]\n"],
     "rules": ["3 * 4 = 12\n", "---\nSo 12.\n---\n"],
+    "many rules": ["---\n" * 20 + "So 12.\n", "Then 7.\n"],
     "windows lines": ["Ben has 3.\r\n\r\n", "So 4.\r\n"],
     "nothing": [],
 }

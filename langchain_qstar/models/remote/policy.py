@@ -58,7 +58,7 @@ from langchain_qstar.models.remote.transport import (
 )
 from langchain_qstar.models.remote.wire import Reply
 from langchain_qstar.protocols import Completion, SampleRequest
-from langchain_qstar.stepping.thinking import is_cut
+from langchain_qstar.stepping.thinking import apart, is_cut
 
 _FEWER: Final = "n: the server returned fewer samples than asked; the others were asked for singly"
 _STOP_IGNORED: Final = "stop: ignored by the server; more is generated than kept"
@@ -387,20 +387,21 @@ class RemotePolicy:
         except ServerError as error:
             reasons.append(error)
             return [_FAILED] * len(seeds)
+        if any(apart(each.text)[0] for each in reply.choices):
+            self._shortfalls["thoughts"] = _THINKS
         if not thinks and any(is_cut(each.text) for each in reply.choices):
             self._thinks = True
-            self._shortfalls["thoughts"] = _THINKS
             return await self._ask_for(request, seeds, form, reasons)
-        self._note(request, reply, asked=len(seeds))
+        self._note(request, reply, asked=len(seeds), thinks=thinks)
         return completions_of(request, reply, abilities, enforced=bool(form), thinks=thinks)[
             : len(seeds)
         ]
 
-    def _note(self, request: SampleRequest, reply: Reply, *, asked: int) -> None:
+    def _note(self, request: SampleRequest, reply: Reply, *, asked: int, thinks: bool) -> None:
         if len(reply.choices) < asked:
             self._shortfalls["n"] = _FEWER
             self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
-        if ignores_stop(request, reply):
+        if not thinks and ignores_stop(request, reply):
             key, line = ("stop", _STOP_IGNORED) if request.ends is None else ("ends", _CUT_AT_END)
             self._shortfalls.setdefault(key, line)
         if reply.model is not None and not _is_one(reply.model, self._model):

@@ -91,9 +91,10 @@ def test_thoughts_in_a_reply_are_kept_apart_and_counted(serving, ask, way, tells
     assert (completion.text, completion.finish) == ("Kim has 3 * 4 = 12 pens.\n", "stop")
     assert completion.generated == len(THINKS)
     assert 0 < completion.thought_tokens < completion.generated
-    if way != "instruct":  # which was not stopped in its thought, and needs no second request
-        assert any(line.startswith("thoughts: told in the replies") for line in policy.shortfalls)
-        assert "stop" not in imitation.asked[-1]
+    assert any(line.startswith("thoughts: told in the replies") for line in policy.shortfalls)
+    assert "stop" not in imitation.asked[-1]
+    # By instruction nothing stopped it in its thought, and no second request was needed.
+    assert len(imitation.asked) == (1 if way == "instruct" else 2)
     assert not any(line.startswith("stop: ignored") for line in policy.shortfalls)
 
 
@@ -102,6 +103,19 @@ def test_all_samples_under_way_are_asked_again_when_thoughts_are_found_out(servi
     policy, _ = serving(way, THINKS, knows=frozenset({"stop"}))
     for completion in policy.sample([ask(n=6, max_tokens=200)])[0]:
         assert completion.text == "Kim has 3 * 4 = 12 pens.\n"
+
+
+def test_lines_of_a_thought_are_no_steps_that_the_server_went_on_after(serving, ask):
+    policy, _ = serving("instruct", "<think>\nhm 1.\nhm 2.\n</think>\n\nSo 12.\n")
+    policy.sample([ask(stop=(), ends=thought_end, max_tokens=200)])
+    assert not any(line.startswith(("steps:", "stop:")) for line in policy.shortfalls)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_line_after_a_thought_does_not_say_that_stops_are_ignored(serving, ask, way):
+    policy, _ = serving(way, THINKS)
+    assert policy.sample([ask(max_tokens=200)])[0][0].text == "Kim has 3 * 4 = 12 pens.\n"
+    assert not any(line.startswith("stop:") for line in policy.shortfalls)
 
 
 @pytest.mark.parametrize("way", WAYS)

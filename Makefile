@@ -40,7 +40,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV)/ (nothing outside it): this package with all extras and the development tools:"
-	@echo "about 370 MB to download, 1.5 GB on disk with the CPU build of torch (CUDA build: 3 GB more)."
+	@echo "about 480 MB to download, 1.7 GB on disk with the CPU build of torch (CUDA build: 3 GB more)."
 	@echo "llama.cpp is built from source, which takes some minutes."
 	@set -o pipefail; $(PIP) 'pip>=25.1' | $(PROGRESS)
 	@set -o pipefail; $(PIP) --editable '.[all]' --group dev | $(PROGRESS)

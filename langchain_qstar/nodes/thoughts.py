@@ -17,7 +17,8 @@ def searched_by(settings: QStarSettings, task: Task, policy: Policy) -> Task:
     """The task as a search sees it: where thoughts are searched, they are part of the text.
 
     Raises:
-        SettingsError: Thoughts are to be searched, and the policy keeps them apart.
+        SettingsError: Thoughts are to be searched, and the policy keeps them apart, or a second
+            model is to complete them.
     """
     if settings.thoughts == "apart":
         return task
@@ -25,6 +26,11 @@ def searched_by(settings: QStarSettings, task: Task, policy: Policy) -> Task:
         raise SettingsError(
             f"thoughts='searched': {policy.name} does not write its thoughts as text that can be "
             "gone on with; use a local model, or thoughts='apart'"
+        )
+    if settings.verify != "never":
+        raise SettingsError(
+            "verify='after' has a second model complete steps, and a thought is none that it could "
+            "go on with; choose verify='never', or thoughts='apart'"
         )
     return with_thoughts(task)
 

@@ -165,3 +165,9 @@ def test_the_steps_of_a_thought_are_those_up_to_its_end(texts, count):
     path: list[Any] = [{"text": each} for each in texts]
     assert thought_steps(path, QStarSettings(thoughts="searched")) == count
     assert thought_steps(path, QStarSettings()) == 0
+
+
+def test_thoughts_that_are_searched_are_not_completed_by_a_second_model():
+    settings = QStarSettings(thoughts="searched", verify="after")
+    with pytest.raises(SettingsError, match="thoughts='apart'"):
+        searched_by(settings, GSM8K, ScriptedPolicy({}))

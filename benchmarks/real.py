@@ -113,7 +113,11 @@ def unparsed_samples(policy: str) -> dict[str, float]:
 
 
 def measure(
-    measured: Measured, tasks: Sequence[str], parts: Sequence[str], prompts: Sequence[str]
+    measured: Measured,
+    tasks: Sequence[str],
+    parts: Sequence[str],
+    prompts: Sequence[str],
+    base_tasks: Sequence[str] = TASKS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The figures, and which questions are right by which side."""
     figures: dict[str, Any] = {"recorded_n": measured.questions}
@@ -125,7 +129,7 @@ def measure(
         product = measured.product(task) if "product" in parts else []
         figures |= compared(task, product, plain)
         sides = {**plain, "greedy": product}
-        if "base" in parts:
+        if "base" in parts and task in base_tasks:
             base = measured.product(task, base=True)
             same = {"base": measured.plain(task, "base")}
             figures |= compared(task, base, same, base=True)
@@ -191,6 +195,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, help="of each task (default 100, quick 3)")
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--prompts", nargs="+", default=list(PLAIN), choices=PLAIN)
+    parser.add_argument("--base-tasks", nargs="+", default=list(TASKS), choices=TASKS)
     options = parser.parse_args()
     if options.record and not options.full:
         parser.error("--record needs --full")
@@ -203,7 +208,9 @@ def main() -> None:
             measured = Measured(
                 options.policy, model_file(options.policy), options.questions or 100
             )
-            figures, right = measure(measured, options.tasks, options.only, options.prompts)
+            figures, right = measure(
+                measured, options.tasks, options.only, options.prompts, options.base_tasks
+            )
         except AbsentError as error:
             tell(f"skipped: {error}")
             return

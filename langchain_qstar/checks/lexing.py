@@ -82,6 +82,8 @@ _GLYPHS: Final = str.maketrans(
 _BOLD: Final = re.compile(r"(?<![\w)])\*\*(?=[^\s*])|(?<=[^\s*])\*\*(?![\w(])")
 """Marks of bold text, which no power has: a power stands between its operands."""
 
+_PERCENT: Final = re.compile(r"(?<=\d)[ -]?per ?cent\b", re.IGNORECASE)
+
 _LATEX: Final = (
     (re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])"), "*"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
@@ -139,7 +141,7 @@ _TOKEN: Final = re.compile(
 
 def plain_notation(text: str) -> str:
     """`text` with LaTeX and typographic signs written as plain operators."""
-    text = _BOLD.sub("", text.translate(_GLYPHS))
+    text = _PERCENT.sub("%", _BOLD.sub("", text.translate(_GLYPHS)))
     if "\\" not in text and "^" not in text:
         return text
     for pattern, replacement in _LATEX:

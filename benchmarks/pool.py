@@ -7,9 +7,9 @@
 
 `--draw` samples whole solutions through the product's policy at temperature 0.8, with the
 task's own prompt, ending where the product's solutions end. Rows are kept in build/pool and
-drawing goes on after what is there: after a kill, with more questions, or with more samples
-(of the same seeds). Another model, prompt or temperature has rows of its own. `--pack` writes
-them to results/banks, compressed, with what they are of; `--split train` is the development
+drawing goes on after what is there, packed or not: after a kill, on another machine, with more
+questions, or with more samples (of the same seeds). Another model, prompt or temperature has
+rows of its own. `--pack` writes them to results/banks, compressed, with what they are of; `--split train` is the development
 split. A sample that ended without an answer is asked for it once, as the product does; what it
 says then is kept apart from its text.
 
@@ -52,7 +52,7 @@ from real_models.files import AbsentError, model_file, records, sha256, short_na
 from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
-from langchain_qstar.evaluation.rows import read_rows
+from langchain_qstar.evaluation.rows import add_rows, read_rows
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks import fit_task, get_task
@@ -129,6 +129,28 @@ def packed(
     )
 
 
+def unpack(of: dict[str, Any], path: Path) -> None:
+    """Make rows of a packed bank where none were drawn, so that drawing goes on from there.
+
+    A bank of another model, prompt or temperature is left alone.
+    """
+    rows = rows_file(of)
+    if rows.exists() or not path.exists():
+        return
+    bank = read_bank(path)
+    if {name: bank.about.get(name) for name in of} != of:
+        return
+    version = " ".join(bank.about["drawn_with"])
+    add_rows(
+        rows,
+        [
+            {"id": each.id, "number": number, "version": version, "sample": one.stored()}
+            for each in bank.questions
+            for number, one in enumerate(each.samples)
+        ],
+    )
+
+
 def replay(path: Path) -> dict[str, Any]:
     """The figures of a bank, with texts read as they are read today."""
     bank = read_bank(path)
@@ -185,10 +207,11 @@ def main() -> None:
     policy = resolve_policy(f"gguf:{file}")
     task = fit_task(get_task(options.task), policy, prompts=options.prompts)
     of = about(options.policy, file, task, options.split)
+    path = BANKS / f"{bank_name(of)}.jsonl.xz"
+    unpack(of, path)
     if options.draw:
         asyncio.run(draw(policy, task, questions, options.samples, rows_file(of)))
         return
-    path = BANKS / f"{bank_name(of)}.jsonl.xz"
     size = write_bank(path, packed(of, task, questions, options.samples))
     tell(f"{path.name}: {size} bytes")
     if size > LARGEST:

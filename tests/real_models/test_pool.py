@@ -61,3 +61,19 @@ def test_a_packed_bank_is_replayed_without_a_model(pool, tmp_path):
     assert figures["samples"] == 2
     assert figures["vote_2"] == pytest.approx(1 / 3)  # only 1 + 1 is 2
     assert figures["reread"] == 0
+
+
+def test_drawing_goes_on_from_a_packed_bank_of_the_same_prompt(pool, tmp_path):
+    drawn(pool, QUESTIONS, 2)
+    path = tmp_path / "m.jsonl.xz"
+    write_bank(path, pool.packed(OF, GSM8K, QUESTIONS, 2))
+    pool.rows_file(OF).unlink()
+    pool.unpack({**OF, "prompt_sha256": "b"}, path)
+    assert not pool.rows_file({**OF, "prompt_sha256": "b"}).exists()
+    pool.unpack(OF, path)
+    known = pool.kept(pool.read_rows(pool.rows_file(OF)))
+    assert list(pool.missing(QUESTIONS, known, 2)) == []
+    assert [numbers for _, numbers in pool.missing(QUESTIONS, known, 3)] == [[2], [2], [2]]
+    before = pool.rows_file(OF).read_bytes()
+    pool.unpack(OF, path)  # what is there already is not added again
+    assert pool.rows_file(OF).read_bytes() == before

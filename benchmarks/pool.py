@@ -5,13 +5,13 @@
     python benchmarks/pool.py --pack --task gsm8k --questions 150 --samples 8
     python benchmarks/pool.py --replay results/banks/NAME.jsonl.xz
 
-`--draw` samples whole solutions through the product's policy at temperature 0.8, with the
-task's own prompt, ending where the product's solutions end. Rows are kept in build/pool and
-drawing goes on after what is there, packed or not: after a kill, on another machine, with more
+`--draw` samples whole solutions through the product's policy at temperature 0.8, with the task's
+own prompt, ending where the product's solutions end. Rows are kept in build/pool and drawing
+goes on after what is there, packed or not: after a kill, on another machine, with more
 questions, or with more samples (of the same seeds). Another model, prompt or temperature has
-rows of its own. `--pack` writes them to results/banks, compressed, with what they are of; `--split train` is the development
-split. A sample that ended without an answer is asked for it once, as the product does; what it
-says then is kept apart from its text.
+rows of its own. `--pack` writes them to results/banks, compressed, with what they are of;
+`--split train` is the development split. A sample that ended without an answer is asked for it
+once, as the product does; what it says then is kept apart from its text.
 
 Figures of a replay, printed last, with low_ and high_ (95 %, over questions):
 

@@ -116,7 +116,7 @@ def test_a_contradiction_is_told_when_the_chain_is_made(model):
         with pytest.raises(SettingsError, match="shots=99"):
             make(model(), task="gsm8k", shots=99)
     with pytest.raises(SettingsError, match="has messages of its own"):
-        GreedyChain("nano", prompts="few-shot")
+        GreedyChain(model(), task="nano", prompts="few-shot")
 
 
 def test_nano_is_asked_as_ever(model):

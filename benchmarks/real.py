@@ -118,6 +118,7 @@ def measure(
     parts: Sequence[str],
     prompts: Sequence[str],
     base_tasks: Sequence[str] = TASKS,
+    ours_tasks: Sequence[str] = TASKS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The figures, and which questions are right by which side."""
     figures: dict[str, Any] = {"recorded_n": measured.questions}
@@ -125,7 +126,8 @@ def measure(
     products: list[Row] = []
     versions: set[str] = set()
     for task in tasks:
-        plain = {name: measured.plain(task, name) for name in prompts if "plain" in parts}
+        names = [name for name in prompts if name != "ours" or task in ours_tasks]
+        plain = {name: measured.plain(task, name) for name in names if "plain" in parts}
         product = measured.product(task) if "product" in parts else []
         figures |= compared(task, product, plain)
         sides = {**plain, "greedy": product}
@@ -196,6 +198,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--prompts", nargs="+", default=list(PLAIN), choices=PLAIN)
     parser.add_argument("--base-tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--ours-tasks", nargs="+", default=list(TASKS), choices=TASKS)
     options = parser.parse_args()
     if options.record and not options.full:
         parser.error("--record needs --full")
@@ -209,7 +212,12 @@ def main() -> None:
                 options.policy, model_file(options.policy), options.questions or 100
             )
             figures, right = measure(
-                measured, options.tasks, options.only, options.prompts, options.base_tasks
+                measured,
+                options.tasks,
+                options.only,
+                options.prompts,
+                options.base_tasks,
+                options.ours_tasks,
             )
         except AbsentError as error:
             tell(f"skipped: {error}")

@@ -117,6 +117,7 @@ def measure(
     tasks: Sequence[str],
     parts: Sequence[str],
     prompts: Sequence[str],
+    *,
     base_tasks: Sequence[str] = TASKS,
     ours_tasks: Sequence[str] = TASKS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -216,8 +217,8 @@ def main() -> None:
                 options.tasks,
                 options.only,
                 options.prompts,
-                options.base_tasks,
-                options.ours_tasks,
+                base_tasks=options.base_tasks,
+                ours_tasks=options.ours_tasks,
             )
         except AbsentError as error:
             tell(f"skipped: {error}")

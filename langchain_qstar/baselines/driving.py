@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from langchain_qstar.nodes import phase
 from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
 from langchain_qstar.solution import Solution
 
@@ -43,35 +44,29 @@ Method: TypeAlias = Generator[Work, Any, Solution]
 
 def drive(method: Method, policy: Policy) -> Solution:
     """Run a method to its end, blocking."""
-    result: Any = None
-    while True:
-        try:
-            work = method.send(result)
-        except StopIteration as end:
-            solution: Solution = end.value
-            return solution
+
+    def done(work: Work) -> Any:
         match work:
             case Sampling(requests):
-                result = policy.sample(requests)
+                return policy.sample(requests)
             case Scoring(scorer, steps):
-                result = scorer.score(steps)
+                return scorer.score(steps)
             case Aside(todo):
-                result = todo()
+                return todo()
+
+    return phase.drive(method, done)
 
 
 async def adrive(method: Method, policy: Policy) -> Solution:
     """Run a method to its end without blocking the event loop."""
-    result: Any = None
-    while True:
-        try:
-            work = method.send(result)
-        except StopIteration as end:
-            solution: Solution = end.value
-            return solution
+
+    async def done(work: Work) -> Any:
         match work:
             case Sampling(requests):
-                result = await policy.asample(requests)
+                return await policy.asample(requests)
             case Scoring(scorer, steps):
-                result = await scorer.ascore(steps)
+                return await scorer.ascore(steps)
             case Aside(todo):
-                result = await asyncio.to_thread(todo)
+                return await asyncio.to_thread(todo)
+
+    return await phase.adrive(method, done)

@@ -111,10 +111,12 @@ Beat = Callable[[Any, Writer], Output | Generator[Call, Any, Update]]
 
 
 T = TypeVar("T")
+Asked = TypeVar("Asked")
+"""What a generator wants done: a `Call`, or the work of a baseline."""
 
 
-def drive(steps: Generator[Call, Any, T], run: Callable[[Call], Any]) -> T:
-    """What `steps` returns, with every call that it yields made by `run`."""
+def drive(steps: Generator[Asked, Any, T], run: Callable[[Asked], Any]) -> T:
+    """What `steps` returns, with all that it asks for done by `run`."""
     result = None
     while True:
         try:
@@ -125,7 +127,7 @@ def drive(steps: Generator[Call, Any, T], run: Callable[[Call], Any]) -> T:
         result = run(call)
 
 
-async def adrive(steps: Generator[Call, Any, T], run: Callable[[Call], Awaitable[Any]]) -> T:
+async def adrive(steps: Generator[Asked, Any, T], run: Callable[[Asked], Awaitable[Any]]) -> T:
     """As `drive`, without blocking the event loop."""
     result = None
     while True:

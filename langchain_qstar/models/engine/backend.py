@@ -107,7 +107,8 @@ class Backend(Protocol):
             scored: Also fill in `logprobs` of the nodes.
 
         Returns:
-            State and size in bytes of every node.
+            State and size in bytes of every node. A node that has its state already
+            gets the same one where its last token alone was read again.
         """
         ...
 

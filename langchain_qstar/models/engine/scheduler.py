@@ -176,8 +176,8 @@ class Scheduler:
             return
         for chain, made in zip(chains, states, strict=True):
             for node, (state, size) in zip(chain, made, strict=True):
+                count = 1 if state is node.state else len(node.tokens)
                 self.tree.store(node, state, size)
-                count = len(node.tokens)
                 missing[node].read += count
                 self.counters.prefilled += count
                 self.counters.forwarded += count

@@ -264,16 +264,28 @@ class TextCodec:
         return self._table(tuple(sorted({text[-1] for text in stop if text})), size)
 
     def _build_table(self, last: tuple[str, ...], size: int) -> np.ndarray[Any, Any]:
-        table = np.zeros(size, dtype=bool)
-        if not last:
-            return table
-        for token, (raw, piece) in enumerate(self._pieces()[:size]):
-            table[token] = (
-                "\ufffd" in piece
-                or any(character in piece for character in last)
-                or (" " in last and raw.startswith("\u2581"))
-            )
-        return table
+        table = np.zeros(max(size, len(self.tokenizer)), dtype=bool)
+        if last:
+            characters, owners, spaced = self._characters
+            ends = [ord(character) for character in (_BROKEN, *last)]
+            table[owners[np.isin(characters, ends)]] = True
+            if " " in last:
+                table[spaced] = True
+        return table[:size]
+
+    @cached_property
+    def _characters(self) -> tuple[np.ndarray[Any, Any], ...]:
+        """The characters of all tokens one after the other, by number, and whose each is.
+
+        Also which tokens are written with a space before them that they lose when
+        they stand alone.
+        """
+        pieces = self._pieces()
+        text = "".join(piece for _, piece in pieces)
+        owners = np.repeat(np.arange(len(pieces)), [len(piece) for _, piece in pieces])
+        spaced = [token for token, (raw, _) in enumerate(pieces) if raw.startswith("\u2581")]
+        characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return characters, owners, np.array(spaced, dtype=np.int64)
 
     def _pieces(self) -> list[tuple[str, str]]:
         """The raw token and the text of every id, in order."""

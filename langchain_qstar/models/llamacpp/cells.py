@@ -31,8 +31,8 @@ class Cells:
         self._tidy()
         return self._sequences.free
 
-    def fork(self, path: Sequence[Stretch]) -> int:
-        """A new branch at the end of a path of stretches.
+    def fork(self, path: Sequence[Stretch], length: int) -> int:
+        """A new branch after the first `length` tokens of a path of stretches.
 
         Raises:
             MemoryError: There are too many branches and stretches.
@@ -41,7 +41,9 @@ class Cells:
         number = self._sequences.take()
         self._read[number] = 0
         for stretch in path:
-            self.context.copy(stretch.number, number, stretch.start, stretch.end)
+            end = min(stretch.end, length)
+            if stretch.start < end:
+                self.context.copy(stretch.number, number, stretch.start, end)
         return number
 
     def twin(self, branch: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
+from weakref import ref
 
 import numpy as np
 
@@ -25,18 +27,40 @@ _SLACK: Final = 4
 """One in so many cells is kept free for what is read next."""
 
 
-@dataclass(slots=True)
+_LOGITS_BYTES: Final = 2**26
+"""Logits of so many ends of segments are kept; one alone has 600 kB in a vocabulary of 150,000."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class State:
     """What the tree keeps of a segment: where its cells are, and what its last token gave.
 
-    A segment that was parted from a longer one has no `logits`. `hidden` are
-    those of `layers`.
+    A segment that was parted from a longer one has no `logits`, nor has one whose
+    logits were not used for long: its last token is read again. `hidden` are those
+    of `layers`.
     """
 
     stretch: Stretch
     logits: Floats | None = None
     hidden: Floats | None = None
     layers: tuple[int, ...] = ()
+
+
+class _KeptLogits:
+    """The latest states to get or to use logits; older ones lose theirs."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._states: OrderedDict[int, ref[State]] = OrderedDict()
+
+    def use(self, state: State) -> None:
+        """Note that `state` has logits, and uses them."""
+        self._states[id(state)] = ref(state)
+        self._states.move_to_end(id(state))
+        while len(self._states) > self._most:
+            _, oldest = self._states.popitem(last=False)
+            if (gone := oldest()) is not None:
+                gone.logits = None
 
 
 @dataclass(eq=False, slots=True)
@@ -71,6 +95,8 @@ class LlamaCppBackend:
         self._max_rows = max_rows
         self._branches: list[_Branch] = []
         self._draws = HostDraws()
+        # All rows may be about to start, each after a context of its own.
+        self._kept = _KeptLogits(max(2 * max_rows, _LOGITS_BYTES // (4 * self.vocabulary)))
         self._logits: list[Floats] = []
         """Of every branch; views, because those of all branches are many megabytes."""
         self._hidden: Floats | None = None
@@ -102,8 +128,8 @@ class LlamaCppBackend:
 
     def split(self, state: State, count: int) -> tuple[State, State]:
         """See `Backend`."""
-        first, rest = self._cells.part(state.stretch, count)
-        return State(first), replace(state, stretch=rest)
+        first, state.stretch = self._cells.part(state.stretch, count)
+        return State(first), state
 
     def can_start(self, state: State | None) -> bool:
         """See `Backend`."""
@@ -138,7 +164,10 @@ class LlamaCppBackend:
             for nodes in chains:
                 parent = nodes[0].parent
                 assert parent is not None
-                readings.append(Reading(self._cells.fork(_stretches(parent)), nodes))
+                again = _lacks_its_end_only(nodes, scored=scored)
+                start = nodes[0].length - 1 if again else parent.length
+                path = _stretches(nodes[0] if again else parent)
+                readings.append(Reading(self._cells.fork(path, start), nodes, start))
             read_together(self._cells, readings, self._layers, scored=scored)
             while readings:
                 made.append(self._stored(readings.pop(0), scored=scored))
@@ -149,6 +178,12 @@ class LlamaCppBackend:
 
     def _stored(self, reading: Reading, *, scored: bool) -> list[tuple[State, int]]:
         """The states of a chain that was read."""
+        if _lacks_its_end_only(reading.nodes, scored=scored):
+            state = reading.nodes[0].state
+            self._cells.drop(reading.branch)
+            state.logits, state.hidden = reading.logits[0], reading.hidden[0]
+            state.layers = self._layers
+            return [self._sized(state)]
         if scored:
             state = reading.parent.state
             note_logprobs(reading, None if state is None else state.logits)
@@ -166,7 +201,8 @@ class LlamaCppBackend:
         for start in starts:
             length = start.leaf.length
             limit = length + start.limit
-            first = self._cells.fork(_stretches(start.leaf))
+            first = self._cells.fork(_stretches(start.leaf), length)
+            self._kept.use(start.leaf.state)
             self._branches.append(_Branch(first, length, length, limit))
             for _ in start.samplings[1:]:
                 self._branches.append(_Branch(self._cells.twin(first), length, length, limit))
@@ -238,11 +274,20 @@ class LlamaCppBackend:
             self._cells.drop(branch.number)
 
     def _sized(self, state: State) -> tuple[State, int]:
+        """A new state, and what it takes of the cells; logits have a budget of their own."""
+        if state.logits is not None:
+            self._kept.use(state)
         size = int(len(state.stretch) * self._cell_bytes)
-        size += 0 if state.logits is None else state.logits.nbytes
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
 
 
 def _stretches(leaf: Node) -> list[Stretch]:
     """Where the tokens down to `leaf` are."""
     return [node.state.stretch for node in leaf.path()]
+
+
+def _lacks_its_end_only(chain: Sequence[Node], *, scored: bool) -> bool:
+    """Whether the tokens were read, and only what the last one gave is wanted again."""
+    node = chain[0]
+    known = node.state is not None and (node.logprobs is not None or not scored)
+    return known and len(chain) == 1

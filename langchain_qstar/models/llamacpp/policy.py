@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from langchain_qstar.errors import SettingsError
+from langchain_qstar.errors import ModelSpecError, SettingsError
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.engine.translation import Limits
 from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
 from langchain_qstar.models.llamacpp.decoding import READERS, LlamaCppBackend
 from langchain_qstar.models.llamacpp.loading import GGUFModel
+from langchain_qstar.models.llamacpp.memory import free_memory
 from langchain_qstar.models.llamacpp.sequences import MOST
 from langchain_qstar.models.llamacpp.tokenizer import GGUFTokenizer
 
@@ -91,8 +92,8 @@ class LlamaCppPolicy(LocalPolicy):
                 solution.
 
         Raises:
-            ModelSpecError: The file is missing, damaged or of no use here, or the chat
-                template is none.
+            ModelSpecError: The file is missing, damaged or of no use here, the chat
+                template is none, or memory is short of the cache.
             SettingsError: A setting is out of range.
         """
         if not 1 <= max_rows <= MOST - 4 * READERS:
@@ -105,10 +106,13 @@ class LlamaCppPolicy(LocalPolicy):
         if flash_attention is None and type_k == type_v == "f32":
             flash_attention = False
         each = cell_bytes(model, type_k, type_v)
+        cells = cache_tokens or _default_cells(each)
+        if not model.gpu_layers:
+            _check_room(cells, each)
         context = Context(
             model,
             Settings(
-                cells=cache_tokens or _default_cells(each),
+                cells=cells,
                 batch=max(_BATCH, max_rows),
                 threads=threads or _default_threads(model),
                 flash_attention=flash_attention,
@@ -150,6 +154,16 @@ def _limits(context: Context, each: float, max_rows: int) -> Limits:
 
 def _default_cells(each: float) -> int:
     return max(_LEAST_TOKENS, min(_CACHE_TOKENS, int(_CACHE_BYTES // each)))
+
+
+def _check_room(cells: int, each: float) -> None:
+    """Refuse a cache for which the system would end some process, perhaps this one."""
+    free, needed = free_memory(), cells * each
+    if free is not None and needed > free:
+        raise ModelSpecError(
+            f"a cache of {cells:,} tokens takes {needed / 1e9:.3g} GB, and this machine has "
+            f"{free / 1e9:.3g} GB free: give cache_tokens={int(free / 2 / each)} or less"
+        )
 
 
 def _default_threads(model: GGUFModel) -> int:

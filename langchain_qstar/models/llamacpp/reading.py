@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from langchain_qstar.models.engine.backend import Floats
 from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.draws import logprobs_of, next_logprobs
 
+_LOGITS: Final = 2**24
+"""Most logits of one call, 64 MiB of them."""
+
 
 @dataclass(eq=False, slots=True)
 class Reading:
-    """A chain that is read into a branch.
+    """A chain that is read into a branch from position `start` on.
 
     `logits` and `hidden` are those of the last token of every node, `logprobs`
     those of all tokens of the chain but the first, if they were asked for.
@@ -21,6 +25,7 @@ class Reading:
 
     branch: int
     nodes: Sequence[Node]
+    start: int
     logits: list[Floats] = field(default_factory=list)
     hidden: list[Floats | None] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -33,13 +38,13 @@ class Reading:
         return parent
 
     def tokens(self) -> Iterator[_Token]:
-        """All tokens of the chain, in order."""
+        """The tokens of the chain that are to be read, in order."""
         ids = [token for node in self.nodes for token in node.tokens]
         ends = {node.length - 1 for node in self.nodes}
-        start = self.parent.length
-        for at, token in enumerate(ids):
+        first = self.parent.length
+        for at in range(self.start - first, len(ids)):
             after = ids[at + 1] if at + 1 < len(ids) else None
-            yield _Token(self, token, start + at, after, last=start + at in ends)
+            yield _Token(self, ids[at], first + at, after, last=first + at in ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def read_together(
     """
     tokens = [token for reading in readings for token in reading.tokens()]
     size = cells.context.batch
+    if scored:  # the logits of every token are wanted then
+        size = min(size, max(1, _LOGITS // cells.context.model.tokens))
     for at in range(0, len(tokens), size):
         some = tokens[at : at + size]
         cells.decode(

@@ -130,6 +130,26 @@ class TestSampling:
         assert tokens_of(made.sample([request])) == tokens_of(first)
         assert made.counters.prefilled == read + len(made.path_ids(request.state))
 
+    def test_logits_that_had_to_go_take_one_token_to_read_again(self, llamacpp, ask):
+        made = llamacpp(max_rows=2)
+        made._backend._kept._most = 4
+        requests = [ask(letter * 20, n=2, stop=(), max_tokens=9) for letter in "ABCDE"]
+        first = tokens_of(made.sample(requests))
+        known, used = holds(made)
+        read = made.counters.prefilled
+        assert tokens_of([made.sample([each])[0] for each in requests]) == first
+        assert made.counters.prefilled == read + len(requests)
+        assert holds(made) == (known, used)
+        assert known == used
+
+    def test_the_logits_of_few_ends_are_kept(self, llamacpp, ask):
+        made = llamacpp(max_rows=2)
+        made._backend._kept._most = 4
+        made.sample([ask(letter * 20, n=6, stop=(), max_tokens=3) for letter in "ABCDE"])
+        made._engine.submit(CallJob(lambda: None)).result(30)
+        held = [node for node in made._scheduler.tree._used if node.state.logits is not None]
+        assert len(held) <= 4 < len(made._scheduler.tree)
+
     def test_it_reads_and_draws_as_much_as_transformers(self, llamacpp, policy, ask):
         ours = llamacpp()
         assert searches(ours, ask, QUESTIONS) == searches(policy, ask, QUESTIONS)
@@ -287,6 +307,17 @@ class TestOptions:
         with pytest.raises(error, match=says) as caught:
             llamacpp(**options)
         assert "\n" not in str(caught.value)
+
+    def test_a_cache_that_memory_does_not_hold_is_refused_before_it_is_touched(
+        self, llamacpp, monkeypatch
+    ):
+        monkeypatch.setattr("langchain_qstar.models.llamacpp.policy.free_memory", lambda: 10**6)
+        with pytest.raises(
+            ModelSpecError, match=r"32,768 tokens takes 0\.\d+ GB.*0\.0\d* GB free.*cache_tokens="
+        ):
+            llamacpp()
+        monkeypatch.setattr("langchain_qstar.models.llamacpp.policy.free_memory", lambda: None)
+        assert llamacpp().window == 160  # where nobody knows, llama.cpp tries
 
     def test_layers_on_a_gpu_that_is_not_there_are_a_warning(self, llamacpp, monkeypatch):
         monkeypatch.setattr(library, "llama_supports_gpu_offload", lambda: False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,12 @@ from langchain_qstar.models.llamacpp.context import Context
 from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, logprobs_of
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
+from langchain_qstar.models.llamacpp.streams import Stretch as KeptStretch
+from langchain_qstar.models.llamacpp.streams import Streams
 from langchain_qstar.protocols import Likeliest
 
-READERS: Final = 16
-"""Chains that are read together; each needs a sequence of its own meanwhile."""
-
-_SLACK: Final = 4
-"""One in so many cells is kept free for what is read next."""
+Memory: TypeAlias = Cells | Streams
+"""What the rows of a context share, or each has of its own."""
 
 
 @dataclass(slots=True)
@@ -32,7 +31,7 @@ class State:
     those of `layers`.
     """
 
-    stretch: Stretch
+    stretch: Stretch | KeptStretch
     logits: Floats | None = None
     hidden: Floats | None = None
     layers: tuple[int, ...] = ()
@@ -40,13 +39,14 @@ class State:
 
 @dataclass(eq=False, slots=True)
 class _Branch:
-    """Sequence `number` holds `length` tokens, those from `start` on its own.
+    """Sequence `number` holds `length` tokens below `leaf`, those from `start` on its own.
 
     It is not likely to grow longer than `limit`. `number` is None once its
     tokens are a stretch.
     """
 
     number: int | None
+    leaf: Node
     start: int
     length: int
     limit: int
@@ -55,17 +55,20 @@ class _Branch:
 class LlamaCppBackend:
     """Runs one model in one context; see `Backend`."""
 
-    def __init__(self, context: Context, cell_bytes: float, max_rows: int) -> None:
+    def __init__(
+        self, context: Context, memory: Memory, cell_bytes: float, max_rows: int
+    ) -> None:
         """Run branches in `context`, which nobody else uses.
 
         Args:
             context: Takes `max_rows` tokens a call.
+            memory: Of the context.
             cell_bytes: Memory of the keys and values of one token.
             max_rows: Most branches at once.
         """
         self.vocabulary = context.model.tokens
         self._context = context
-        self._cells = Cells(context)
+        self._cells: Any = memory
         self._cell_bytes = cell_bytes
         self._max_rows = max_rows
         self._branches: list[_Branch] = []
@@ -89,11 +92,8 @@ class LlamaCppBackend:
     def crowded(self) -> bool:
         """Whether running branches may not find room to grow, or the next text to be read."""
         growth = sum(branch.limit - branch.length for branch in self._branches)
-        numbers = self._max_rows - len(self._branches) + READERS
-        return (
-            self._cells.free < growth + self._context.cells // _SLACK
-            or self._cells.free_numbers < numbers
-        )
+        crowded: bool = self._cells.crowded(growth, self._max_rows - len(self._branches))
+        return crowded
 
     def prepare(self) -> None:
         """See `Backend`."""
@@ -125,8 +125,9 @@ class LlamaCppBackend:
         if not self._logits.flags.owndata:
             self._logits = self._logits.copy()  # the context is about to overwrite them
         made: list[list[tuple[State, int]]] = []
-        for at in range(0, len(chains), READERS):
-            made += self._read_some(chains[at : at + READERS], scored=scored)
+        readers = self._cells.readers
+        for at in range(0, len(chains), readers):
+            made += self._read_some(chains[at : at + readers], scored=scored)
         return made
 
     def _read_some(
@@ -138,7 +139,7 @@ class LlamaCppBackend:
             for nodes in chains:
                 parent = nodes[0].parent
                 assert parent is not None
-                readings.append(Reading(self._cells.fork(_stretches(parent)), nodes))
+                readings.append(Reading(self._cells.fork(_stretches(parent), reading=True), nodes))
             read_together(self._cells, readings, self._layers, scored=scored)
             while readings:
                 made.append(self._stored(readings.pop(0), scored=scored))
@@ -154,6 +155,7 @@ class LlamaCppBackend:
             note_logprobs(reading, None if state is None else state.logits)
         bounds = [(node.length - len(node.tokens), node.length) for node in reading.nodes]
         stretches = self._cells.store(reading.branch, bounds)
+        self._cells.share(_stretches(reading.parent), stretches[-1])
         return [
             self._sized(State(stretch, logits, hidden, self._layers))
             for stretch, logits, hidden in zip(
@@ -167,9 +169,10 @@ class LlamaCppBackend:
             length = start.leaf.length
             limit = length + start.limit
             first = self._cells.fork(_stretches(start.leaf))
-            self._branches.append(_Branch(first, length, length, limit))
+            self._branches.append(_Branch(first, start.leaf, length, length, limit))
             for _ in start.samplings[1:]:
-                self._branches.append(_Branch(self._cells.twin(first), length, length, limit))
+                twin = self._cells.twin(first)
+                self._branches.append(_Branch(twin, start.leaf, length, length, limit))
         counts = [len(start.samplings) for start in starts]
         logits = np.repeat(np.stack([start.leaf.state.logits for start in starts]), counts, axis=0)
         self._logits = np.concatenate([self._logits, logits])
@@ -188,15 +191,21 @@ class LlamaCppBackend:
 
     def advance(self, tokens: Sequence[int]) -> None:
         """See `Backend`."""
-        positions = [branch.length for branch in self._branches]
-        numbers = [branch.number for branch in self._branches if branch.number is not None]
-        self._cells.decode(tokens, positions, numbers, [True] * len(tokens))
-        for branch in self._branches:
-            branch.length += 1
-        self._logits = self._context.logits()
-        self._hidden = (
-            self._context.hidden(self._layers, range(len(tokens))) if self._layers else None
+        numbers = self._cells.packed([branch.number for branch in self._branches])
+        # In the order of their numbers, or llama.cpp would not compute streams together.
+        order = np.argsort(numbers)
+        self._cells.decode(
+            [tokens[place] for place in order],
+            [self._branches[place].length for place in order],
+            [numbers[place] for place in order],
+            [True] * len(tokens),
         )
+        places = np.argsort(order)
+        for branch, number in zip(self._branches, numbers, strict=True):
+            branch.length, branch.number = branch.length + 1, number
+        sorted_already = bool((places == np.arange(len(places))).all())
+        self._logits = self._context.logits(None if sorted_already else places)
+        self._hidden = self._context.hidden(self._layers, places) if self._layers else None
         self._draws.advance(tokens)
 
     def take(self, number: int) -> tuple[State, int]:
@@ -205,6 +214,7 @@ class LlamaCppBackend:
         assert branch.number is not None
         (stretch,) = self._cells.store(branch.number, [(branch.start, branch.length)])
         branch.number = None
+        self._cells.share(_stretches(branch.leaf), stretch)
         hidden = self._hidden
         return self._sized(
             State(
@@ -243,6 +253,6 @@ class LlamaCppBackend:
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
 
 
-def _stretches(leaf: Node) -> list[Stretch]:
-    """Where the tokens down to `leaf` are."""
-    return [node.state.stretch for node in leaf.path()]
+def _stretches(leaf: Node) -> list[Any]:
+    """Where the tokens down to `leaf` are, as far as they are kept."""
+    return [node.state.stretch for node in leaf.path() if node.state is not None]

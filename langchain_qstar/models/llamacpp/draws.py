@@ -19,6 +19,9 @@ from langchain_qstar.protocols import Likeliest
 REACH: Final = 30.0
 """Nats below the best token, at temperature 1 or less, where tokens stop to count."""
 
+_FEW: Final = 256
+"""Most probable tokens that are looked at first where the rest is likely to be cut off."""
+
 Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 Doubles: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -183,12 +186,25 @@ def _logprobs(logits: Floats, tokens: Ints, likely: _Likely) -> Floats:
 
 def _truncate(mass: Floats, sampling: Sampling) -> None:
     """Set to zero, in place, what `sampling` cuts off a row; see `drawing.Truncation`."""
-    order = np.argsort(-mass, kind="stable")
-    probabilities = mass[order] / mass.sum()
-    dropped = (probabilities.cumsum() - probabilities >= sampling.top_p) | (
-        probabilities < sampling.min_p * probabilities[0]
+    total = mass.sum()
+    few = sampling.top_k if 0 < sampling.top_k < len(mass) else min(_FEW, len(mass))
+    order = _largest(mass, few)
+    if sampling.top_k == 0 and mass[order].sum() < sampling.top_p * total:
+        order = _largest(mass, len(mass))
+    probabilities = mass[order] / total
+    kept = (probabilities.cumsum() - probabilities < sampling.top_p) & (
+        probabilities >= sampling.min_p * probabilities[0]
     )
-    if sampling.top_k > 0:
-        dropped[sampling.top_k :] = True
-    dropped[0] = False
-    mass[order[dropped]] = 0.0
+    kept[0] = True
+    stays = order[kept]
+    values = mass[stays]
+    mass[:] = 0.0
+    mass[stays] = values
+
+
+def _largest(mass: Floats, count: int) -> Ints:
+    """The places of the `count` largest, the largest first, of equal ones the first."""
+    places: Ints = np.arange(len(mass))
+    if count < len(mass):
+        (places,) = np.nonzero(mass >= np.partition(mass, -count)[-count])
+    return places[np.argsort(-mass[places], kind="stable")][:count]

@@ -39,10 +39,10 @@ def load_value_model(policy: Policy, folder: Path, name: str) -> HeadScorer:
         case None:
             return HeadScorer(policy, folder, name)
         case "lora":
-            return HeadScorer(_adapted(folder, backbone, name), folder, name)
+            return HeadScorer(_adapted(folder, backbone, name), folder, name, writer=policy)
         case "model":
             own = TransformersPolicy.from_pretrained(folder, name=name)
-            return HeadScorer(own, folder, name, texts_only=True)
+            return HeadScorer(own, folder, name, texts_only=True, writer=policy)
         case kind:
             raise ModelSpecError(f"the Q head in {folder} stands on an unknown {kind!r}")
 

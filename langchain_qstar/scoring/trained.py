@@ -82,8 +82,9 @@ def load_causal_model(spec: str) -> tuple[Any, Any]:
 def _check_policy(policy: Policy, config: dict[str, Any], folder: Path) -> None:
     """Before any work: the policy must be the one that the head was trained on."""
     known = config.get("policy")
-    beside = (folder / "model.safetensors").is_file()  # then `Head` has compared a hash
-    if not known or beside:
+    # A value model of its own lies beside its head too; that is not the policy.
+    hashed = config.get("model_sha256") and (folder / "model.safetensors").is_file()
+    if not known or hashed:
         return
     other = difference(identity_of(policy), known)
     if other:

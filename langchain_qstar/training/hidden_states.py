@@ -155,7 +155,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
 def _known(file: Path, example: Example) -> tuple[Example, Floats] | None:
     """What was kept; None where there is nothing, or nothing whole."""
     try:
-        with np.load(file) as kept:
+        with file.open("rb") as opened, np.load(opened) as kept:
             hidden, flat, counts = kept["hidden"], kept["logprobs"], kept["counts"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

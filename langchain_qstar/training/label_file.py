@@ -217,7 +217,8 @@ def check_policy(labels: LabelFile, identity: Mapping[str, Any], path: Path | st
     Raises:
         LabelError: They belong to another model or tokenizer.
     """
-    other = difference(identity, labels.header["policy"])
+    theirs = labels.header.get("policy")
+    other = difference(identity, theirs if isinstance(theirs, Mapping) else {})
     if other:
         where = f"{path}: " if path else ""
         raise LabelError(f"{where}the labels were made with another policy; it differs in {other}")

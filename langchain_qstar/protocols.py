@@ -112,6 +112,10 @@ class SampleRequest:
 
     `thinks` makes the thought with which a reasoning model begins its reply part of the
     text, so that it can be searched. Only a policy that `shows_thoughts` knows it.
+
+    `budget` is the most tokens that may be generated for each completion, a thought that is
+    kept apart included; None is as many as `max_tokens` and a thought come to. A completion
+    that it cuts ends with finish `length`.
     """
 
     state: State
@@ -129,6 +133,7 @@ class SampleRequest:
     top_logprobs: int = 0
     ends: TextEnd | None = None
     thinks: bool = False
+    budget: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -162,6 +167,9 @@ class Completion:
     at its place as (id, natural-log probability), the most probable first, under the
     untempered model without a grammar; none where a token was given, and empty
     unless the request asks for `top_logprobs`.
+
+    A `finish` of `cancelled` says that it was given up, by its caller or because a budget was
+    spent: `text` is the beginning of what the model would have written, maybe nothing.
     """
 
     text: str
@@ -277,6 +285,26 @@ class ShowsThoughts(Protocol):
     @property
     def shows_thoughts(self) -> bool:
         """Whether `SampleRequest.thinks` is known."""
+        ...
+
+
+@runtime_checkable
+class GoesOn(Protocol):
+    """A policy that can say whether a text that a limit cut is gone on with exactly. Optional."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a step of its own token ids is read as if it had not been cut."""
+        ...
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A policy that can say whether it looks at the clock while it writes. Optional."""
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it ends completions at the `deadline` of `spending.allowance`, as `cancelled`."""
         ...
 
 

@@ -69,11 +69,11 @@ def best_of_n(
         checks: What judges the steps; by default nothing.
         abstain: Choose among the solutions that would not be withheld, if there are any
             (`verification.verdict`). The answer of the others is not withheld here.
-        max_tokens: Most tokens the policy generates in all, or None; what was drawn until
-            then is scored. What the scorer generates is in the usage, and not limited. For
-            the limits see `Budget`.
+        max_tokens: Most tokens to generate in all, or None; what was drawn until then is
+            scored. A scorer that samples has what is left; where that is not enough for all
+            of its values, none is used. For the limits see `Budget`.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         images: What the question shows, if anything.
 
     Raises:
@@ -84,7 +84,7 @@ def best_of_n(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
-    return drive(method, policy)
+    return drive(method, policy, budget.allowance())
 
 
 async def abest_of_n(
@@ -109,7 +109,7 @@ async def abest_of_n(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
-    return await adrive(method, policy)
+    return await adrive(method, policy, budget.allowance())
 
 
 def _method(
@@ -129,7 +129,7 @@ def _method(
     yield from run.draw(n, temperature)
     scores: list[Scores] = []
     if requests := _requests(run):
-        scores = yield Scoring(scorer, requests)
+        scores = (yield Scoring(scorer, requests)) or []
         run.spend(scores)
     values = _by_sample(run, scores)
     totals = [_AGGREGATES[aggregate](each) if each else 0.0 for each in values]
@@ -165,6 +165,8 @@ def _requests(run: Run) -> list[ScoreRequest]:
 
 def _by_sample(run: Run, scores: Sequence[Scores]) -> list[list[float]]:
     remaining = iter(scores)
+    if not scores:
+        return [[] for _ in run.samples]
     return [[next(remaining).values[0] for _ in sample.steps] for sample in run.samples]
 
 

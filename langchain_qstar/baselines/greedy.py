@@ -36,7 +36,7 @@ def greedy(
         max_tokens: Most tokens to generate, or None for the task's own limit.
         max_completions: With 1 nothing is asked again; for this, and for `max_seconds`, see
             `Budget`.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         checks: What judges the steps; by default nothing.
         images: What the question shows, if anything.
 
@@ -46,7 +46,11 @@ def greedy(
         ModelError: The policy failed.
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
-    return drive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
+    return drive(
+        _method(Run(question, policy, task, seed, images, budget, checks)),
+        policy,
+        budget.allowance(),
+    )
 
 
 async def agreedy(
@@ -63,7 +67,11 @@ async def agreedy(
 ) -> Solution:
     """As `greedy`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
-    return await adrive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
+    return await adrive(
+        _method(Run(question, policy, task, seed, images, budget, checks)),
+        policy,
+        budget.allowance(),
+    )
 
 
 def _method(run: Run) -> Method:

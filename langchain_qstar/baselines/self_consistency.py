@@ -58,7 +58,7 @@ def self_consistency(
         max_tokens: Most tokens to generate in all, or None; the solutions drawn until
             then vote. For the limits see `Budget`.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         images: What the question shows, if anything.
 
     Raises:
@@ -68,7 +68,7 @@ def self_consistency(
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    return drive(_method(run, n, temperature, checked=checked), policy)
+    return drive(_method(run, n, temperature, checked=checked), policy, budget.allowance())
 
 
 async def aself_consistency(
@@ -90,7 +90,7 @@ async def aself_consistency(
     """As `self_consistency`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    return await adrive(_method(run, n, temperature, checked=checked), policy)
+    return await adrive(_method(run, n, temperature, checked=checked), policy, budget.allowance())
 
 
 def _method(run: Run, n: int, temperature: float, *, checked: bool) -> Method:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +28,8 @@ from langchain_qstar.protocols import (
     Task,
 )
 from langchain_qstar.seeds import sample_seed
-from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote
+from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote, unheard_line
+from langchain_qstar.spending.allowance import current, now
 from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
 from langchain_qstar.verification.verdict import Abstain, withholds
@@ -52,7 +52,7 @@ class Run:
     samples: list[Sampled] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=now)
 
     def __post_init__(self) -> None:
         """Check the question.
@@ -72,7 +72,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Since the run began."""
-        return time.monotonic() - self.started
+        return now() - self.started
 
     def draw(self, n: int, temperature: float) -> Generator[Work, Any, None]:
         """Draw `n` whole solutions, fewer when the budget ends first; ask and judge them.
@@ -119,7 +119,9 @@ class Run:
 
     def _is_spent(self) -> bool:
         """Whether a budget is spent, which is why the run stops."""
+        allowance = current()
         spent = self.budget.spent(self.usage, self.seconds)
+        spent = spent or (None if allowance is None else allowance.cut)
         self.stopped = spent or self.stopped
         return spent is not None
 
@@ -153,6 +155,7 @@ class Run:
         """One completion for each seed; one that the policy leaves out has failed."""
         groups = checked((yield Sampling(requests)), len(requests), self.policy.name)
         self.usage = _sum_usage(self.usage, [each for group in groups for each in group])
+        self._see_cuts()
         return [
             [
                 each or _MISSING
@@ -160,6 +163,16 @@ class Run:
             ]
             for request, group in zip(requests, groups, strict=True)
         ]
+
+    def _see_cuts(self) -> None:
+        """Say which budget cut something short, and what of that nobody knows."""
+        allowance = current()
+        if allowance is None:
+            return
+        self.stopped = allowance.cut or self.stopped
+        if allowance.unheard:
+            told = (unheard_line(allowance.unheard),)
+            self.usage = self.usage.model_copy(update={"shortfalls": told})
 
     def answering(self) -> list[int]:
         """The numbers of the samples with an answer that would not be withheld (`abstain`)."""
@@ -170,7 +183,8 @@ class Run:
         ]
 
     def spend(self, scores: Sequence[Scores]) -> None:
-        """Add what a scorer itself cost."""
+        """Add what a scorer itself cost, and see whether a budget ended it."""
+        self._see_cuts()
         self.usage = self.usage.model_copy(
             update={
                 "calls": self.usage.calls + 1,

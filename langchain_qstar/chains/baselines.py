@@ -82,7 +82,7 @@ class GreedyChain(_BaselineChain):
         max_tokens: Most tokens to generate; None is no limit. As for every baseline, a call
             may give it too, and the next two.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds; what is in flight then is waited for.
+        max_seconds: Most seconds.
         shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
 
     Raises:

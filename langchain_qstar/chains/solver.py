@@ -290,7 +290,9 @@ class SolverChain(Runnable[Any, Any]):
 
     def _shaped(self, item: Any) -> Any:
         if isinstance(item, Solution):
-            usage = item.usage.model_copy(update={"shortfalls": self._shortfalls()})
+            lines = (*self._shortfalls(), *item.usage.shortfalls)
+            shortfalls = tuple(dict.fromkeys(lines))
+            usage = item.usage.model_copy(update={"shortfalls": shortfalls})
             item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item

@@ -153,6 +153,8 @@ def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
     """Why the search did not go on from a node, None when it might have."""
     if "failure" in record:
         return f"retriever: {record['failure']}"
+    if "cut" in record:
+        return f"cut: {record['cut']}"
     if record.get("repeats"):
         return REPEATED
     return learnt.get("closed") if is_closed(learnt) else None

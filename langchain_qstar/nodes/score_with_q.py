@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from math import isfinite
-from time import perf_counter
 from typing import Any
 
 from langchain_qstar.checks.running import StepChecks
@@ -24,6 +23,7 @@ from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_sc
 from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Check
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.channels import add_usage, put_stats
 from langchain_qstar.state.events import ScoredEvent
 from langchain_qstar.state.qstar import WorkView
@@ -51,6 +51,8 @@ def make_score_with_q(
         The function of the node. It raises `ModelError` when a scorer returns
         a wrong number of values, or one that is not finite.
     """
+    models = ((q_model, "q"), (reward_model, "reward"))
+    scorers = [(each, key) for each, key in models if each is not None]
 
     def score_with_q(view: WorkView, write: Writer) -> Generator[Call, Any, Update]:
         work: Work | None = view.get("work")
@@ -70,13 +72,13 @@ def make_score_with_q(
 
         # None until they are known; without checks there are none to wait for.
         verdicts: list[tuple[Check, ...]] | None = None if requests and checks.names else []
-        for scorer, key in ((q_model, "q"), (reward_model, "reward")):
-            if scorer is None or not requests:
-                continue
+        for scorer, key in scorers if requests else ():
             if verdicts is None:
                 answers, verdicts = yield beside(score(scorer, requests), judge)
             else:
                 answers = yield score(scorer, requests)
+            if answers is None:  # a budget is spent: the search ends without these values
+                return {"usage": usage | {"seconds": now() - work.since}, "work": work}
             scores = checked(answers, requests, scorer.name)
             values = [value for each in scores for value in each.values]
             for stat, value in zip(learnt.values(), values, strict=True):
@@ -92,7 +94,7 @@ def make_score_with_q(
         stats = put_stats({}, [learnt, inserted])
         work = work.with_stats(inserted)
         write(_event(work, stats))
-        usage["seconds"] = perf_counter() - work.since
+        usage["seconds"] = now() - work.since
         return {"stats": stats, "usage": usage, "work": work}
 
     return score_with_q

@@ -318,6 +318,21 @@ class Chats(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsLogprobs(Protocol):
+    """A policy that can say whether its completions carry log-probabilities. Optional."""
+
+    @property
+    def gives_logprobs(self) -> bool | None:
+        """True: all do. False: none does. None: only the completions themselves tell."""
+        ...
+
+
+def gives_logprobs(policy: Policy) -> bool | None:
+    """Whether completions of a policy carry log-probabilities; None where it cannot say."""
+    return policy.gives_logprobs if isinstance(policy, TellsLogprobs) else None
+
+
 def answers_chats(policy: Policy) -> bool:
     """Whether a policy is asked by instructions, and not by a text to go on with."""
     return policy.chats if isinstance(policy, Chats) else True
@@ -325,10 +340,22 @@ def answers_chats(policy: Policy) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """Candidate steps of one state, to be scored together."""
+    """Candidate steps of one state, to be scored together.
+
+    `counts` says how many samples were this very step, for each of `steps`; when it is
+    empty, one each. `before` is the value of the last scored step of the state, None at the
+    root and where it is not known. Both are for scorers that compare; others leave them alone.
+    """
 
     state: State
     steps: tuple[Step, ...]
+    counts: tuple[int, ...] = ()
+    before: float | None = None
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """How many samples each step stands for."""
+        return self.counts or (1,) * len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,12 +365,15 @@ class Scores:
     `values` lie in [0, 1]; those of rules (`scoring/rules.py`) may be any finite
     number. `generated_tokens`, `completions` and `read_tokens`
     are what the scorer itself spent (a head on cached hidden states spends 0).
+    `stood_in` says that they are another scorer's, who took the place of the one that was
+    asked for because the steps lack what that reads (`scoring/stand_in.py`).
     """
 
     values: tuple[float, ...]
     completions: int = 0
     generated_tokens: int = 0
     read_tokens: int = 0
+    stood_in: bool = False
 
 
 @runtime_checkable

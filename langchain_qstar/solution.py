@@ -185,7 +185,8 @@ class Usage(Frozen):
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
     `calls` are batched model calls. `shortfalls` says in a line each what the
-    policy could not do as it was asked, and what was done instead.
+    policy could not do as it was asked, and what was done instead; and where the values by
+    which a search is guided were all alike, so that it was not.
     """
 
     calls: int = 0
@@ -196,7 +197,7 @@ class Usage(Frozen):
     shortfalls: tuple[str, ...] = ()
 
     @classmethod
-    def counted(cls, counts: Mapping[str, float]) -> Usage:
+    def counted(cls, counts: Mapping[str, float], shortfalls: tuple[str, ...] = ()) -> Usage:
         """The usage of these counts; a count that is not there is 0."""
         unheard = int(counts.get("unheard", 0))
         return cls(
@@ -205,7 +206,7 @@ class Usage(Frozen):
             prompt_tokens=int(counts.get("prompt_tokens", 0)),
             completion_tokens=int(counts.get("completion_tokens", 0)),
             reused_tokens=int(counts.get("reused_tokens", 0)),
-            shortfalls=(unheard_line(unheard),) if unheard else (),
+            shortfalls=(*((unheard_line(unheard),) if unheard else ()), *shortfalls),
         )
 
 

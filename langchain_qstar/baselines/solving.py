@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
@@ -15,6 +15,7 @@ from langchain_qstar.baselines.sampled import Sampled, sampled
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.concluding import ANSWER_TOKENS
+from langchain_qstar.nodes.guidance import alike
 from langchain_qstar.nodes.replies import checked
 from langchain_qstar.nodes.root import check_images, check_question
 from langchain_qstar.protocols import (
@@ -27,6 +28,7 @@ from langchain_qstar.protocols import (
     StepScorer,
     Task,
 )
+from langchain_qstar.scoring.stand_in import stood_in
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote, unheard_line
 from langchain_qstar.spending.allowance import current, now
@@ -53,6 +55,7 @@ class Run:
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
     started: float = field(default_factory=now)
+    shortfalls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the question.
@@ -194,6 +197,8 @@ class Run:
                 "prompt_tokens": self.usage.prompt_tokens + sum(s.read_tokens for s in scores),
             }
         )
+        if any(s.stood_in for s in scores):
+            self.shortfalls.append(stood_in(self.policy.name))
 
     def solution(
         self,
@@ -232,7 +237,9 @@ class Run:
             votes=tuple(votes),
             samples=tuple(each.kept(score) for each, score in zip_longest(self.samples, scores)),
             unparsed=sum(sample.answer is None for sample in self.samples),
-            usage=self.usage,
+            usage=self.usage.model_copy(
+                update={"shortfalls": (*self.shortfalls, *self._undecided(scores))}
+            ),
             stopped=self.stopped,
             seconds=self.seconds,
             settings={**settings, **asdict(self.budget)},
@@ -242,6 +249,17 @@ class Run:
             prompts=self.task.prompts,
             seed=self.seed,
         )
+
+
+    def _undecided(self, scores: Sequence[float]) -> Iterator[str]:
+        """What the samples, or their scores, leave nothing to choose by."""
+        drawn = [sample for sample in self.samples if sample.text]
+        if len(drawn) > 1 and len({sample.text for sample in drawn}) == 1:
+            yield f"samples: all {len(drawn)} are the same text; there was nothing to choose from"
+        answered = [number for number, each in enumerate(self.samples) if each.answer is not None]
+        answers = {self.samples[number].answer for number in answered}
+        if scores and len(answers) > 1 and alike(scores[number] for number in answered):
+            yield f"scores: alike for all {len(answered)} solutions; they chose none of them"
 
 
 def _within(request: SampleRequest, limit: int) -> SampleRequest:

@@ -146,6 +146,11 @@ class ChatModelPolicy:
         return True
 
     @property
+    def gives_logprobs(self) -> bool:
+        """False: replies of chat models are text."""
+        return False
+
+    @property
     def takes_images(self) -> bool:
         """Whether the model takes images: unless its profile says that it does not."""
         profile = getattr(self._model, "profile", None) or {}

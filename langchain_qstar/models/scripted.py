@@ -89,6 +89,11 @@ class ScriptedPolicy:
         """The script says what is thought."""
         return True
 
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether the script gives one."""
+        return self._logprob is not None
+
     def count_tokens(self, text: str) -> int:
         """Number of words."""
         return len(_TOKEN.findall(text))

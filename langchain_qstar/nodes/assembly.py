@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from langchain_qstar.nodes.guidance import shortfalls_of
 from langchain_qstar.solution import (
     Check,
     Passage,
@@ -92,7 +93,7 @@ def solution_of(
         votes=votes,
         guessed=not withheld and nodes[chosen].get("guessed", False),
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
-        usage=Usage.counted(usage),
+        usage=Usage.counted(usage, shortfalls_of(nodes, stats, usage, collected)),
         stopped=stopped,
         seconds=usage.get("seconds", 0.0),
         settings=run["settings"],

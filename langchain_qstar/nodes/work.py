@@ -160,11 +160,25 @@ def to_score(work: Work) -> dict[str, list[str]]:
     """Steps that have no score yet, by the state they continue."""
     groups: dict[str, list[str]] = {}
     for node_id, record in work.nodes.items():
-        if record["parent"] is None or record["action"] == "retrieve":
-            continue  # passages are no reasoning that could be judged
+        if record["parent"] is None or record["action"] == "retrieve" or is_silent_end(record):
+            continue  # passages are no reasoning that could be judged, nor is nothing
         if "q" not in work.stats.get(node_id, {}):
             groups.setdefault(str(record["parent"]), []).append(node_id)
     return groups
+
+
+def is_silent_end(record: NodeRecord) -> bool:
+    """Whether a model only ended a solution there, without another word."""
+    return record["terminal"] and not record["text"].strip()
+
+
+def silent_ends(work: Work) -> list[str]:
+    """Ends without text that have no value yet."""
+    return [
+        each
+        for each, record in work.nodes.items()
+        if is_silent_end(record) and "q" not in work.stats.get(each, {})
+    ]
 
 
 def to_insert(work: Work) -> list[str]:

@@ -114,6 +114,11 @@ class LocalPolicy:
         return True
 
     @property
+    def gives_logprobs(self) -> bool:
+        """True: every token that is drawn has one."""
+        return True
+
+    @property
     def full_rows(self) -> int:
         """How many completions at once keep the hardware busy; more are not faster."""
         return self._limits.full_rows

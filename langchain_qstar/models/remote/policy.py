@@ -187,6 +187,11 @@ class RemotePolicy:
         return tuple(self._shortfalls.values())
 
     @property
+    def gives_logprobs(self) -> bool | None:
+        """False where the server offers none; None where it does, for replies may lack them."""
+        return None if "logprobs" in self._abilities.options else False
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return not self._close.alive

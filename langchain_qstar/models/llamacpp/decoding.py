@@ -15,8 +15,8 @@ from langchain_qstar.models.llamacpp.context import Context
 from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, logprobs_of
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
-from langchain_qstar.models.llamacpp.streams import Stretch as KeptStretch
 from langchain_qstar.models.llamacpp.streams import Streams
+from langchain_qstar.models.llamacpp.streams import Stretch as KeptStretch
 from langchain_qstar.protocols import Likeliest
 
 Memory: TypeAlias = Cells | Streams
@@ -55,9 +55,7 @@ class _Branch:
 class LlamaCppBackend:
     """Runs one model in one context; see `Backend`."""
 
-    def __init__(
-        self, context: Context, memory: Memory, cell_bytes: float, max_rows: int
-    ) -> None:
+    def __init__(self, context: Context, memory: Memory, cell_bytes: float, max_rows: int) -> None:
         """Run branches in `context`, which nobody else uses.
 
         Args:
@@ -193,18 +191,18 @@ class LlamaCppBackend:
         """See `Backend`."""
         numbers = self._cells.packed([branch.number for branch in self._branches])
         # In the order of their numbers, or llama.cpp would not compute streams together.
-        order = np.argsort(numbers)
+        order = np.argsort(numbers).tolist()
         self._cells.decode(
             [tokens[place] for place in order],
             [self._branches[place].length for place in order],
             [numbers[place] for place in order],
             [True] * len(tokens),
         )
-        places = np.argsort(order)
+        places = np.argsort(order).tolist()
         for branch, number in zip(self._branches, numbers, strict=True):
             branch.length, branch.number = branch.length + 1, number
-        sorted_already = bool((places == np.arange(len(places))).all())
-        self._logits = self._context.logits(None if sorted_already else places)
+        in_order = places == list(range(len(places)))
+        self._logits = self._context.logits(None if in_order else places)
         self._hidden = self._context.hidden(self._layers, places) if self._layers else None
         self._draws.advance(tokens)
 

@@ -19,9 +19,9 @@ from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.engine.translation import Limits
-from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
 from langchain_qstar.models.llamacpp import streams
 from langchain_qstar.models.llamacpp.cells import READERS, Cells
+from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
 from langchain_qstar.models.llamacpp.decoding import LlamaCppBackend
 from langchain_qstar.models.llamacpp.loading import GGUFModel
 from langchain_qstar.models.llamacpp.sequences import MOST

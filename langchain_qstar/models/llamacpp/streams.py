@@ -1,4 +1,4 @@
-"""Rows of a context that share no cells: each in a stream of its own, and what was read on the host.
+"""Rows of a context that share no cells: each a stream, and what was read kept on the host.
 
 In one buffer for all (`cells.py`) every row looks at the cells of all others, if only to
 skip them: with many rows of different questions that is most of the work. Here a row attends to
@@ -20,6 +20,7 @@ from langchain_qstar.models.llamacpp.context import Bytes, Context
 
 READERS: Final = 8
 """Streams for what is read, after those of the rows."""
+
 
 class Kept:
     """The keys and values of a path, from its first token on, as bytes on the host."""
@@ -152,4 +153,3 @@ class Streams:
             self._end(old)
             numbers[place] = gap
         return numbers
-

@@ -57,7 +57,8 @@ CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 """Of an address, which never becomes a part of a message."""
 
 _SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
-_SAMPLING: Final = {"samples": "n", "temperature": "temperature", **_SPENDING}
+_CHANCES: Final = {name: name for name in ("temperature", "top_p", "top_k")}
+_SAMPLING: Final = {"samples": "n", **_CHANCES, **_SPENDING}
 
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
@@ -70,7 +71,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "samples": "num_samples",
         "trajectories": "num_trajectories",
         "lam": "lam",
-        "temperature": "temperature",
+        **_CHANCES,
         "max_pops": "max_pops",
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
@@ -84,7 +85,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "thread": "thread",
         "rollouts": "num_rollouts",
         "depth": "max_depth",
-        "temperature": "temperature",
+        **_CHANCES,
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
         "max_tokens": "max_tokens",
@@ -230,6 +231,8 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     search.add_argument("--trajectories", type=int, help="complete solutions to collect")
     search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
     search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
+    search.add_argument("--top-p", type=_finite, help="sample from tokens of this probability")
+    search.add_argument("--top-k", type=int, help="sample from the k most likely tokens")
     search.add_argument(
         "--verifier",
         help="who completes candidates, as --policy; default: the policy (rstar), nobody (qstar)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, adrive, drive
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.checks.running import StepChecks
@@ -75,5 +76,5 @@ async def agreedy(
 
 
 def _method(run: Run) -> Method:
-    yield from run.draw(1, 0.0)
+    yield from run.draw(1, Chances(temperature=0.0))
     return run.solution("greedy", 0 if run.samples else None, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -10,6 +9,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Aside, Sampling, Work
 from langchain_qstar.baselines.sampled import Sampled, sampled
 from langchain_qstar.checks.running import StepChecks
@@ -77,7 +77,7 @@ class Run:
         """Since the run began."""
         return now() - self.started
 
-    def draw(self, n: int, temperature: float) -> Generator[Work, Any, None]:
+    def draw(self, n: int, chances: Chances) -> Generator[Work, Any, None]:
         """Draw `n` whole solutions, fewer when the budget ends first; ask and judge them.
 
         Samples are drawn in rounds in which each may use its share of the tokens that
@@ -86,13 +86,14 @@ class Run:
 
         Args:
             n: Solutions wanted, at least 1.
-            temperature: 0 is greedy.
+            chances: How their tokens are drawn.
 
         Raises:
             SettingsError: A value is out of range.
             ModelError: The policy failed as a whole; a sample that failed is kept as one.
         """
-        _check(n, temperature)
+        if type(n) is not int or n < 1:
+            raise SettingsError(f"n is {n!r}; draw at least 1 solution")
         while len(self.samples) < n and not self._is_spent():
             wanted, limit = self.budget.share(
                 self.usage, self._together(n - len(self.samples)), self.task.solution_tokens
@@ -103,8 +104,8 @@ class Run:
                 tuple(sample_seed(self.seed, ROOT, first + i) for i in range(wanted)),
                 stop=(),
                 max_tokens=limit,
-                temperature=temperature,
                 ends=solution_end(self.task),
+                **asdict(chances),
             )
             (drawn,) = yield from self._sampled([request])
             self.samples += [sampled(each, self.task, self.policy) for each in drawn]
@@ -250,7 +251,6 @@ class Run:
             seed=self.seed,
         )
 
-
     def _undecided(self, scores: Sequence[float]) -> Iterator[str]:
         """What the samples, or their scores, leave nothing to choose by."""
         drawn = [sample for sample in self.samples if sample.text]
@@ -264,13 +264,6 @@ class Run:
 
 def _within(request: SampleRequest, limit: int) -> SampleRequest:
     return replace(request, max_tokens=min(request.max_tokens, limit))
-
-
-def _check(n: object, temperature: object) -> None:
-    if not isinstance(n, int) or n < 1:
-        raise SettingsError(f"n is {n!r}; draw at least 1 solution")
-    if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
-        raise SettingsError(f"temperature is {temperature!r}; it must be a number from 0 up")
 
 
 def _sum_usage(usage: Usage, completions: Sequence[Completion]) -> Usage:

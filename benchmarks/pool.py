@@ -43,12 +43,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from real_models.drawing import SEED, TEMPERATURE, draw, kept, missing
+from real_models.drawing import draw, kept, missing
 from real_models.files import AbsentError, model_file, records, sha256, short_name
 
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
@@ -64,7 +66,7 @@ PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
 
 
-def about(policy: str, file: Path, task: Task, split: str) -> dict[str, Any]:
+def about(policy: str, file: Path, task: Task, split: str, chances: Chances) -> dict[str, Any]:
     """What samples are of; those of which any of this differs are never mixed."""
     prompt = json.dumps(task.messages(PROBE), ensure_ascii=False)
     return {
@@ -74,9 +76,9 @@ def about(policy: str, file: Path, task: Task, split: str) -> dict[str, Any]:
         "split": split,
         "prompts": task.prompts,
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-        "temperature": TEMPERATURE,
+        **asdict(chances),
         "max_tokens": task.solution_tokens,
-        "seed": SEED,
+        "drawn": "stepwise",
     }
 
 
@@ -88,7 +90,8 @@ def rows_file(of: dict[str, Any]) -> Path:
 
 def bank_name(of: dict[str, Any]) -> str:
     """The beginning of a bank's file name."""
-    return f"{of['model']}.{of['task']}.{of['split']}"
+    drawn = f"t{of['temperature']:g}-p{of['top_p']:g}-k{of['top_k']}"
+    return f"{of['model']}.{of['task']}.{of['split']}.{drawn}"
 
 
 def asked(task: str, split: str, count: int) -> list[dict[str, Any]]:
@@ -191,6 +194,12 @@ def main() -> None:
     parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
     parser.add_argument("--questions", type=int, default=150)
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--temperature", type=float, default=Chances().temperature)
+    parser.add_argument("--top-p", type=float, default=Chances().top_p)
+    parser.add_argument("--top-k", type=int, default=Chances().top_k)
+    parser.add_argument(
+        "--hidden", action="store_true", help="keep what a head reads, for --labels"
+    )
     options = parser.parse_args()
     if options.replay:
         print_figures(replay(options.replay))
@@ -204,13 +213,20 @@ def main() -> None:
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
-    policy = resolve_policy(f"gguf:{file}")
+    policy = LlamaCppPolicy(file, max_rows=AT_ONCE, row_tokens=ROW_TOKENS, threads=1)
     task = fit_task(get_task(options.task), policy, prompts=options.prompts)
-    of = about(options.policy, file, task, options.split)
+    chances = Chances(options.temperature, options.top_p, options.top_k)
+    of = about(options.policy, file, task, options.split, chances)
     path = BANKS / f"{bank_name(of)}.jsonl.xz"
     unpack(of, path)
     if options.draw:
-        asyncio.run(draw(policy, task, questions, options.samples, rows_file(of)))
+        if options.hidden:
+            policy.feature_layers = (policy.depth,)
+        rows = rows_file(of)
+        wanted = draw(
+            policy, task, questions, options.samples, chances, rows, hidden=options.hidden
+        )
+        asyncio.run(wanted)
         return
     size = write_bank(path, packed(of, task, questions, options.samples))
     tell(f"{path.name}: {size} bytes")

@@ -168,17 +168,18 @@ class Context:
         if code:
             raise ModelError(f"llama.cpp failed to decode (code {code})")
 
-    def logits(self, places: Sequence[int] | None = None) -> Floats:
-        """Of tokens of the last call, all of them wanted: float32 [places, vocabulary].
+    def logits(self, places: Sequence[int] | None = None) -> list[Floats]:
+        """Of tokens of the last call, all of them wanted: float32 [vocabulary] each.
+
+        They lie in memory that the next call overwrites.
 
         Args:
-            places: Which tokens of the call. None is every wanted one, in memory
-                that the next call overwrites.
+            places: Which tokens of the call; None is every wanted one.
         """
         found = library.llama_get_logits(self._pointer)
         rows = self._batch.rows
         logits = np.ctypeslib.as_array(found, (int(rows[-1]) + 1, self.model.tokens))
-        return logits if places is None else logits[rows[list(places)]]
+        return list(logits if places is None else (logits[row] for row in rows[list(places)]))
 
     def hidden(self, layers: Sequence[int], places: Sequence[int]) -> Floats:
         """Recorded hidden states of tokens of the last call: float32 [places, layers * width].

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from langchain_qstar.models.engine.backend import Bools, Floats, Start
 from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.context import Context
-from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, logprobs_of
+from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, next_logprobs
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
 from langchain_qstar.models.llamacpp.streams import Streams
@@ -71,7 +72,8 @@ class LlamaCppBackend:
         self._max_rows = max_rows
         self._branches: list[_Branch] = []
         self._draws = HostDraws()
-        self._logits: Floats = np.zeros((0, self.vocabulary), dtype=np.float32)
+        self._logits: list[Floats] = []
+        """Of every branch; views, because those of all branches are many megabytes."""
         self._hidden: Floats | None = None
         self._layers: tuple[int, ...] = ()
 
@@ -108,9 +110,7 @@ class LlamaCppBackend:
     def next_logprobs(self, state: State, tokens: Sequence[int]) -> list[float]:
         """See `Backend`."""
         assert state.logits is not None
-        logits = np.broadcast_to(state.logits, (len(tokens), self.vocabulary))
-        values: list[float] = logprobs_of(logits, tokens).tolist()
-        return values
+        return next_logprobs(state.logits, tokens)
 
     def hidden(self, state: State | None, layers: tuple[int, ...]) -> Floats | None:
         """See `Backend`."""
@@ -120,8 +120,8 @@ class LlamaCppBackend:
         self, chains: Sequence[Sequence[Node]], *, scored: bool
     ) -> list[list[tuple[State, int]]]:
         """See `Backend`."""
-        if not self._logits.flags.owndata:
-            self._logits = self._logits.copy()  # the context is about to overwrite them
+        # The context is about to overwrite what it gave.
+        self._logits = [row if row.flags.owndata else row.copy() for row in self._logits]
         made: list[list[tuple[State, int]]] = []
         readers = self._cells.readers
         for at in range(0, len(chains), readers):
@@ -171,11 +171,11 @@ class LlamaCppBackend:
             for _ in start.samplings[1:]:
                 twin = self._cells.twin(first)
                 self._branches.append(_Branch(twin, start.leaf, length, length, limit))
-        counts = [len(start.samplings) for start in starts]
-        logits = np.repeat(np.stack([start.leaf.state.logits for start in starts]), counts, axis=0)
-        self._logits = np.concatenate([self._logits, logits])
+        logits = [[start.leaf.state.logits] * len(start.samplings) for start in starts]
+        self._logits += chain.from_iterable(logits)
         if self._hidden is not None:  # those of new branches come with their first token
-            unknown = np.zeros((len(logits), self._hidden.shape[1]), dtype=np.float32)
+            count = len(self._logits) - len(self._hidden)
+            unknown = np.zeros((count, self._hidden.shape[1]), dtype=np.float32)
             self._hidden = np.concatenate([self._hidden, unknown])
         self._draws.join(starts)
 
@@ -231,7 +231,7 @@ class LlamaCppBackend:
                 self._end(branch)
         rows = list(numbers)
         self._branches = [self._branches[number] for number in rows]
-        self._logits = self._logits[rows]
+        self._logits = [self._logits[number] for number in rows]
         if self._hidden is not None:
             self._hidden = self._hidden[rows]
         self._draws.keep(rows)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from langchain_qstar.models.engine.backend import Floats
 from langchain_qstar.models.engine.kv_tree import Node
 from langchain_qstar.models.llamacpp.cells import Cells
-from langchain_qstar.models.llamacpp.draws import logprobs_of
+from langchain_qstar.models.llamacpp.draws import logprobs_of, next_logprobs
 
 
 @dataclass(eq=False, slots=True)
@@ -97,7 +95,7 @@ def _note_following(cells: Cells, tokens: Sequence[_Token]) -> None:
     if followed:
         logits = cells.context.logits([place for place, _, _ in followed])
         values = logprobs_of(logits, [after for _, _, after in followed])
-        for (_, reading, _), value in zip(followed, values.tolist(), strict=True):
+        for (_, reading, _), value in zip(followed, values, strict=True):
             reading.logprobs.append(value)
 
 
@@ -113,7 +111,7 @@ def note_logprobs(reading: Reading, before: Floats | None) -> None:
         values = values[len(nodes[0].tokens) - 1 :]
         nodes = nodes[1:]
     else:
-        values = [*logprobs_of(before[np.newaxis], nodes[0].tokens[:1]).tolist(), *values]
+        values = [*next_logprobs(before, nodes[0].tokens[:1]), *values]
     for node in nodes:
         count = len(node.tokens)
         node.logprobs, values = tuple(values[:count]), values[count:]

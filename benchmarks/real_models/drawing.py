@@ -13,8 +13,7 @@ from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.banks import Kept, restored
 from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
-from langchain_qstar.models.engine.policy import LocalPolicy
-from langchain_qstar.protocols import Task
+from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.solution import Sample
 from real_models.files import product_version
 from real_models.stepwise import Drawn, drawn
@@ -44,13 +43,13 @@ def missing(
 
 
 async def draw(
-    policy: LocalPolicy,
+    policy: Policy,
     task: Task,
     questions: Sequence[Record],
     samples: int,
+    *,
     chances: Chances,
     rows: Path,
-    *,
     hidden: bool = False,
 ) -> None:
     """Draw what is missing; a question's samples are written as soon as all have ended.

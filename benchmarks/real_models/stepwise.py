@@ -14,9 +14,18 @@ import numpy as np
 from langchain_qstar.actions import InlineForms, Trace
 from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.sampled import Sampled
+from langchain_qstar.evaluation.banks import Kept
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.nodes.endings import ends_of
-from langchain_qstar.protocols import Finish, SampleRequest, State, Step, Task
+from langchain_qstar.protocols import (
+    Completion,
+    Finish,
+    Policy,
+    SampleRequest,
+    State,
+    Step,
+    Task,
+)
 from langchain_qstar.seeds import sample_seed
 
 MOST_STEPS: Final = 32
@@ -56,12 +65,12 @@ class Drawn:
 
 
 async def drawn(
-    policy: LocalPolicy, task: Task, question: str, number: int, chances: Chances, *, hidden: bool
+    policy: Policy, task: Task, question: str, number: int, chances: Chances, *, hidden: bool
 ) -> Drawn:
     """Draw sample `number` of a question.
 
     Args:
-        policy: Whose `feature_layers` are set, if `hidden` states are wanted.
+        policy: One of ours whose `feature_layers` are set, if `hidden` states are wanted.
         task: How it is asked, and where steps and solutions end.
         question: Its text.
         number: Of the sample, which its seeds follow from.
@@ -90,7 +99,7 @@ async def drawn(
         blank = not made.text.strip()
         if not blank:
             state = state.then(Step(made.text, "propose_step", made.token_ids, made.logprobs))
-            if hidden:
+            if hidden and isinstance(policy, LocalPolicy):
                 features.append((await policy.afeatures([state]))[0].astype(np.float16))
         if blank or made.finish in ("eos", "error", "cancelled") or task.is_terminal(state.text):
             finish = "eos" if blank and made.finish == "stop" else made.finish
@@ -113,3 +122,13 @@ def step_of(told: dict[str, Any]) -> Step:
     """The step that `Drawn.stored` told."""
     return Step(told["text"], "propose_step", tuple(told["ids"]), tuple(told["logprobs"]))
 
+
+def answered(kept: Kept, steps: tuple[Step, ...], task: Task) -> str | None:
+    """The answer of a solution, with the line that it was asked for."""
+    if kept.sample.finish not in ("stop", "eos"):
+        text = kept.sample.text
+        return task.read(text)[0] if task.is_terminal(text) else None
+    whole = Sampled(steps, task.read(kept.sample.text)[0])
+    if whole.answer is None and kept.line is not None:
+        whole = whole.concluded(Completion(kept.line), task)
+    return whole.answer

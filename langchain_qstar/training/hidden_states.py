@@ -100,6 +100,16 @@ class HiddenStates:
             _keep(file, whole, hidden)
         return whole, hidden
 
+    def keep(self, example: Example, hidden: Floats) -> None:
+        """Keep hidden states that are known from elsewhere, such as from the drawing of the steps.
+
+        Args:
+            example: With all log-probabilities.
+            hidden: The states after its rows, float32 [n, d].
+        """
+        if file := self._file(example):
+            _keep(file, example, hidden)
+
     def _file(self, example: Example) -> Path | None:
         if self.folder is None:
             return None

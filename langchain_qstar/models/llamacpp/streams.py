@@ -12,6 +12,7 @@ are kept in the first ones.
 from __future__ import annotations
 
 from bisect import insort
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,15 +26,15 @@ READERS: Final = 8
 class Kept:
     """The keys and values of a path, from its first token on, as bytes on the host."""
 
-    __slots__ = ("_owner", "data")
+    __slots__ = ("_gone", "data")
 
-    def __init__(self, data: Bytes, owner: Streams) -> None:
-        """Hold `data`, which counts for `owner` until nothing refers to it."""
-        self.data, self._owner = data, owner
-        owner.kept_bytes += data.nbytes
+    def __init__(self, data: Bytes, gone: deque[int]) -> None:
+        """Hold `data`; its size is left in `gone` when nothing refers to it any more."""
+        self.data, self._gone = data, gone
 
     def __del__(self) -> None:
-        self._owner.kept_bytes -= self.data.nbytes
+        # May run on any thread, so it only leaves a note.
+        self._gone.append(self.data.nbytes)
 
 
 @dataclass(slots=True)
@@ -61,8 +62,9 @@ class Streams:
             room: Bytes for what is kept on the host.
         """
         self.context = context
-        self.kept_bytes = 0
         self._room = room
+        self._kept = 0
+        self._gone: deque[int] = deque()
         rows = context.streams - READERS
         self._free = [list(range(rows)), list(range(rows, context.streams))]
         self._rows = rows
@@ -72,6 +74,13 @@ class Streams:
     def crowded(self, growth: int, rows: int) -> bool:  # noqa: ARG002 - rows grow in their streams
         """Whether what is kept takes more than its room."""
         return self.kept_bytes > self._room
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of all that is kept on the host."""
+        while self._gone:
+            self._kept -= self._gone.popleft()
+        return self._kept
 
     def fork(self, path: Sequence[Stretch], *, reading: bool = False) -> int:
         """A new branch at the end of a path of stretches.
@@ -117,7 +126,8 @@ class Streams:
             branch: Holds a path and what was read after it.
             bounds: First position and end of every part of what was read, in order.
         """
-        kept = Kept(self.context.saved(branch), self)
+        kept = Kept(self.context.saved(branch), self._gone)
+        self._kept += kept.data.nbytes
         self._end(branch)
         return [Stretch(kept, start, end) for start, end in bounds]
 

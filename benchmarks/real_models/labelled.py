@@ -72,7 +72,8 @@ def _labelled(
 ) -> tuple[LabelledQuestion, dict[int, Any]]:
     """The steps of a question, counted, and the hidden states after each by its number."""
     tree = StepTree(State(record["question"], task.messages(record["question"])))
-    gold, hidden = task.right_answer(record["answer"]), {}
+    hidden: dict[int, Any] = {}
+    gold = task.right_answer(record["answer"])
     for row in sorted(rows, key=lambda row: row["number"]):
         steps = tuple(map(step_of, row["steps"]))
         if not steps:

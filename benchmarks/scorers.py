@@ -30,7 +30,7 @@ import argparse
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -115,9 +115,7 @@ def with_logprobs(asked: Asked, policy: ReadingPolicy, task: Task) -> Asked:
     """The same with the log-probabilities of every step, as the policy reads it now."""
     read = iter(_read(asked, policy, task.messages(asked.question)))
     samples = tuple(
-        replace(
-            one, steps=tuple(replace(step, logprobs=next(read)) for step in one.steps)
-        )
+        replace(one, steps=tuple(replace(step, logprobs=next(read)) for step in one.steps))
         for one in asked.samples
     )
     return Asked(asked.question, samples)

@@ -80,10 +80,7 @@ def mean_of_steps(asked: Asked) -> Values:
 def likelihood(asked: Asked) -> Values:
     """Probability of the whole path, not normalised, to the power 1/50 to stay readable."""
     return [
-        [
-            math.exp(each / 50)
-            for each in accumulate(math.fsum(step.logprobs) for step in one.steps)
-        ]
+        [math.exp(each / 50) for each in accumulate(math.fsum(step.logprobs) for step in one.steps)]
         for one in asked.samples
     ]
 
@@ -112,10 +109,7 @@ def beside_siblings(asked: Asked) -> Values:
 def without_question(asked: Asked) -> Values:
     """How much likelier the question makes the path: mean over tokens, as a probability."""
     return [
-        [
-            _logistic(_gain(one, place)) if one.bare else 0.5
-            for place in range(len(one.steps))
-        ]
+        [_logistic(_gain(one, place)) if one.bare else 0.5 for place in range(len(one.steps))]
         for one in asked.samples
     ]
 

@@ -236,7 +236,6 @@ class Run:
             seed=self.seed,
         )
 
-
     def _undecided(self, scores: Sequence[float]) -> Iterator[str]:
         """What the samples, or their scores, leave nothing to choose by."""
         drawn = [sample for sample in self.samples if sample.text]

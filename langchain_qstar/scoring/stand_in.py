@@ -64,9 +64,7 @@ class StandInScorer:
     def _has_logprobs(self, requests: Sequence[ScoreRequest]) -> bool:
         if self._gives is not None:
             return self._gives
-        return any(
-            step.logprobs for each in requests for step in (*each.steps, *each.state.steps)
-        )
+        return any(step.logprobs for each in requests for step in (*each.steps, *each.state.steps))
 
     def _stood_in(self, scores: Sequence[Scores]) -> list[Scores]:
         self._warn()

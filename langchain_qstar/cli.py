@@ -183,8 +183,9 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     )
     solve.add_argument(
         "--q-model",
-        help="nano, log-probability, self-evaluation, prm:FAMILY:MODEL, orm:MODEL, or a folder "
-        "that qstar train wrote; default: nano for nano, log-probability for others (rstar: none)",
+        help="nano, path-log-probability, log-probability, agreement, self-evaluation, "
+        "prm:FAMILY:MODEL, orm:MODEL, or a folder that qstar train wrote; default: nano for nano, "
+        "path-log-probability for others, agreement where there is none (rstar: none)",
     )
     solve.add_argument(
         "--task",

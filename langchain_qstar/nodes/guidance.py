@@ -95,6 +95,5 @@ def _of_rollouts(nodes: Nodes, stats: Stats, collected: Sequence[str]) -> Iterat
     rewards = [stats.get(each, {}).get("reward") or 0.0 for each in collected]
     if len(texts) >= _FEWEST and alike(rewards) and (len(answers) > 1 or None in answers):
         yield (
-            f"rewards: alike for all {len(rewards)} trajectories; "
-            "the search was not guided by them"
+            f"rewards: alike for all {len(rewards)} trajectories; the search was not guided by them"
         )

@@ -162,12 +162,13 @@ def checked(answers: object, requests: Sequence[ScoreRequest], name: str) -> lis
 
 def used(scores: Sequence[Scores]) -> dict[str, float]:
     """What one batch of scores cost."""
-    return {
+    spent: dict[str, float] = {
         "calls": 1,
         "completions": sum(each.completions for each in scores),
         "prompt_tokens": sum(each.read_tokens for each in scores),
         "completion_tokens": sum(each.generated_tokens for each in scores),
-    } | ({"stood_in": 1} if any(each.stood_in for each in scores) else {})
+    }
+    return spent | {"stood_in": 1} if any(each.stood_in for each in scores) else spent
 
 
 def _utilities(work: Work, node_id: str, settings: QStarSettings) -> StatRecord:

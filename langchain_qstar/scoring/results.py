@@ -7,7 +7,7 @@ number of the question, announces what comes next or says again what is known fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -52,7 +52,7 @@ def result_of(text: str, question: str, before: Iterable[str] = ()) -> Fraction 
     numbers = numbers_in(text)
     if not numbers:
         return None
-    known: Set[Fraction] = {value for each in (question, *earlier) for value in numbers_in(each)}
+    known = {value for each in (question, *earlier) for value in numbers_in(each)}
     return None if numbers[-1] in known else numbers[-1]
 
 

@@ -187,9 +187,7 @@ def test_an_end_without_text_is_worth_the_path_that_it_ends():
 
 def test_a_depth_bias_reaches_a_solution_where_values_lead_astray():
     tempting = ScriptedScorer(lambda text: 0.6 - 0.1 * text.count("\n"))
-    chain = QStarChain(
-        scripted(), tempting, task=TASK, settings={"num_samples": 3, "max_pops": 4}
-    )
+    chain = QStarChain(scripted(), tempting, task=TASK, settings={"num_samples": 3, "max_pops": 4})
     assert len(chain.invoke(QUESTION).votes) == 0
     settings = {"num_samples": 3, "max_pops": 4, "depth_bias": 0.2}
     biased = QStarChain(scripted(), tempting, task=TASK, settings=settings).invoke(QUESTION)

@@ -135,13 +135,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_command(commands)
     convert = commands.add_parser(
         "convert",
-        help="write a model as a GGUF file, for llama.cpp",
+        help="write a model as a GGUF file, for llama.cpp, or a GGUF file as a folder",
         description="Write the bundled model, or a Llama of its kind, as a GGUF file. "
-        "Use it by: qstar solve ... --policy gguf:FILE",
+        "Use it by: qstar solve ... --policy gguf:FILE. From a GGUF file a folder of "
+        "transformers' format is made, dequantised.",
     )
-    convert.add_argument("folder", help="nano, or a folder with a model")
-    convert.add_argument("file", help="the GGUF file to write")
-    convert.add_argument("--weights", default="f32", help="f32 (default), f16 or q8_0")
+    convert.add_argument("source", help="nano, a folder with a model, or a GGUF file")
+    convert.add_argument("target", help="the GGUF file, or from one the folder, to write")
+    convert.add_argument("--weights", help="of a GGUF file: f32 (default), f16 or q8_0")
     convert.add_argument("--debug", action="store_true", help="show the traceback of an error")
     convert.set_defaults(run=_convert)
     return parser
@@ -288,13 +289,18 @@ def _solve(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    if args.source.lower().endswith(".gguf"):
+        from langchain_qstar.models.transformers.dequantising import dequantise_gguf
+
+        if args.weights is not None:
+            raise InputError("--weights is for writing a GGUF file; a folder has float32")
+        sys.stdout.write(f"{dequantise_gguf(args.source, args.target)}\n")
+        return ANSWERED
     from langchain_qstar.models.llamacpp.export import export_gguf
     from langchain_qstar.models.resolve import NANO_FOLDER
 
-    file = export_gguf(
-        NANO_FOLDER if args.folder == "nano" else args.folder, args.file, weights=args.weights
-    )
-    sys.stdout.write(f"{file}\n")
+    source = NANO_FOLDER if args.source == "nano" else args.source
+    sys.stdout.write(f"{export_gguf(source, args.target, weights=args.weights or 'f32')}\n")
     return ANSWERED
 
 

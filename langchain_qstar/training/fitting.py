@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_qstar.errors import MissingExtraError, ModelError
 from langchain_qstar.training.recipe import ValueRecipe
@@ -58,10 +58,12 @@ class _CheckedTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """The held-out error, and how well the held-out problems are ranked."""
-        output = super().evaluation_loop(*args, **kwargs)
+        output: Any = super().evaluation_loop(*args, **kwargs)
         if self.rank is not None:
-            items: Any = self.eval_dataset
-            found = self.rank(logits_of(self.model, items, self.data_collator))
+            network, items, collate = cast(
+                "Any", (self.model, self.eval_dataset, self.data_collator)
+            )
+            found = self.rank(logits_of(network, items, collate))
             loss = output.metrics["eval_loss"]
             # Where there is nothing to rank, the error alone decides.
             output.metrics[f"eval_{RANKING}"] = (0.0 if math.isnan(found) else found) - _TIE * loss

@@ -80,12 +80,12 @@ def ranking_figures(
             figures["ranked_problems"] = float(len(pairs))
         if len(pairs) < _CERTAIN_FROM:
             continue
-        mine = [pair[0] for pair in pairs]
-        theirs = [pair[1] for pair in pairs] if known else [_CHANCE] * len(pairs)
-        figures |= _with_interval(f"auc_{name}", mine, [0.0] * len(mine))
+        own = [pair[0] for pair in pairs]
+        base = [pair[1] for pair in pairs] if known else [_CHANCE] * len(pairs)
+        figures |= _with_interval(f"auc_{name}", own, [0.0] * len(own))
         if known:
-            figures[f"logprob_auc_{name}"] = mean(theirs)
-        figures |= _with_interval(f"gain_{name}", mine, theirs)
+            figures[f"logprob_auc_{name}"] = mean(base)
+        figures |= _with_interval(f"gain_{name}", own, base)
     return {name: round(value, 4) for name, value in figures.items()}
 
 

@@ -393,6 +393,28 @@ def test_a_solution_that_ended_without_its_marker_is_graded_by_its_guess(sums, t
     assert all(step.terminal for step in labels.questions[0].steps)
 
 
+def test_a_solution_that_ended_without_an_answer_is_asked_for_it_as_in_a_search(sums, tmp_path):
+    task = replace(
+        sums, answer_prefill="so", answer=lambda text: text.partition("so ")[2].strip() or None
+    )
+
+    def script(text):
+        if text.endswith("so"):
+            return [" 5\n"]
+        return ["2+3 it is\n", "2+3=6\nso 6\n"] if not text else [""]
+
+    labels = collect_labels(
+        ASKED, by_seed(script), task, tmp_path / "a.jsonl", LabelSettings(samples=2)
+    )
+    assert counts(labels) == {
+        "2+3 it is\n": (1, 1),
+        "2+3 it is\nso 5\n": (1, 1),
+        "2+3=6\n": (0, 1),
+        "2+3=6\nso 6\n": (0, 1),
+    }
+    assert labels.questions[0].completions == 3
+
+
 KILLED = """
 import sys
 from pathlib import Path

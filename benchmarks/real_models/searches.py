@@ -25,6 +25,15 @@ from real_models.files import model_file, product_version, records
 
 Row = dict[str, Any]
 
+ROWS: Final = 40
+"""Completions that decode together."""
+ROW_TOKENS: Final = 1024
+"""Memory of each, with its prompt."""
+AT_ONCE: Final = 24
+"""Questions that are worked on at once."""
+WORDS: Final = "plain_words"
+WORDS_FILE: Final = Path(__file__).parent / "plain_words.jsonl"
+"""Questions that were written once and judged once; no setting is chosen on them."""
 SAMPLES: Final = 64
 """Samples of a vote that its budget ends, not their number."""
 
@@ -57,25 +66,27 @@ class Way:
 class Runs:
     """A model, a split of a task, and the rows that are known of it."""
 
-    def __init__(self, policy: str, task: str, split: str, rows: Path, *, at_once: int) -> None:
+    def __init__(self, policy: str, task: str, split: str, rows: Path) -> None:
         self.name, self.task, self.split, self.path = policy, task, split, rows
-        self.at_once = at_once
 
     @cached_property
     def policy(self) -> Any:
         """The product's policy."""
         from langchain_qstar import LlamaCppPolicy
 
-        return LlamaCppPolicy(model_file(self.name), threads=1)
+        file = model_file(self.name)
+        return LlamaCppPolicy(file, threads=1, max_rows=ROWS, row_tokens=ROW_TOKENS)
 
     def questions(self, first: int, count: int) -> list[Row]:
         """Records of the split from number `first` on."""
+        if self.task == WORDS:
+            return [json.loads(line) for line in WORDS_FILE.read_text("utf-8").splitlines()][:count]
         name = self.task if self.split == "test" else f"{self.task}_{self.split}"
         return records(name, first + count)[first:]
 
     def chain(self, way: Way) -> Any:
         """The chain of a way."""
-        shared: dict[str, Any] = {"task": self.task}
+        shared: dict[str, Any] = {"task": "gsm8k" if self.task == WORDS else self.task}
         settings = dict(way.settings)
         if way.method == "qstar":
             settings |= {"max_tokens": way.max_tokens}
@@ -102,7 +113,7 @@ class Runs:
         if lacking:
             chain = self.chain(way)
             inputs = [each["question"] for each in lacking]
-            config = {"max_concurrency": self.at_once}
+            config = {"max_concurrency": AT_ONCE}
             for at, solution in chain.batch_as_completed(inputs, config, return_exceptions=True):
                 if isinstance(solution, Exception):
                     raise solution
@@ -125,7 +136,8 @@ class Runs:
             "right": grade(solution.answer, gold, task) == "right",
             "tokens": solution.usage.completion_tokens,
             "stopped": solution.stopped,
-            "candidates": sum(vote.count for vote in solution.votes),
+            "collected": sum(vote.count for vote in solution.votes),
+            "fallback": not solution.votes,
             "nodes": len(solution.tree),
             "shortfalls": list(solution.usage.shortfalls),
         }

@@ -106,6 +106,8 @@ class LlamaCppPolicy(LocalPolicy):
             raise SettingsError(f"max_rows={max_rows}: choose 1 to {MOST - 4 * READERS}")
         if cache_tokens is not None and cache_tokens < 1:
             raise SettingsError(f"cache_tokens={cache_tokens}: it must hold at least one text")
+        if row_tokens is not None and row_tokens < 1:
+            raise SettingsError(f"row_tokens={row_tokens}: it must hold at least one text")
         model = GGUFModel(file, n_gpu_layers=n_gpu_layers)
         default = "f32" if model.exact else "f16"
         type_k, type_v = type_k or default, type_v or default
@@ -145,6 +147,7 @@ class LlamaCppPolicy(LocalPolicy):
 
 def _limits(context: Context, each: float, max_rows: int) -> Limits:
     trained, cells = context.model.window, context.longest
+    setting = "row_tokens" if context.streams else "cache_tokens"
     return Limits(
         window=min(trained, cells),
         depth=context.model.depth,
@@ -155,7 +158,7 @@ def _limits(context: Context, each: float, max_rows: int) -> Limits:
         shared_contexts=True,
         longer="shorten it"
         if trained <= cells
-        else f"shorten it, or give a larger cache_tokens (up to {trained})",
+        else f"shorten it, or give a larger {setting} (up to {trained})",
     )
 
 

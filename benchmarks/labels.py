@@ -67,12 +67,12 @@ WAYS: Final[dict[str, LabelSettings]] = {
     "completions": LabelSettings(by="completions", samples=2, completions=4),
 }
 HEADS: Final[dict[str, tuple[str, ValueRecipe]]] = {
-    "best": ("rollouts", ValueRecipe(target="best")),
-    "mean": ("rollouts", ValueRecipe(target="mean")),
-    "linear": ("rollouts", ValueRecipe(kind="linear")),
+    "best": ("rollouts", ValueRecipe(target="best", loss="cross-entropy")),
+    "mean": ("rollouts", ValueRecipe(target="mean", loss="cross-entropy")),
+    "linear": ("rollouts", ValueRecipe(kind="linear", loss="cross-entropy")),
     "pairwise": ("rollouts", ValueRecipe(loss="pairwise")),
-    "fitted_q": ("rollouts", ValueRecipe(target="fitted-q")),
-    "completed": ("completions", ValueRecipe(target="mean")),
+    "fitted_q": ("rollouts", ValueRecipe(target="fitted-q", loss="cross-entropy")),
+    "completed": ("completions", ValueRecipe(target="mean", loss="cross-entropy")),
 }
 ROLES: Final = {"as_reward": (False, True), "both": (True, True)}
 """Whether the `mean` head is Q, and whether it is the process reward."""

@@ -4,9 +4,13 @@
     python benchmarks/pool.py --draw --task gsm8k --questions 150 --samples 8
     python benchmarks/pool.py --pack --task gsm8k --questions 150 --samples 8
     python benchmarks/pool.py --replay results/banks/NAME.jsonl.xz
+    python benchmarks/pool.py --draw --hidden --split train --questions 300 --top-p 0.8 --top-k 20
+    python benchmarks/pool.py --labels build/gsm8k.jsonl --split train --questions 300 --top-p 0.8
 
-`--draw` samples whole solutions through the product's policy at temperature 0.8, with the task's
-own prompt, ending where the product's solutions end. Rows are kept in build/pool and drawing
+`--draw` samples solutions a step at a time through the product's policy, as searches do, with
+the task's own prompt, ending where the product's solutions end. With `--hidden` it keeps what a
+head reads of every step, and `--labels FILE` then writes the file that `qstar train` takes, with
+FILE's features beside it. Rows are kept in build/pool and drawing
 goes on after what is there, packed or not: after a kill, on another machine, with more
 questions, or with more samples (of the same seeds). Another model, prompt or temperature has
 rows of its own. `--pack` writes them to results/banks, compressed, with what they are of;
@@ -43,28 +47,34 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from real_models.drawing import SEED, TEMPERATURE, draw, kept, missing
+from real_models.drawing import AT_ONCE, draw, kept, missing
 from real_models.files import AbsentError, model_file, records, sha256, short_name
+from real_models.labelled import write_labels
 
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
 from langchain_qstar.evaluation.rows import add_rows, read_rows
-from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks import fit_task, get_task
+from langchain_qstar.training.rollouts import LabelSettings
 
 BANKS: Final = Path(__file__).parent / "results" / "banks"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "pool"
 PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
+ROW_TOKENS: Final = 1024
+"""Memory of a solution with its prompt."""
 PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
 
 
-def about(policy: str, file: Path, task: Task, split: str) -> dict[str, Any]:
+def about(policy: str, file: Path, task: Task, split: str, chances: Chances) -> dict[str, Any]:
     """What samples are of; those of which any of this differs are never mixed."""
     prompt = json.dumps(task.messages(PROBE), ensure_ascii=False)
     return {
@@ -74,9 +84,9 @@ def about(policy: str, file: Path, task: Task, split: str) -> dict[str, Any]:
         "split": split,
         "prompts": task.prompts,
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-        "temperature": TEMPERATURE,
+        **asdict(chances),
         "max_tokens": task.solution_tokens,
-        "seed": SEED,
+        "drawn": "stepwise",
     }
 
 
@@ -88,7 +98,8 @@ def rows_file(of: dict[str, Any]) -> Path:
 
 def bank_name(of: dict[str, Any]) -> str:
     """The beginning of a bank's file name."""
-    return f"{of['model']}.{of['task']}.{of['split']}"
+    drawn = f"t{of['temperature']:g}-p{of['top_p']:g}-k{of['top_k']}"
+    return f"{of['model']}.{of['task']}.{of['split']}.{drawn}"
 
 
 def asked(task: str, split: str, count: int) -> list[dict[str, Any]]:
@@ -184,6 +195,7 @@ def main() -> None:
     mode.add_argument("--quick", action="store_true", help="replay the kept banks (the default)")
     mode.add_argument("--draw", action="store_true", help="draw the samples that are missing")
     mode.add_argument("--pack", action="store_true", help="write what was drawn to results/banks")
+    mode.add_argument("--labels", type=Path, help="write what was drawn as labels for qstar train")
     mode.add_argument("--replay", type=Path, help="the figures of this bank")
     parser.add_argument("--policy", default="qwen2.5-coder-0.5b", help="a known name, or gguf:FILE")
     parser.add_argument("--task", default="gsm8k")
@@ -191,11 +203,17 @@ def main() -> None:
     parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
     parser.add_argument("--questions", type=int, default=150)
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--temperature", type=float, default=Chances().temperature)
+    parser.add_argument("--top-p", type=float, default=Chances().top_p)
+    parser.add_argument("--top-k", type=int, default=Chances().top_k)
+    parser.add_argument(
+        "--hidden", action="store_true", help="keep what a head reads, for --labels"
+    )
     options = parser.parse_args()
     if options.replay:
         print_figures(replay(options.replay))
         return
-    if not (options.draw or options.pack):
+    if not (options.draw or options.pack or options.labels):
         quick()
         return
     try:
@@ -204,13 +222,27 @@ def main() -> None:
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
-    policy = resolve_policy(f"gguf:{file}")
+    policy = LlamaCppPolicy(file, max_rows=AT_ONCE, row_tokens=ROW_TOKENS, threads=1)
     task = fit_task(get_task(options.task), policy, prompts=options.prompts)
-    of = about(options.policy, file, task, options.split)
+    chances = Chances(options.temperature, options.top_p, options.top_k)
+    of = about(options.policy, file, task, options.split, chances)
     path = BANKS / f"{bank_name(of)}.jsonl.xz"
     unpack(of, path)
     if options.draw:
-        asyncio.run(draw(policy, task, questions, options.samples, rows_file(of)))
+        if options.hidden:
+            policy.feature_layers = (-1,)
+        rows = rows_file(of)
+        how = {"chances": chances, "rows": rows, "hidden": options.hidden}
+        asyncio.run(draw(policy, task, questions, options.samples, **how))
+        return
+    if options.labels:
+        settings = LabelSettings(samples=options.samples, temperature=options.temperature)
+        out, features = options.labels, options.labels.with_suffix(".features")
+        drawn = read_rows(rows_file(of))
+        written, mixed = write_labels(
+            policy, task, questions, drawn, settings=settings, out=out, features=features
+        )
+        tell(f"{out}: {written} questions, {mixed} with right and wrong samples; {features}")
         return
     size = write_bank(path, packed(of, task, questions, options.samples))
     tell(f"{path.name}: {size} bytes")

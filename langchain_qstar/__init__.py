@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         QuestionError,
         SettingsError,
         ThreadError,
+        UnguidedWarning,
     )
     from langchain_qstar.models.chat import ChatModelPolicy
     from langchain_qstar.models.faces.chat import ChatLocal
@@ -58,9 +59,13 @@ if TYPE_CHECKING:
     )
     from langchain_qstar.qstar import create_qstar_graph
     from langchain_qstar.rstar import create_rstar_graph
+    from langchain_qstar.scoring.agreement import AgreementScorer
     from langchain_qstar.scoring.combined import MixtureScorer, RememberingScorer
     from langchain_qstar.scoring.judge import JudgeScorer
-    from langchain_qstar.scoring.log_probability import LogProbabilityScorer
+    from langchain_qstar.scoring.log_probability import (
+        LogProbabilityScorer,
+        PathLogProbabilityScorer,
+    )
     from langchain_qstar.scoring.recalibration import RecalibratedScorer
     from langchain_qstar.scoring.resolve import resolve_scorer
     from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
@@ -114,6 +119,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "QuestionError",
         "SettingsError",
         "ThreadError",
+        "UnguidedWarning",
     ),
     "models.chat": ("ChatModelPolicy",),
     "models.llamacpp.policy": ("LlamaCppPolicy",),
@@ -137,9 +143,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "qstar": ("create_qstar_graph",),
     "rstar": ("create_rstar_graph",),
+    "scoring.agreement": ("AgreementScorer",),
     "scoring.combined": ("MixtureScorer", "RememberingScorer"),
     "scoring.judge": ("JudgeScorer",),
-    "scoring.log_probability": ("LogProbabilityScorer",),
+    "scoring.log_probability": ("LogProbabilityScorer", "PathLogProbabilityScorer"),
     "scoring.recalibration": ("RecalibratedScorer",),
     "scoring.resolve": ("resolve_scorer",),
     "scoring.reward_model": ("OutcomeRewardScorer", "ProcessRewardScorer"),
@@ -168,6 +175,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AgreementScorer",
     "BestOfNChain",
     "ChatLocal",
     "ChatModelPolicy",
@@ -193,6 +201,7 @@ __all__ = [
     "OffloadWarning",
     "OutcomeRewardScorer",
     "Passage",
+    "PathLogProbabilityScorer",
     "Policy",
     "ProcessRewardScorer",
     "PromptError",
@@ -229,6 +238,7 @@ __all__ = [
     "TransformersPolicy",
     "TreeNode",
     "Turn",
+    "UnguidedWarning",
     "Usage",
     "ValueModelScorer",
     "ValueRecipe",

@@ -57,7 +57,8 @@ CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 """Of an address, which never becomes a part of a message."""
 
 _SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
-_SAMPLING: Final = {"samples": "n", "temperature": "temperature", **_SPENDING}
+_CHANCES: Final = {name: name for name in ("temperature", "top_p", "top_k")}
+_SAMPLING: Final = {"samples": "n", **_CHANCES, **_SPENDING}
 
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
@@ -70,7 +71,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "samples": "num_samples",
         "trajectories": "num_trajectories",
         "lam": "lam",
-        "temperature": "temperature",
+        **_CHANCES,
         "max_pops": "max_pops",
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
@@ -84,7 +85,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "thread": "thread",
         "rollouts": "num_rollouts",
         "depth": "max_depth",
-        "temperature": "temperature",
+        **_CHANCES,
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
         "max_tokens": "max_tokens",
@@ -134,13 +135,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_command(commands)
     convert = commands.add_parser(
         "convert",
-        help="write a model as a GGUF file, for llama.cpp",
+        help="write a model as a GGUF file, for llama.cpp, or a GGUF file as a folder",
         description="Write the bundled model, or a Llama of its kind, as a GGUF file. "
-        "Use it by: qstar solve ... --policy gguf:FILE",
+        "Use it by: qstar solve ... --policy gguf:FILE. From a GGUF file a folder of "
+        "transformers' format is made, dequantised.",
     )
-    convert.add_argument("folder", help="nano, or a folder with a model")
-    convert.add_argument("file", help="the GGUF file to write")
-    convert.add_argument("--weights", default="f32", help="f32 (default), f16 or q8_0")
+    convert.add_argument("source", help="nano, a folder with a model, or a GGUF file")
+    convert.add_argument("target", help="the GGUF file, or from one the folder, to write")
+    convert.add_argument("--weights", help="of a GGUF file: f32 (default), f16 or q8_0")
     convert.add_argument("--debug", action="store_true", help="show the traceback of an error")
     convert.set_defaults(run=_convert)
     return parser
@@ -182,8 +184,9 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     )
     solve.add_argument(
         "--q-model",
-        help="nano, log-probability, self-evaluation, prm:FAMILY:MODEL, orm:MODEL, or a folder "
-        "that qstar train wrote; default: nano for nano, log-probability for others (rstar: none)",
+        help="nano, path-log-probability, log-probability, agreement, self-evaluation, "
+        "prm:FAMILY:MODEL, orm:MODEL, or a folder that qstar train wrote; default: nano for nano, "
+        "path-log-probability for others, agreement where there is none (rstar: none)",
     )
     solve.add_argument(
         "--task",
@@ -230,6 +233,8 @@ def _add_solve_arguments(solve: argparse.ArgumentParser) -> None:
     search.add_argument("--trajectories", type=int, help="complete solutions to collect")
     search.add_argument("--lam", type=_finite, help="the weight of h in f = g + lam * h")
     search.add_argument("--temperature", type=_finite, help="of sampling; 0 is greedy")
+    search.add_argument("--top-p", type=_finite, help="sample from tokens of this probability")
+    search.add_argument("--top-k", type=int, help="sample from the k most likely tokens")
     search.add_argument(
         "--verifier",
         help="who completes candidates, as --policy; default: the policy (rstar), nobody (qstar)",
@@ -284,13 +289,18 @@ def _solve(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    if args.source.lower().endswith(".gguf"):
+        from langchain_qstar.models.transformers.dequantising import dequantise_gguf
+
+        if args.weights is not None:
+            raise InputError("--weights is for writing a GGUF file; a folder has float32")
+        sys.stdout.write(f"{dequantise_gguf(args.source, args.target)}\n")
+        return ANSWERED
     from langchain_qstar.models.llamacpp.export import export_gguf
     from langchain_qstar.models.resolve import NANO_FOLDER
 
-    file = export_gguf(
-        NANO_FOLDER if args.folder == "nano" else args.folder, args.file, weights=args.weights
-    )
-    sys.stdout.write(f"{file}\n")
+    source = NANO_FOLDER if args.source == "nano" else args.source
+    sys.stdout.write(f"{export_gguf(source, args.target, weights=args.weights or 'f32')}\n")
     return ANSWERED
 
 

@@ -17,7 +17,8 @@ The tree of classes::
     ├── CheckpointError           the store of the checkpoints failed (exit code 1)
     └── CheckError                a check failed while it was running (exit code 1)
 
-and one warning, `OffloadWarning`: a GPU was asked for and cannot be used.
+and two warnings: `OffloadWarning`, a GPU was asked for and cannot be used; `UnguidedWarning`,
+a search cannot be guided as it would be by default.
 
 Each message is one line that says what to do. Model *output* never raises: an
 output that does not parse is data (see `Solution.stopped`).
@@ -88,6 +89,10 @@ class ModelError(QStarError, RuntimeError):
 
 class OffloadWarning(UserWarning):
     """Layers were to go to a GPU, and everything is computed on the CPU instead."""
+
+
+class UnguidedWarning(UserWarning):
+    """A policy gives no log-probabilities, so steps are ranked by something weaker."""
 
 
 class CheckpointError(QStarError, RuntimeError):

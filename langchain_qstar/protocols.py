@@ -112,6 +112,10 @@ class SampleRequest:
 
     `thinks` makes the thought with which a reasoning model begins its reply part of the
     text, so that it can be searched. Only a policy that `shows_thoughts` knows it.
+
+    `budget` is the most tokens that may be generated for each completion, a thought that is
+    kept apart included; None is as many as `max_tokens` and a thought come to. A completion
+    that it cuts ends with finish `length`.
     """
 
     state: State
@@ -129,6 +133,7 @@ class SampleRequest:
     top_logprobs: int = 0
     ends: TextEnd | None = None
     thinks: bool = False
+    budget: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -162,6 +167,9 @@ class Completion:
     at its place as (id, natural-log probability), the most probable first, under the
     untempered model without a grammar; none where a token was given, and empty
     unless the request asks for `top_logprobs`.
+
+    A `finish` of `cancelled` says that it was given up, by its caller or because a budget was
+    spent: `text` is the beginning of what the model would have written, maybe nothing.
     """
 
     text: str
@@ -281,6 +289,26 @@ class ShowsThoughts(Protocol):
 
 
 @runtime_checkable
+class GoesOn(Protocol):
+    """A policy that can say whether a text that a limit cut is gone on with exactly. Optional."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a step of its own token ids is read as if it had not been cut."""
+        ...
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A policy that can say whether it looks at the clock while it writes. Optional."""
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it ends completions at the `deadline` of `spending.allowance`, as `cancelled`."""
+        ...
+
+
+@runtime_checkable
 class Chats(Protocol):
     """A policy that can say whether it answers chats. Optional; one that cannot is asked so."""
 
@@ -290,6 +318,21 @@ class Chats(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsLogprobs(Protocol):
+    """A policy that can say whether its completions carry log-probabilities. Optional."""
+
+    @property
+    def gives_logprobs(self) -> bool | None:
+        """True: all do. False: none does. None: only the completions themselves tell."""
+        ...
+
+
+def gives_logprobs(policy: Policy) -> bool | None:
+    """Whether completions of a policy carry log-probabilities; None where it cannot say."""
+    return policy.gives_logprobs if isinstance(policy, TellsLogprobs) else None
+
+
 def answers_chats(policy: Policy) -> bool:
     """Whether a policy is asked by instructions, and not by a text to go on with."""
     return policy.chats if isinstance(policy, Chats) else True
@@ -297,10 +340,22 @@ def answers_chats(policy: Policy) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """Candidate steps of one state, to be scored together."""
+    """Candidate steps of one state, to be scored together.
+
+    `counts` says how many samples were this very step, for each of `steps`; when it is
+    empty, one each. `before` is the value of the last scored step of the state, None at the
+    root and where it is not known. Both are for scorers that compare; others leave them alone.
+    """
 
     state: State
     steps: tuple[Step, ...]
+    counts: tuple[int, ...] = ()
+    before: float | None = None
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """How many samples each step stands for."""
+        return self.counts or (1,) * len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +365,15 @@ class Scores:
     `values` lie in [0, 1]; those of rules (`scoring/rules.py`) may be any finite
     number. `generated_tokens`, `completions` and `read_tokens`
     are what the scorer itself spent (a head on cached hidden states spends 0).
+    `stood_in` says that they are another scorer's, who took the place of the one that was
+    asked for because the steps lack what that reads (`scoring/stand_in.py`).
     """
 
     values: tuple[float, ...]
     completions: int = 0
     generated_tokens: int = 0
     read_tokens: int = 0
+    stood_in: bool = False
 
 
 @runtime_checkable

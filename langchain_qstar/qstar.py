@@ -17,6 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.answer import find, make_answer
+from langchain_qstar.nodes.budgets import left_of_run
 from langchain_qstar.nodes.human_gate import Gate, make_human_gate
 from langchain_qstar.nodes.intervention import make_follow
 from langchain_qstar.nodes.mutual.verify_collected import make_verify_collected
@@ -28,7 +29,7 @@ from langchain_qstar.nodes.score_with_q import make_score_with_q
 from langchain_qstar.nodes.select import select
 from langchain_qstar.nodes.thoughts import searched_by
 from langchain_qstar.nodes.tracing import TRACE
-from langchain_qstar.nodes.work import unfinished
+from langchain_qstar.nodes.work import left_of_round, unfinished
 from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.state.channels import SearchInput, SearchOutput
@@ -108,12 +109,14 @@ def create_qstar_graph(
     )
     root = Phase("root", make_root(policy, task, settings, names, verifier))
     propose_step = Phase(
-        "propose_step", make_propose_step(policy, task, settings, judges, retriever)
+        "propose_step",
+        make_propose_step(policy, task, settings, judges, retriever),
+        left_of_round,
     )
     score_with_q = Phase(
-        "score_with_q", make_score_with_q(q_model, utility, task, settings, judges)
+        "score_with_q", make_score_with_q(q_model, utility, task, settings, judges), left_of_round
     )
-    answer = Phase("answer", make_answer(policy, task, settings, judges))
+    answer = Phase("answer", make_answer(policy, task, settings, judges), left_of_run)
     graph.add_node("root", root, input_schema=QStarRootView, trace_policy=TRACE)
     graph.add_node(
         "select",
@@ -143,6 +146,7 @@ def create_qstar_graph(
             Phase(
                 "verify_by_completion",
                 make_verify_collected(verifier, task, settings, verifier_task),
+                left_of_run,
             ),
             input_schema=AnswerView,
             trace_policy=TRACE,

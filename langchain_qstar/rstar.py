@@ -18,10 +18,11 @@ from langgraph.graph import END, START, StateGraph
 from langchain_qstar.actions import forms_of
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import SettingsError
+from langchain_qstar.nodes.budgets import left_of_run
 from langchain_qstar.nodes.human_gate import Gate, make_human_gate
 from langchain_qstar.nodes.mutual.outcome import outcome
 from langchain_qstar.nodes.mutual.verify_by_completion import make_verify_by_completion
-from langchain_qstar.nodes.phase import Beat, Phase
+from langchain_qstar.nodes.phase import Allows, Beat, Phase, without_limit
 from langchain_qstar.nodes.retrieving import Retrieval, retriever_of
 from langchain_qstar.nodes.rstar.answer import make_answer
 from langchain_qstar.nodes.rstar.backup import make_backup
@@ -36,9 +37,10 @@ from langchain_qstar.nodes.rstar.rephrase import make_rephrase
 from langchain_qstar.nodes.rstar.retrieve import make_retrieve
 from langchain_qstar.nodes.rstar.root import make_root
 from langchain_qstar.nodes.rstar.select import before_answer, make_select, waiting_in
+from langchain_qstar.nodes.rstar.sharing import left_of_round, make_allows
 from langchain_qstar.nodes.rstar.subquestion import make_subquestion
 from langchain_qstar.nodes.tracing import TRACE
-from langchain_qstar.protocols import Policy, StepCheck, StepScorer, Task
+from langchain_qstar.protocols import Action, Policy, StepCheck, StepScorer, Task
 from langchain_qstar.settings.rstar import ACTIONS, EVERY_ACTION, RStarSettings
 from langchain_qstar.state.channels import SearchInput, SearchOutput
 from langchain_qstar.state.rstar import (
@@ -113,8 +115,14 @@ def create_rstar_graph(
 
     actions = ACTIONS if parts.retrieval is None else EVERY_ACTION
 
-    def add(name: str, beat: Beat, view: Any, **options: Any) -> None:
-        graph.add_node(name, Phase(name, beat), input_schema=view, trace_policy=TRACE, **options)
+    def add(
+        name: str, beat: Beat, view: Any, allows: Allows = without_limit, **options: Any
+    ) -> None:
+        node = Phase(name, beat, allows)
+        graph.add_node(name, node, input_schema=view, trace_policy=TRACE, **options)
+
+    def act(name: Action, beat: Beat) -> None:
+        add(name, beat, ActionView, make_allows(parts, name))
 
     gated = ("human_gate",) if settings.interrupt else ()
     add("root", make_root(parts, names, verifier), RStarRootView)
@@ -124,17 +132,17 @@ def create_rstar_graph(
         SelectView,
         destinations=(*actions, "backup", "verify_by_completion", "answer", *gated),
     )
-    add("propose_step", make_propose_step(parts), ActionView)
-    add("finish", make_finish(parts), ActionView)
-    add("subquestion", make_subquestion(parts), ActionView)
-    add("re_answer", make_re_answer(parts), ActionView)
-    add("rephrase", make_rephrase(parts), ActionView)
+    act("propose_step", make_propose_step(parts))
+    act("finish", make_finish(parts))
+    act("subquestion", make_subquestion(parts))
+    act("re_answer", make_re_answer(parts))
+    act("rephrase", make_rephrase(parts))
     if parts.retrieval is not None:
-        add("retrieve", make_retrieve(parts, parts.retrieval), ActionView)
-    add("backup", make_backup(parts, q_model, judges, choose), BackupView)
+        act("retrieve", make_retrieve(parts, parts.retrieval))
+    add("backup", make_backup(parts, q_model, judges, choose), BackupView, left_of_round)
     verify = make_verify_by_completion(verifier, task, settings, judge, verifier_task)
-    add("verify_by_completion", verify, EndedView)
-    add("answer", make_answer(parts, judges), EndedView)
+    add("verify_by_completion", verify, EndedView, left_of_run)
+    add("answer", make_answer(parts, judges), EndedView, left_of_run)
     if gated:
         graph.add_node(
             "human_gate",

@@ -173,13 +173,20 @@ class Sample(Frozen):
     """Whether a check failed one of its steps."""
 
 
+def unheard_line(count: int) -> str:
+    """What a result says of replies that were not waited for."""
+    replies = "1 reply was" if count == 1 else f"{count} replies were"
+    return f"seconds: {replies} given up when the time was over; what was spent is not counted"
+
+
 class Usage(Frozen):
     """What a solution cost, summed over every model that took part.
 
     `completion_tokens` are tokens generated (the measure of equal budgets);
     `prompt_tokens` are tokens read, `reused_tokens` the part served by a cache.
     `calls` are batched model calls. `shortfalls` says in a line each what the
-    policy could not do as it was asked, and what was done instead.
+    policy could not do as it was asked, and what was done instead; and where the values by
+    which a search is guided were all alike, so that it was not.
     """
 
     calls: int = 0
@@ -190,14 +197,16 @@ class Usage(Frozen):
     shortfalls: tuple[str, ...] = ()
 
     @classmethod
-    def counted(cls, counts: Mapping[str, float]) -> Usage:
+    def counted(cls, counts: Mapping[str, float], shortfalls: tuple[str, ...] = ()) -> Usage:
         """The usage of these counts; a count that is not there is 0."""
+        unheard = int(counts.get("unheard", 0))
         return cls(
             calls=int(counts.get("calls", 0)),
             completions=int(counts.get("completions", 0)),
             prompt_tokens=int(counts.get("prompt_tokens", 0)),
             completion_tokens=int(counts.get("completion_tokens", 0)),
             reused_tokens=int(counts.get("reused_tokens", 0)),
+            shortfalls=(*((unheard_line(unheard),) if unheard else ()), *shortfalls),
         )
 
 

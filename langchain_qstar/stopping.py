@@ -23,12 +23,19 @@ _asked: ContextVar[Callable[[], bool] | None] = ContextVar("stop_asked", default
 
 @contextmanager
 def stopped_when(asked: Callable[[], bool]) -> Iterator[None]:
-    """Let every `wait` in this context stop once `asked()` is true."""
-    token = _asked.set(asked)
+    """Let every `wait` in this context stop once `asked()` is true, or what was asked before."""
+    outer = _asked.get()
+    token = _asked.set(asked if outer is None else lambda: outer() or asked())
     try:
         yield
     finally:
         _asked.reset(token)
+
+
+def is_stopped() -> bool:
+    """Whether what waits here is to stop."""
+    asked = _asked.get()
+    return asked is not None and asked()
 
 
 def wait(future: Future[T], timeout: float | None = None) -> T:

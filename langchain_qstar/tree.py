@@ -112,6 +112,9 @@ class NodeRecord(TypedDict):
     """Of rStar's steps: whether it says again what its path has said; no rollout goes there."""
     replaces: NotRequired[str]
     """Of a step that a person wrote: the id of the step in whose place."""
+    cut: NotRequired[str]
+    """Of a step that a budget cut short: which, by its name in the settings. Nothing goes on
+    from there."""
     subquestion: NotRequired[WrittenText]
     """Of rStar's sub-questions: the question; `text` and the rest are its answer."""
     passages: NotRequired[list[PassageRecord]]
@@ -155,6 +158,8 @@ class StatRecord(TypedDict, total=False):
     """What a person said about the step, last; an approved one is open though a check failed."""
     expanded: int
     """Which batch of the policy expanded the node; the first is 0."""
+    cut: str
+    """Which budget cut the node's expansion short, by its name in the settings."""
     completed: list[str | None]
     """Of rStar's candidates: the answers that the verifier's completions of it reached, mask
     by mask; None for one that failed or does not parse."""

@@ -38,7 +38,7 @@ class NoNetwork(requests.Session):
 
 @pytest.mark.parametrize("chain_type", [QStarChain, RStarChain])
 def test_langsmiths_evaluate_runs_a_chain_on_examples_and_sends_nothing(chain_type: Any):
-    chain, task = chain_type(ScriptedPolicy(SCRIPT), task="nano"), get_task("nano")
+    chain, task = chain_type(ScriptedPolicy(SCRIPT, logprob=-0.1), task="nano"), get_task("nano")
 
     def target(inputs: dict[str, Any]) -> dict[str, Any]:
         with tracing_context(enabled=False):

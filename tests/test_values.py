@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.values import Aggregator, heuristic, path_cost, priority, utility
+from langchain_qstar.values import Aggregator, biased, heuristic, path_cost, priority, utility
 
 REWARDS = [0.5, -0.5, 0.25]
 finite = st.floats(-10, 10)
@@ -61,3 +61,8 @@ def test_pops_prefer_higher_f_then_deeper_then_earlier():
         "early",
         "late",
     ]
+
+
+def test_a_bias_of_0_leaves_the_order_of_the_paper():
+    assert biased(0.7, 5, 0.0) == 0.7
+    assert biased(0.7, 5, 0.01) == pytest.approx(0.75)

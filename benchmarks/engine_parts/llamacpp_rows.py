@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - contexts are put where the engine keeps what it read
 """Rows of a GGUF model in the engine beside bare `llama_decode` of as many rows.
 
 Contexts are not computed one by one, which would take minutes: one of them is, and the
@@ -13,9 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from langchain_qstar.models.engine.jobs import CallJob
+from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.decoding import State as Segment
 from langchain_qstar.models.llamacpp.loading import library
 from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
+from langchain_qstar.models.llamacpp.streams import Streams
 from langchain_qstar.protocols import SampleRequest, State, Step
 
 FIRST: Final = 1000
@@ -65,22 +68,16 @@ class LlamaCppRows:
     def _hold(self, prompts: Sequence[tuple[int, ...]]) -> None:
         """Put contexts into the tree, all with the keys and values of one that was read."""
         backend: Any = self._policy._backend
-        tree, cells = self._policy._scheduler.tree, backend._cells
-        pointer, count = cells.context._pointer, self._context - 1
-        branch = cells.fork([], 0)
+        tree, cells, count = self._policy._scheduler.tree, backend._cells, self._context - 1
+        branch = cells.fork([], 0, reading=True)
         for at in range(0, count, cells.context.batch):
             some = range(at, min(at + cells.context.batch, count))
             cells.decode([FIRST] * len(some), list(some), [branch] * len(some), [False] * len(some))
-        size = library.llama_state_seq_get_size(pointer, branch)
-        saved = (ctypes.c_uint8 * size)()
-        library.llama_state_seq_get_data(pointer, saved, size, branch)
-        cells.drop(branch)
-        for prompt in prompts:
-            branch = cells.fork([], 0)
-            assert library.llama_state_seq_set_data(pointer, saved, size, branch)
-            cells._read[branch] += count
-            cells._used += count
-            (stretch,) = cells.store(branch, [(0, count)])
+        saved = cells.context.saved(branch)
+        (first,) = cells.store(branch, [(0, count)])
+        for number, prompt in enumerate(prompts):
+            shared = not number or isinstance(cells, Streams)
+            stretch = first if shared else _copied(cells, saved, count)
             tree.store(tree.extend(prompt[:count]), Segment(stretch), 0)
 
     def bare(self, rows: int, *, unified: bool, flash: bool = True) -> BareRows:
@@ -131,6 +128,16 @@ class BareRows:
         """Give its memory back."""
         library.llama_batch_free(self._batch)
         library.llama_free(self._pointer)
+
+
+def _copied(cells: Cells, saved: Any, count: int) -> Any:
+    """Cells of their own with what was saved of another sequence."""
+    branch = cells.fork([], 0)
+    cells.context.restore(branch, saved)
+    cells._read[branch] += count
+    cells._used += count
+    (stretch,) = cells.store(branch, [(0, count)])
+    return stretch
 
 
 def _state(ids: tuple[int, ...]) -> State:

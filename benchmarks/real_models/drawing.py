@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.baselines.sampled import sampled
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.banks import Kept, restored
 from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
-from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.solution import Sample
-from langchain_qstar.stepping.solutions import solution_end
-from langchain_qstar.tree import ROOT
 from real_models.files import product_version
+from real_models.stepwise import Drawn, drawn
 
 Record = dict[str, Any]
 
-TEMPERATURE: Final = 0.8
-SEED: Final = 0
-AT_ONCE: Final = 72
-"""Samples in flight, more than decode together so that stragglers leave no rows empty; a kill
-loses the questions that are not finished."""
+AT_ONCE: Final = 48
+"""Samples in flight; a kill loses the questions that are not finished."""
 
 
 def kept(rows: Sequence[Record]) -> dict[str, dict[int, Kept]]:
@@ -47,9 +43,19 @@ def missing(
 
 
 async def draw(
-    policy: Policy, task: Task, questions: Sequence[Record], samples: int, rows: Path
+    policy: Policy,
+    task: Task,
+    questions: Sequence[Record],
+    samples: int,
+    *,
+    chances: Chances,
+    rows: Path,
+    hidden: bool = False,
 ) -> None:
-    """Draw what is missing; a question's samples are written as soon as all have ended."""
+    """Draw what is missing; a question's samples are written as soon as all have ended.
+
+    With `hidden` rows keep the hidden states at the ends of steps, too.
+    """
     wanted = list(missing(questions, kept(read_rows(rows)), samples))
     largest = max((len(numbers) for _, numbers in wanted), default=1)
     room = asyncio.Semaphore(max(1, AT_ONCE // largest))
@@ -57,13 +63,15 @@ async def draw(
 
     async def one(record: Record, numbers: Sequence[int]) -> None:
         nonlocal left
+        question = record["question"]
         async with room:
-            drawn = await _drawn(policy, task, record["question"], numbers)
+            found = await asyncio.gather(
+                *(drawn(policy, task, question, n, chances, hidden=hidden) for n in numbers)
+            )
         told = [
-            {"id": record["id"], "number": number, "version": product_version()}
-            | {"sample": each.stored()}
-            for number, each in zip(numbers, drawn, strict=True)
-            if each.sample.finish not in ("error", "cancelled")
+            _row(record, number, each)
+            for number, each in zip(numbers, found, strict=True)
+            if each.finish not in ("error", "cancelled")
         ]
         add_rows(rows, told)
         left -= 1
@@ -72,39 +80,26 @@ async def draw(
     await asyncio.gather(*(one(*each) for each in wanted))
 
 
-async def _drawn(policy: Policy, task: Task, question: str, numbers: Sequence[int]) -> list[Kept]:
-    """Samples with the seeds of self-consistency, asked for their answers where they have none."""
-    root = State(question, task.messages(question))
-    seeds = [sample_seed(SEED, ROOT, number) for number in numbers]
-    request = SampleRequest(
-        root,
-        tuple(seeds),
-        stop=(),
-        max_tokens=task.solution_tokens,
-        temperature=TEMPERATURE,
-        ends=solution_end(task),
-    )
-    (completions,) = await policy.asample([request])
-    solutions = [sampled(each, task, policy) for each in completions]
-    asking = [
-        each.asking(root, task, policy, seed) for each, seed in zip(solutions, seeds, strict=True)
-    ]
-    asked = [each for each in asking if each is not None]
-    lines = iter(await policy.asample(asked) if asked else [])
-    return [
-        _kept(completion, next(lines)[0] if request else None)
-        for completion, request in zip(completions, asking, strict=True)
-    ]
+def _row(record: Record, number: int, one: Drawn) -> Record:
+    row = {
+        "id": record["id"],
+        "number": number,
+        "version": product_version(),
+        "sample": _kept(one).stored(),
+        "steps": one.stored(),
+    }
+    if one.hidden is not None:
+        row["hidden"] = base64.b85encode(one.hidden.tobytes()).decode("ascii")
+    return row
 
 
-def _kept(completion: Completion, line: Completion | None) -> Kept:
-    """What is kept of a completion, before its answer is read."""
+def _kept(one: Drawn) -> Kept:
+    """What a bank keeps of a solution, before its answer is read."""
+    logprobs = [value for step in one.steps for value in step.logprobs]
     sample = Sample(
-        text=completion.text,
-        finish=completion.finish,
-        completion_tokens=completion.generated,
-        logprob=round(sum(completion.logprobs), 4) if completion.logprobs else None,
+        text="".join(step.text for step in one.steps),
+        finish=one.finish,
+        completion_tokens=one.generated,
+        logprob=round(sum(logprobs), 4) if logprobs else None,
     )
-    if line is None or line.finish in ("error", "cancelled"):
-        return Kept(sample)
-    return Kept(sample, line.text, line.generated)
+    return Kept(sample, one.line, one.line_tokens)

@@ -9,9 +9,11 @@ Better Reasoners with Step-Aware Verifier", ACL 2023 (the weighted vote).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Final, Literal, get_args
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, Scoring, adrive, drive
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.baselines.voting import vote, vote_among
@@ -38,6 +40,8 @@ def best_of_n(
     scorer: StepScorer,
     n: int = 8,
     temperature: float = 0.8,
+    top_p: float = 1.0,
+    top_k: int = 0,
     aggregate: Aggregate = "min",
     weighted: bool = False,
     seed: int = 0,
@@ -62,6 +66,8 @@ def best_of_n(
         scorer: Who scores; values in [0, 1].
         n: Solutions to draw.
         temperature: Of sampling.
+        top_p: Sample from the smallest set of most likely tokens with this total probability.
+        top_k: Sample from the k most likely tokens; 0 is all of them.
         aggregate: From the scores of steps to the score of a solution.
         weighted: Choose the answer with the greatest sum of scores, and its
             best-scored solution, instead of the best solution alone.
@@ -69,11 +75,11 @@ def best_of_n(
         checks: What judges the steps; by default nothing.
         abstain: Choose among the solutions that would not be withheld, if there are any
             (`verification.verdict`). The answer of the others is not withheld here.
-        max_tokens: Most tokens the policy generates in all, or None; what was drawn until
-            then is scored. What the scorer generates is in the usage, and not limited. For
-            the limits see `Budget`.
+        max_tokens: Most tokens to generate in all, or None; what was drawn until then is
+            scored. A scorer that samples has what is left; where that is not enough for all
+            of its values, none is used. For the limits see `Budget`.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         images: What the question shows, if anything.
 
     Raises:
@@ -83,8 +89,10 @@ def best_of_n(
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
-    return drive(method, policy)
+    method = _method(
+        run, scorer, n, Chances(temperature, top_p, top_k), aggregate, weighted=weighted
+    )
+    return drive(method, policy, budget.allowance())
 
 
 async def abest_of_n(
@@ -95,6 +103,8 @@ async def abest_of_n(
     scorer: StepScorer,
     n: int = 8,
     temperature: float = 0.8,
+    top_p: float = 1.0,
+    top_k: int = 0,
     aggregate: Aggregate = "min",
     weighted: bool = False,
     seed: int = 0,
@@ -108,15 +118,17 @@ async def abest_of_n(
     """As `best_of_n`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    method = _method(run, scorer, n, temperature, aggregate, weighted=weighted)
-    return await adrive(method, policy)
+    method = _method(
+        run, scorer, n, Chances(temperature, top_p, top_k), aggregate, weighted=weighted
+    )
+    return await adrive(method, policy, budget.allowance())
 
 
 def _method(
     run: Run,
     scorer: StepScorer,
     n: int,
-    temperature: float,
+    chances: Chances,
     aggregate: Aggregate,
     *,
     weighted: bool,
@@ -125,11 +137,11 @@ def _method(
         raise SettingsError(
             f"aggregate={aggregate!r}; choose one of: {', '.join(get_args(Aggregate))}"
         )
-    settings = {"n": n, "temperature": temperature, "aggregate": aggregate, "weighted": weighted}
-    yield from run.draw(n, temperature)
+    settings = {"n": n, **asdict(chances), "aggregate": aggregate, "weighted": weighted}
+    yield from run.draw(n, chances)
     scores: list[Scores] = []
     if requests := _requests(run):
-        scores = yield Scoring(scorer, requests)
+        scores = (yield Scoring(scorer, requests)) or []
         run.spend(scores)
     values = _by_sample(run, scores)
     totals = [_AGGREGATES[aggregate](each) if each else 0.0 for each in values]
@@ -165,6 +177,8 @@ def _requests(run: Run) -> list[ScoreRequest]:
 
 def _by_sample(run: Run, scores: Sequence[Scores]) -> list[list[float]]:
     remaining = iter(scores)
+    if not scores:
+        return [[] for _ in run.samples]
     return [[next(remaining).values[0] for _ in sample.steps] for sample in run.samples]
 
 

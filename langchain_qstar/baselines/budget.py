@@ -8,20 +8,22 @@ from dataclasses import asdict, dataclass
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.budgets import spent_budget
 from langchain_qstar.solution import Stopped, Usage
+from langchain_qstar.spending.allowance import Allowance, allowance_of
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits of one question; None is no limit.
 
-    Tokens and completions are never exceeded. The time is looked at between rounds of
-    sampling: what is in flight when it is over is waited for.
+    None is exceeded: a local model ends what it writes, between two tokens, when the time is
+    over, and a request to a server is cancelled then. What was drawn until then is what there
+    is.
 
     Attributes:
-        max_tokens: Most tokens that the policy generates, at least 1.
-        max_completions: Most completions drawn from the policy, at least 1. A question
+        max_tokens: Most tokens that all models generate, at least 1.
+        max_completions: Most completions drawn from all models, at least 1. A question
             for the answer of a solution that ended without one is a completion.
-        max_seconds: Most seconds before the last round begins, above 0.
+        max_seconds: Most seconds, above 0.
 
     Raises:
         SettingsError: A limit is out of range.
@@ -41,6 +43,10 @@ class Budget:
         number = isinstance(most, (int, float)) and not isinstance(most, bool)
         if most is not None and not (number and 0 < most < math.inf):
             raise SettingsError(f"max_seconds is {most!r}; it must be a number above 0")
+
+    def allowance(self) -> Allowance | None:
+        """What the calls of a question that begins now may spend."""
+        return allowance_of(asdict(self), {})
 
     def spent(self, usage: Usage, seconds: float) -> Stopped | None:
         """Which limit is reached, None when none is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, adrive, drive
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.checks.running import StepChecks
@@ -36,7 +37,7 @@ def greedy(
         max_tokens: Most tokens to generate, or None for the task's own limit.
         max_completions: With 1 nothing is asked again; for this, and for `max_seconds`, see
             `Budget`.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         checks: What judges the steps; by default nothing.
         images: What the question shows, if anything.
 
@@ -46,7 +47,11 @@ def greedy(
         ModelError: The policy failed.
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
-    return drive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
+    return drive(
+        _method(Run(question, policy, task, seed, images, budget, checks)),
+        policy,
+        budget.allowance(),
+    )
 
 
 async def agreedy(
@@ -63,9 +68,13 @@ async def agreedy(
 ) -> Solution:
     """As `greedy`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
-    return await adrive(_method(Run(question, policy, task, seed, images, budget, checks)), policy)
+    return await adrive(
+        _method(Run(question, policy, task, seed, images, budget, checks)),
+        policy,
+        budget.allowance(),
+    )
 
 
 def _method(run: Run) -> Method:
-    yield from run.draw(1, 0.0)
+    yield from run.draw(1, Chances(temperature=0.0))
     return run.solution("greedy", 0 if run.samples else None, {})

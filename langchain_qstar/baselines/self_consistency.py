@@ -8,8 +8,10 @@ that a check refutes is our own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, adrive, drive
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.baselines.voting import checked_vote, vote, vote_among
@@ -27,6 +29,8 @@ def self_consistency(
     task: Task,
     n: int = 8,
     temperature: float = 0.8,
+    top_p: float = 1.0,
+    top_k: int = 0,
     seed: int = 0,
     checks: StepChecks | None = None,
     checked: bool = False,
@@ -49,6 +53,8 @@ def self_consistency(
         task: How the question is prompted and answers are compared.
         n: Solutions to draw.
         temperature: Of sampling.
+        top_p: Sample from the smallest set of most likely tokens with this total probability.
+        top_k: Sample from the k most likely tokens; 0 is all of them.
         seed: Of the run; samples are those `best_of_n` draws by the same seed.
         checks: What judges the steps; by default nothing.
         checked: Whether only solutions without a failed check vote. All vote when none
@@ -58,7 +64,7 @@ def self_consistency(
         max_tokens: Most tokens to generate in all, or None; the solutions drawn until
             then vote. For the limits see `Budget`.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds before the last call of the policy begins.
+        max_seconds: Most seconds.
         images: What the question shows, if anything.
 
     Raises:
@@ -68,7 +74,11 @@ def self_consistency(
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    return drive(_method(run, n, temperature, checked=checked), policy)
+    return drive(
+        _method(run, n, Chances(temperature, top_p, top_k), checked=checked),
+        policy,
+        budget.allowance(),
+    )
 
 
 async def aself_consistency(
@@ -78,6 +88,8 @@ async def aself_consistency(
     task: Task,
     n: int = 8,
     temperature: float = 0.8,
+    top_p: float = 1.0,
+    top_k: int = 0,
     seed: int = 0,
     checks: StepChecks | None = None,
     checked: bool = False,
@@ -90,20 +102,24 @@ async def aself_consistency(
     """As `self_consistency`, without blocking the event loop."""
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
-    return await adrive(_method(run, n, temperature, checked=checked), policy)
+    return await adrive(
+        _method(run, n, Chances(temperature, top_p, top_k), checked=checked),
+        policy,
+        budget.allowance(),
+    )
 
 
-def _method(run: Run, n: int, temperature: float, *, checked: bool) -> Method:
+def _method(run: Run, n: int, chances: Chances, *, checked: bool) -> Method:
     if checked:
         require_checks(run.checks, run.task)
-    yield from run.draw(n, temperature)
+    yield from run.draw(n, chances)
     votes, winners = (checked_vote if checked else vote)(run.samples, run.task)
     if run.abstain:
         winners = vote_among(run.answering(), run.samples, run.task)[1] or winners
     return run.solution(
         "checked-self-consistency" if checked else "self-consistency",
         winners[0] if winners else None,
-        {"n": n, "temperature": temperature, "checked": checked},
+        {"n": n, **asdict(chances), "checked": checked},
         votes=votes,
     )
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
 from langchain_qstar.baselines.budget import Budget
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Aside, Sampling, Work
 from langchain_qstar.baselines.sampled import Sampled, sampled
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.concluding import ANSWER_TOKENS
+from langchain_qstar.nodes.guidance import alike
 from langchain_qstar.nodes.replies import checked
 from langchain_qstar.nodes.root import check_images, check_question
 from langchain_qstar.protocols import (
@@ -28,8 +28,10 @@ from langchain_qstar.protocols import (
     StepScorer,
     Task,
 )
+from langchain_qstar.scoring.stand_in import stood_in
 from langchain_qstar.seeds import sample_seed
-from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote
+from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote, unheard_line
+from langchain_qstar.spending.allowance import current, now
 from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
 from langchain_qstar.verification.verdict import Abstain, withholds
@@ -52,7 +54,8 @@ class Run:
     samples: list[Sampled] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     stopped: Stopped = "complete"
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=now)
+    shortfalls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the question.
@@ -72,9 +75,9 @@ class Run:
     @property
     def seconds(self) -> float:
         """Since the run began."""
-        return time.monotonic() - self.started
+        return now() - self.started
 
-    def draw(self, n: int, temperature: float) -> Generator[Work, Any, None]:
+    def draw(self, n: int, chances: Chances) -> Generator[Work, Any, None]:
         """Draw `n` whole solutions, fewer when the budget ends first; ask and judge them.
 
         Samples are drawn in rounds in which each may use its share of the tokens that
@@ -83,13 +86,14 @@ class Run:
 
         Args:
             n: Solutions wanted, at least 1.
-            temperature: 0 is greedy.
+            chances: How their tokens are drawn.
 
         Raises:
             SettingsError: A value is out of range.
             ModelError: The policy failed as a whole; a sample that failed is kept as one.
         """
-        _check(n, temperature)
+        if type(n) is not int or n < 1:
+            raise SettingsError(f"n is {n!r}; draw at least 1 solution")
         while len(self.samples) < n and not self._is_spent():
             wanted, limit = self.budget.share(
                 self.usage, self._together(n - len(self.samples)), self.task.solution_tokens
@@ -100,8 +104,8 @@ class Run:
                 tuple(sample_seed(self.seed, ROOT, first + i) for i in range(wanted)),
                 stop=(),
                 max_tokens=limit,
-                temperature=temperature,
                 ends=solution_end(self.task),
+                **asdict(chances),
             )
             (drawn,) = yield from self._sampled([request])
             self.samples += [sampled(each, self.task, self.policy) for each in drawn]
@@ -119,7 +123,9 @@ class Run:
 
     def _is_spent(self) -> bool:
         """Whether a budget is spent, which is why the run stops."""
+        allowance = current()
         spent = self.budget.spent(self.usage, self.seconds)
+        spent = spent or (None if allowance is None else allowance.cut)
         self.stopped = spent or self.stopped
         return spent is not None
 
@@ -153,6 +159,7 @@ class Run:
         """One completion for each seed; one that the policy leaves out has failed."""
         groups = checked((yield Sampling(requests)), len(requests), self.policy.name)
         self.usage = _sum_usage(self.usage, [each for group in groups for each in group])
+        self._see_cuts()
         return [
             [
                 each or _MISSING
@@ -160,6 +167,16 @@ class Run:
             ]
             for request, group in zip(requests, groups, strict=True)
         ]
+
+    def _see_cuts(self) -> None:
+        """Say which budget cut something short, and what of that nobody knows."""
+        allowance = current()
+        if allowance is None:
+            return
+        self.stopped = allowance.cut or self.stopped
+        if allowance.unheard:
+            told = (unheard_line(allowance.unheard),)
+            self.usage = self.usage.model_copy(update={"shortfalls": told})
 
     def answering(self) -> list[int]:
         """The numbers of the samples with an answer that would not be withheld (`abstain`)."""
@@ -170,7 +187,8 @@ class Run:
         ]
 
     def spend(self, scores: Sequence[Scores]) -> None:
-        """Add what a scorer itself cost."""
+        """Add what a scorer itself cost, and see whether a budget ended it."""
+        self._see_cuts()
         self.usage = self.usage.model_copy(
             update={
                 "calls": self.usage.calls + 1,
@@ -180,6 +198,8 @@ class Run:
                 "prompt_tokens": self.usage.prompt_tokens + sum(s.read_tokens for s in scores),
             }
         )
+        if any(s.stood_in for s in scores):
+            self.shortfalls.append(stood_in(self.policy.name))
 
     def solution(
         self,
@@ -218,7 +238,9 @@ class Run:
             votes=tuple(votes),
             samples=tuple(each.kept(score) for each, score in zip_longest(self.samples, scores)),
             unparsed=sum(sample.answer is None for sample in self.samples),
-            usage=self.usage,
+            usage=self.usage.model_copy(
+                update={"shortfalls": (*self.shortfalls, *self._undecided(scores))}
+            ),
             stopped=self.stopped,
             seconds=self.seconds,
             settings={**settings, **asdict(self.budget)},
@@ -229,16 +251,19 @@ class Run:
             seed=self.seed,
         )
 
+    def _undecided(self, scores: Sequence[float]) -> Iterator[str]:
+        """What the samples, or their scores, leave nothing to choose by."""
+        drawn = [sample for sample in self.samples if sample.text]
+        if len(drawn) > 1 and len({sample.text for sample in drawn}) == 1:
+            yield f"samples: all {len(drawn)} are the same text; there was nothing to choose from"
+        answered = [number for number, each in enumerate(self.samples) if each.answer is not None]
+        answers = {self.samples[number].answer for number in answered}
+        if scores and len(answers) > 1 and alike(scores[number] for number in answered):
+            yield f"scores: alike for all {len(answered)} solutions; they chose none of them"
+
 
 def _within(request: SampleRequest, limit: int) -> SampleRequest:
     return replace(request, max_tokens=min(request.max_tokens, limit))
-
-
-def _check(n: object, temperature: object) -> None:
-    if not isinstance(n, int) or n < 1:
-        raise SettingsError(f"n is {n!r}; draw at least 1 solution")
-    if not isinstance(temperature, (int, float)) or not 0 <= temperature < math.inf:
-        raise SettingsError(f"temperature is {temperature!r}; it must be a number from 0 up")
 
 
 def _sum_usage(usage: Usage, completions: Sequence[Completion]) -> Usage:

@@ -82,7 +82,7 @@ class GreedyChain(_BaselineChain):
         max_tokens: Most tokens to generate; None is no limit. As for every baseline, a call
             may give it too, and the next two.
         max_completions: Most completions to draw.
-        max_seconds: Most seconds; what is in flight then is waited for.
+        max_seconds: Most seconds.
         shared: `task`, `checks`, `abstain`, `output` and `seed`, as for `SolverChain`.
 
     Raises:
@@ -102,6 +102,8 @@ class SelfConsistencyChain(_BaselineChain):
         policy: See `SolverChain`.
         n: Solutions to sample.
         temperature: Of the sampling.
+        top_p: Sample from the smallest set of most likely tokens with this total probability.
+        top_k: Sample from the k most likely tokens; 0 is all of them.
         checked: Whether only solutions vote that fail no check; all do when none of those
             has an answer. The method is called `checked-self-consistency` then.
         shared: As for `GreedyChain`.
@@ -116,9 +118,13 @@ class SelfConsistencyChain(_BaselineChain):
         *,
         n: int = 16,
         temperature: float = 0.8,
+        top_p: float = 1.0,
+        top_k: int = 0,
         checked: bool = False,
         **shared: Any,
     ) -> None:
+        from langchain_qstar.baselines.chances import Chances
+
         super().__init__(policy, **shared)
         if checked:
             from langchain_qstar.baselines.self_consistency import require_checks
@@ -127,7 +133,7 @@ class SelfConsistencyChain(_BaselineChain):
         self.options = {
             **self.options,
             "n": n,
-            "temperature": temperature,
+            **asdict(Chances(temperature, top_p, top_k)),
             "checked": checked,
             "abstain": self.abstain,
         }
@@ -146,6 +152,8 @@ class BestOfNChain(_BaselineChain):
         q_model: The scorer, in the forms `QStarChain` takes, but not None.
         n: Solutions to sample.
         temperature: Of the sampling.
+        top_p: Sample from the smallest set of most likely tokens with this total probability.
+        top_k: Sample from the k most likely tokens; 0 is all of them.
         aggregate: How the scores of a solution's steps become its score:
             `min`, `last` or `mean`.
         weighted: Add the scores of equal answers instead of taking the best.
@@ -162,10 +170,14 @@ class BestOfNChain(_BaselineChain):
         *,
         n: int = 16,
         temperature: float = 0.8,
+        top_p: float = 1.0,
+        top_k: int = 0,
         aggregate: Literal["min", "last", "mean"] = "min",
         weighted: bool = False,
         **shared: Any,
     ) -> None:
+        from langchain_qstar.baselines.chances import Chances
+
         super().__init__(policy, **shared)
         scorer = scorer_of(q_model, self.policy)
         if scorer is None:
@@ -174,7 +186,7 @@ class BestOfNChain(_BaselineChain):
             **self.options,
             "scorer": scorer,
             "n": n,
-            "temperature": temperature,
+            **asdict(Chances(temperature, top_p, top_k)),
             "aggregate": aggregate,
             "weighted": weighted,
             "abstain": self.abstain,

@@ -33,10 +33,11 @@ from langchain_qstar.chains.threads import (
     thread_of,
 )
 from langchain_qstar.decisions import Decision, read_decision
+from langchain_qstar.driving import adrive, drive
 from langchain_qstar.errors import DecisionError, SettingsError, ThreadError
 from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import nameable
-from langchain_qstar.nodes.phase import Call, adrive, drive
+from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.root import run_facts
 from langchain_qstar.settings import Settings
 from langchain_qstar.solution import Pending, Solution

@@ -53,7 +53,8 @@ class QStarChain(MachineChain):
     Args:
         policy: Proposes steps; see `SolverChain`.
         q_model: Source of h. `"default"` is the bundled head for the bundled
-            model and the steps' own log-probabilities for any other. Otherwise a
+            model and the log-probability of the path for any other, or the agreement of
+            samples where the policy gives none (`default_scorer`). Otherwise a
             name, a folder that `qstar train` wrote, a `StepScorer`, or a function
             `(state, steps) -> list[float]`; see `resolve_scorer`. None makes
             h = 0, and the search depth-first unless there is a `utility`.

@@ -290,7 +290,8 @@ class SolverChain(Runnable[Any, Any]):
 
     def _shaped(self, item: Any) -> Any:
         if isinstance(item, Solution):
-            usage = item.usage.model_copy(update={"shortfalls": self._shortfalls()})
+            lines = dict.fromkeys((*self._shortfalls(), *item.usage.shortfalls))
+            usage = item.usage.model_copy(update={"shortfalls": tuple(lines)})
             item = item.model_copy(update={"usage": usage})
         if not isinstance(item, Solution) or self.output == "solution":
             return item

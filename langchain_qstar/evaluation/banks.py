@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from langchain_qstar.baselines.sampled import sampled
 from langchain_qstar.checks.running import StepChecks, resolve_checks
+from langchain_qstar.errors import InputError
 from langchain_qstar.protocols import Completion, State, Task
 from langchain_qstar.solution import Sample
 
@@ -93,16 +94,24 @@ def write_bank(path: Path, bank: Bank) -> int:
 
 
 def read_bank(path: Path) -> Bank:
-    """What `write_bank` wrote."""
-    # As bytes: texts hold other ends of lines, which JSON keeps as they are.
-    about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).splitlines())
-    return Bank(
-        about,
-        tuple(
-            Asked(line["id"], line["question"], line["gold"], tuple(map(restored, line["samples"])))
-            for line in lines
-        ),
-    )
+    """What `write_bank` wrote.
+
+    Raises:
+        InputError: There is no such file, or it holds no bank.
+    """
+    try:
+        # As bytes: texts hold other ends of lines, which JSON keeps as they are.
+        about, *lines = map(json.loads, lzma.decompress(path.read_bytes()).splitlines())
+        return Bank(dict(about), tuple(map(_asked, lines)))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (lzma.LZMAError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} holds no bank of samples; make one by --pack") from None
+
+
+def _asked(line: dict[str, Any]) -> Asked:
+    samples = tuple(map(restored, line["samples"]))
+    return Asked(line["id"], line["question"], line["gold"], samples)
 
 
 def _line(asked: Asked) -> dict[str, Any]:

@@ -9,6 +9,10 @@ one sample. What it cannot do besides is found out in use and told in
 - A model that refuses stop strings is called without them, from then on. As
   from one that ignores them, more is generated than is kept.
 - A model that reports no usage is charged an estimate.
+- Where a budget of tokens leaves less than a model might write, the call says so by
+  `max_tokens`, the name that most integrations know. One that refuses it is called without.
+- A call that takes longer than the time allows is cancelled; blocking ones cannot be, and end
+  unheard. What it cost is not known.
 - Grammars are left out. A request that requires one raises `GrammarError`.
 
 Images of a question are put before the text of the last message, as they are, in the form
@@ -18,21 +22,22 @@ that every integration of LangChain reads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Collection, Generator, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages import BaseMessage, HumanMessage
 
+from langchain_qstar.driving import adrive, drive
 from langchain_qstar.errors import GrammarError, ModelError, SettingsError
+from langchain_qstar.models.chat_calls import LIMIT, ChatCalls, Reply
 from langchain_qstar.models.instruction import (
     estimated_tokens,
     instruction,
     kept,
     shown_with,
 )
-from langchain_qstar.protocols import Completion, SampleRequest
+from langchain_qstar.protocols import Completion, Finish, SampleRequest
 from langchain_qstar.stepping.thinking import apart, is_cut
 
 _CAN_PASS: Final = ("temperature", "top_p", "max_tokens")
@@ -56,9 +61,19 @@ _THINKS: Final = (
 _NO_GRAMMAR: Final = "grammar: not enforced by a chat model; left out"
 _NO_USAGE: Final = "usage: not reported by the model; tokens are estimated"
 
-Reply = AIMessage | BaseMessage | BaseException
-_REFUSALS: Final = (TypeError, ValueError, NotImplementedError)
-"""What integrations raise for an argument that they do not take."""
+_NO_LIMIT: Final = (
+    "max_tokens: refused by the model; a budget of tokens is passed by what it writes at once"
+)
+_LIMIT_IGNORED: Final = (
+    "max_tokens: ignored by the model; a budget of tokens is passed by what it writes at once"
+)
+
+
+class _Said(NamedTuple):
+    """A reply, and the tokens of one before it that was of no use."""
+
+    reply: Reply
+    before: int = 0
 
 
 class ChatModelPolicy:
@@ -98,9 +113,8 @@ class ChatModelPolicy:
         self._name = name or type(model).__name__
         self._window = window
         self._passes = tuple(option for option in _CAN_PASS if option in passes)
-        self._config = RunnableConfig(max_concurrency=max_concurrency)
+        self._calls = ChatCalls(model, max_concurrency)
         self._shortfalls = dict(_ALWAYS)
-        self._takes_stop = True
         self._thinks = False
 
     traced: ClassVar = True
@@ -122,9 +136,19 @@ class ChatModelPolicy:
         return tuple(self._shortfalls.values())
 
     @property
+    def keeps_time(self) -> bool:
+        """See `KeepsTime`: a call that takes too long is cancelled, or left where it runs."""
+        return True
+
+    @property
     def chats(self) -> bool:
         """True: it is a chat model."""
         return True
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """False: replies of chat models are text."""
+        return False
 
     @property
     def takes_images(self) -> bool:
@@ -143,48 +167,54 @@ class ChatModelPolicy:
             GrammarError: A request requires its grammar.
             ModelError: Every call failed.
         """
-        replies: dict[int, list[Reply]] = {}
-        for options, numbers in self._groups(requests):
-            inputs = self._inputs(requests, numbers)
-            answers = self._model.batch(
-                inputs, self._config, return_exceptions=True, **self._taken(options)
-            )
-            if self._needs_no_stop(options, answers):
-                answers = self._model.batch(
-                    inputs, self._config, return_exceptions=True, **self._taken(options)
-                )
-            _deal(requests, numbers, answers, replies)
-        return self._completions(requests, replies)
+        return drive(self._asking(requests), lambda asked: self._calls.ask(*asked))
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
         """As `sample`, without blocking the event loop."""
-        replies: dict[int, list[Reply]] = {}
+        return await adrive(self._asking(requests), lambda asked: self._calls.aask(*asked))
+
+    def _asking(
+        self, requests: Sequence[SampleRequest]
+    ) -> Generator[tuple[list[Any], dict[str, Any]], list[Reply], list[list[Completion]]]:
+        """Yields inputs and options, is sent the replies, and returns the completions."""
+        found: dict[int, list[_Said]] = {}
         for options, numbers in self._groups(requests):
             inputs = self._inputs(requests, numbers)
-            answers = await self._model.abatch(
-                inputs, self._config, return_exceptions=True, **self._taken(options)
-            )
-            if self._needs_no_stop(options, answers):
-                answers = await self._model.abatch(
-                    inputs, self._config, return_exceptions=True, **self._taken(options)
-                )
-            _deal(requests, numbers, answers, replies)
-        return self._completions(requests, replies)
+            replies = yield inputs, self._taken(options)
+            said = [_Said(each) for each in replies]
+            if self._was_stopped_thinking(options, replies):
+                spent = [_generated(each) for each in replies]
+                left = self._left(options, max(spent))
+                if left is None or left.get(LIMIT, 1) > 0:
+                    replies = yield inputs, self._taken(left or options)
+                    said = [_Said(*each) for each in zip(replies, spent, strict=True)]
+            if options.get("stop") and not self._calls.takes_stop:
+                self._shortfalls["stop"] = _NO_STOP
+            if LIMIT in options and not self._calls.takes_limit:
+                self._shortfalls[LIMIT] = _NO_LIMIT
+            rest = iter(said)
+            for number in numbers:
+                found[number] = [next(rest) for _ in requests[number].seeds]
+        return self._completions(requests, found)
+
+    @staticmethod
+    def _left(options: dict[str, Any], spent: int) -> dict[str, Any] | None:
+        """The options with what is left of the tokens of a reply; None where they are no matter."""
+        if LIMIT not in options:
+            return None
+        return {**options, LIMIT: options[LIMIT] - spent}
 
     def _groups(self, requests: Sequence[SampleRequest]) -> list[tuple[dict[str, Any], list[int]]]:
         """Requests by the options they share: one batch has one set of options."""
         self._refuse_grammars(requests)
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
-            values = tuple(getattr(request, name) for name in self._passes)
-            groups[request.stop, values].append(number)
+            passed = {name: getattr(request, name) for name in self._passes}
+            passed = {**self._calls.limited(request.budget), **passed}
+            groups[request.stop, tuple(passed.items())].append(number)
         return [
-            (
-                dict(zip(self._passes, values, strict=True))
-                | ({"stop": list(stop)} if stop else {}),
-                numbers,
-            )
-            for (stop, values), numbers in groups.items()
+            (dict(passed) | ({"stop": list(stop)} if stop else {}), numbers)
+            for (stop, passed), numbers in groups.items()
         ]
 
     def _refuse_grammars(self, requests: Sequence[SampleRequest]) -> None:
@@ -197,13 +227,8 @@ class ChatModelPolicy:
             self._shortfalls["grammar"] = _NO_GRAMMAR
 
     def _taken(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Those of `options` that the model does not refuse."""
-        stops = self._takes_stop and not self._thinks
-        return {k: v for k, v in options.items() if stops or k != "stop"}
-
-    def _needs_no_stop(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
-        """Whether to ask again without stop strings: they were refused, or ended a thought."""
-        return self._refused_stop(options, answers) or self._was_stopped_thinking(options, answers)
+        """The options without stop strings, which would end a thought."""
+        return {k: v for k, v in options.items() if not self._thinks or k != "stop"}
 
     def _was_stopped_thinking(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
         texts = [_text(each) for each in answers if isinstance(each, BaseMessage)]
@@ -211,19 +236,10 @@ class ChatModelPolicy:
             not any(map(is_cut, texts))
             or "stop" not in options
             or self._thinks
-            or not self._takes_stop
+            or not self._calls.takes_stop
         ):
             return False
         self._thinks = True
-        return True
-
-    def _refused_stop(self, options: dict[str, Any], answers: Sequence[Any]) -> bool:
-        """Whether the model seems to refuse stop strings, and is to be asked without them."""
-        refused = all(isinstance(answer, _REFUSALS) for answer in answers)
-        if not (refused and "stop" in options and self._takes_stop):
-            return False
-        self._takes_stop = False
-        self._shortfalls["stop"] = _NO_STOP
         return True
 
     @staticmethod
@@ -235,25 +251,27 @@ class ChatModelPolicy:
         ]
 
     def _completions(
-        self, requests: Sequence[SampleRequest], replies: dict[int, list[Reply]]
+        self, requests: Sequence[SampleRequest], found: dict[int, list[_Said]]
     ) -> list[list[Completion]]:
         failures = [
-            reply
-            for group in replies.values()
-            for reply in group
-            if isinstance(reply, BaseException)
+            said.reply
+            for group in found.values()
+            for said in group
+            if isinstance(said.reply, BaseException)
         ]
-        calls = sum(len(group) for group in replies.values())
+        calls = sum(len(group) for group in found.values())
         if failures and len(failures) == calls:
             raise ModelError(f"every call of {self._name} failed: {failures[0]}") from failures[0]
         return [
-            [self._completion(request, reply) for reply in replies[number]]
+            [self._completion(request, *said) for said in found[number]]
             for number, request in enumerate(requests)
         ]
 
-    def _completion(self, request: SampleRequest, reply: Reply) -> Completion:
-        if isinstance(reply, BaseException):
-            return Completion(text="", finish="error")
+    def _completion(self, request: SampleRequest, reply: Reply, before: int) -> Completion:
+        """What a reply comes to, after `before` tokens of one that was of no use."""
+        if reply is None or isinstance(reply, BaseException):
+            finish: Finish = "cancelled" if reply is None else "error"
+            return Completion(text="", finish=finish, generated=before)
         whole = _text(reply)
         thought, said = apart(whole)
         if thought:
@@ -266,14 +284,17 @@ class ChatModelPolicy:
         if not usage:
             self._shortfalls["usage"] = _NO_USAGE
         details = usage.get("input_token_details") or {}
+        generated = int(usage.get("output_tokens", self.count_tokens(max(whole, text, key=len))))
+        if request.budget is not None and before + generated > request.budget:
+            self._shortfalls.setdefault(LIMIT, _LIMIT_IGNORED)
         prompt = "".join(content for _, content in instruction(request))
         return Completion(
             text=text,
             finish=finish,
-            generated=int(usage.get("output_tokens", self.count_tokens(max(whole, text, key=len)))),
+            generated=before + generated,
             prompt_tokens=int(usage.get("input_tokens", self.count_tokens(prompt))),
             reused_tokens=int(details.get("cache_read", 0)),
-            thought_tokens=self.count_tokens(thought),
+            thought_tokens=before + self.count_tokens(thought),
         )
 
 
@@ -285,16 +306,10 @@ def _messages(request: SampleRequest) -> list[Any]:
     return [*before, HumanMessage(shown_with(asked, request.state.images))]
 
 
-def _deal(
-    requests: Sequence[SampleRequest],
-    numbers: list[int],
-    answers: Sequence[Any],
-    replies: dict[int, list[Reply]],
-) -> None:
-    """Give each request of a group its replies, in order."""
-    remaining = iter(answers)
-    for number in numbers:
-        replies[number] = [next(remaining) for _ in requests[number].seeds]
+def _generated(reply: Reply) -> int:
+    """The tokens that were generated for a reply."""
+    usage = getattr(reply, "usage_metadata", None) or {}
+    return int(usage.get("output_tokens", estimated_tokens(_text(reply))))
 
 
 def _text(reply: Reply) -> str:

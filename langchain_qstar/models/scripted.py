@@ -89,6 +89,11 @@ class ScriptedPolicy:
         """The script says what is thought."""
         return True
 
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether the script gives one."""
+        return self._logprob is not None
+
     def count_tokens(self, text: str) -> int:
         """Number of words."""
         return len(_TOKEN.findall(text))
@@ -123,19 +128,21 @@ class ScriptedPolicy:
 
     def _follow(self, start: str, pick: int, request: SampleRequest) -> tuple[str, Finish]:
         text = ""
+        budget = request.budget
+        limit = request.max_tokens if budget is None else min(request.max_tokens, budget)
         while options := self._script(start + text):
             piece = options[pick % len(options)]
             text += piece
             end = _first_end(text, request)
             tokens = _TOKEN.findall(text[:end] if end else text)
-            if len(tokens) > request.max_tokens:
-                return "".join(tokens[: request.max_tokens]), "length"
+            if len(tokens) > limit:
+                return "".join(tokens[:limit]), "length"
             if end:
                 return text[:end], "stop"
             if not piece:
                 break
         # What ends a text is a token too.
-        return text, "eos" if self.count_tokens(text) < request.max_tokens else "length"
+        return text, "eos" if self.count_tokens(text) < limit else "length"
 
 
 def _first_end(text: str, request: SampleRequest) -> int:

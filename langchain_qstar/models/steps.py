@@ -25,7 +25,9 @@ def split_steps(
 
     Blank lines belong to the step before them. A step keeps its token ids and
     log-probabilities when `policy` can tell which token made which text and no
-    token reaches across the step's ends; otherwise it has none.
+    token reaches across the step's ends; otherwise it has none. Of a policy that cannot
+    tell, as behind a server, the log-probabilities are dealt to the steps in order by
+    the length of their texts, which is right but for a token or two at each end.
 
     Args:
         completion: A sampled solution.
@@ -37,7 +39,10 @@ def split_steps(
     bounds = _token_bounds(completion, policy)
     for text in pieces(completion.text, task):
         start, so_far = len(so_far), so_far + text
-        steps.append(_step(text, start, completion, bounds))
+        if bounds is None and not isinstance(policy, TokenTexts):
+            steps.append(Step(text, logprobs=_dealt(completion, start, len(so_far))))
+        else:
+            steps.append(_step(text, start, completion, bounds))
         if task.is_terminal(so_far):
             break
     return tuple(steps)
@@ -57,6 +62,13 @@ def _token_bounds(completion: Completion, policy: object) -> list[int] | None:
     for text in policy.token_texts(completion.token_ids):
         bounds.append(bounds[-1] + len(text))
     return bounds if bounds[-1] == len(completion.text) else None
+
+
+def _dealt(completion: Completion, start: int, end: int) -> tuple[float, ...]:
+    """The log-probabilities of about the tokens of a part of the text."""
+    count, length = len(completion.logprobs), len(completion.text)
+    first, last = (round(count * place / length) for place in (start, end))
+    return completion.logprobs[first:last]
 
 
 def _step(text: str, start: int, completion: Completion, bounds: list[int] | None) -> Step:

@@ -13,7 +13,6 @@ algebra for it.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from time import perf_counter
 from typing import Any, cast
 
 from langchain_qstar.checks.running import StepChecks
@@ -26,14 +25,22 @@ from langchain_qstar.nodes.mutual.outcome import Outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.preface import preface_of
 from langchain_qstar.nodes.remembering import learnt
-from langchain_qstar.nodes.replies import checked, used
-from langchain_qstar.nodes.selection import best, best_popped, choose, open_terminals, votes
+from langchain_qstar.nodes.replies import checked, is_cut, used
+from langchain_qstar.nodes.selection import (
+    best,
+    best_popped,
+    choose,
+    open_terminals,
+    unscored_terminals,
+    votes,
+)
 from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Solution, Stopped
+from langchain_qstar.spending.allowance import cutting, now
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.qstar import AnswerView
@@ -72,7 +79,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
         chosen: str | None = found.chosen
         update: Update = {}
         if chosen is None:
-            start = perf_counter()
+            start = now()
             state = best_popped(nodes, stats)
             if request := _completion(nodes, state, policy, task, settings):
                 groups = checked((yield sample(policy, [request])), 1, policy.name)
@@ -85,7 +92,7 @@ def make_answer(policy: Policy, task: Task, settings: QStarSettings, checks: Ste
                 fresh = _attach(
                     nodes, stats, state, completed, policy=policy, task=task, settings=settings
                 )
-                spent = spent | {"seconds": perf_counter() - start}
+                spent = spent | {"seconds": now() - start}
                 update = {"nodes": fresh, "usage": spent}
                 if fresh and checks.names:
                     judged = yield aside(lambda: _judged(checks, request.state, fresh))
@@ -152,7 +159,7 @@ def find(
     rule, same = settings.selection, task.equivalent
     chosen = choose(nodes, stats, list(filter(counts, collected)), rule, same)
     if chosen is None:
-        open_ones = open_terminals(nodes, stats)
+        open_ones = [*open_terminals(nodes, stats), *unscored_terminals(nodes, stats)]
         parsed = (each for each in open_ones if nodes[each]["answer"] is not None)
         chosen = next(filter(counts, parsed), None)
     return Outcome(chosen, votes(nodes, stats, collected, rule, same))
@@ -222,6 +229,7 @@ def _attach(
         return {}
     if is_refused(nodes, stats, trajectory(nodes, state) + completions[0].text):
         return {}
+    cut = cutting() if is_cut(completions[0]) else None
     node_id = child_id(state, sum(1 for _ in children(nodes, state)))
     record = record_of(
         completions[0],
@@ -232,6 +240,7 @@ def _attach(
         task=task,
         window=policy.window,
         max_depth=settings.max_depth,
+        cut=cut,
     )
     return {node_id: record}
 

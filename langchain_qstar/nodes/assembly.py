@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from langchain_qstar.nodes.guidance import shortfalls_of
 from langchain_qstar.solution import (
     Check,
     Passage,
@@ -92,7 +93,7 @@ def solution_of(
         votes=votes,
         guessed=not withheld and nodes[chosen].get("guessed", False),
         unparsed=sum(nodes[each]["answer"] is None for each in collected),
-        usage=Usage.counted(usage),
+        usage=Usage.counted(usage, shortfalls_of(nodes, stats, usage, collected)),
         stopped=stopped,
         seconds=usage.get("seconds", 0.0),
         settings=run["settings"],
@@ -153,6 +154,8 @@ def _closed(record: NodeRecord, learnt: StatRecord) -> str | None:
     """Why the search did not go on from a node, None when it might have."""
     if "failure" in record:
         return f"retriever: {record['failure']}"
+    if "cut" in record:
+        return f"cut: {record['cut']}"
     if record.get("repeats"):
         return REPEATED
     return learnt.get("closed") if is_closed(learnt) else None

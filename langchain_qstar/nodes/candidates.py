@@ -22,13 +22,14 @@ from langchain_qstar.nodes.judging import Begun, sample_judging
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.preface import preface_of
 from langchain_qstar.nodes.remembering import Subquestion, recalled
-from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.replies import checked, is_cut, used
 from langchain_qstar.nodes.retrieving import Retrieval, Retrieved
 from langchain_qstar.nodes.thoughts import thinking
 from langchain_qstar.nodes.work import Work, state_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.tree import ROOT, RememberedRecord, path
 
 _ONLY_STEPS: Final[tuple[Action, ...]] = ("propose_step",)
@@ -44,6 +45,8 @@ class Candidate:
     """Of `retrieve`: what was found."""
     remembered: RememberedRecord | None = None
     """Of a sub-question whose answer was remembered."""
+    cut: str | None = None
+    """The budget that cut it short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,17 @@ class Proposer:
             (ask, number, completion)
             for ask, group in zip(asks, groups, strict=True)
             for number, completion in zip(ask.numbers, group, strict=False)
-            if self._reads(ask.action, completion) or self._ends(ask, completion)
+            if self._reads(ask.action, completion)
+            or self._ends(ask, completion)
+            or is_cut(completion)
         ]
-        questions = [each for each in drawn if each[0].action == "subquestion"]
+        questions = [
+            each for each in drawn if each[0].action == "subquestion" and not is_cut(each[2])
+        ]
         found = {
-            (ask.parent, number): Candidate(ask.action, completion)
+            (ask.parent, number): _candidate(ask.action, completion)
             for ask, number, completion in drawn
-            if ask.action != "subquestion"
+            if ask.action != "subquestion" or is_cut(completion)
         }
         if questions:
             found |= yield from self._answered(work, questions, usage)
@@ -160,10 +167,11 @@ class Proposer:
         requests = [self._answering(work, *each) for each in new]
         begun = [(ask.request.state, question.text) for ask, _, question in new]
         replies = yield from self._sampled(requests, begun, usage)
-        for (ask, number, question), (answer, *_) in zip(new, replies, strict=True):
-            if self._reads("re_answer", answer):
-                step = _joined(question, answer)
-                found[ask.parent, number] = Candidate("subquestion", step)
+        for (ask, number, question), answers in zip(new, replies, strict=True):
+            for answer in answers[:1]:
+                if self._reads("re_answer", answer) or is_cut(answer):
+                    step = _joined(question, answer)
+                    found[ask.parent, number] = _candidate("subquestion", step)
         return found
 
     def _subquestion(self, work: Work, question: Completion) -> Subquestion:
@@ -250,6 +258,10 @@ class Proposer:
         if action in ("subquestion", "rephrase") and stop and not completion.text.endswith(stop):
             return False
         return self._forms.reads(action, completion.text)
+
+
+def _candidate(action: Action, completion: Completion) -> Candidate:
+    return Candidate(action, completion, cut=cutting() if is_cut(completion) else None)
 
 
 def _joined(question: Completion, answer: Completion) -> Completion:

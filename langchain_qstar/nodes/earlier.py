@@ -1,8 +1,9 @@
 """What a run takes over from the run before it in its thread, where `remember_thread` says so.
 
 The same question with the same models and settings, but for those that only say when to stop,
-goes on in the tree that is there: what it spent counts, so that it ends as one search with
-the later budget would have ended. (A completion by which an earlier end made up for the lack
+goes on in the tree that is there: what it spent counts, and its tree is the one that one search
+with the later budget would have grown. An expansion that a budget cut short is made again, and
+paid for again. (A completion by which an earlier end made up for the lack
 of an answer stays in the tree, as one more complete state.)
 
 Any other question begins a tree of its own, whose prompts show the thread's earlier questions
@@ -21,14 +22,14 @@ from langchain_qstar.nodes.room import TEMPLATE_TOKENS
 from langchain_qstar.prompting import Prompt, load_prompt
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.solution import Solution
-from langchain_qstar.tree import ROOT, NodeRecord, TurnRecord
+from langchain_qstar.tree import ROOT, NodeRecord, Nodes, StatRecord, Stats, TurnRecord, below
 
 MOST_TURNS: Final = 8
 """Earlier questions that a run knows at most."""
 
 STOPPING: Final = frozenset(
     {"max_pops", "num_trajectories", "num_rollouts", "remember_thread"}
-    | {"max_tokens", "max_completions", "max_seconds", "max_nodes"}
+    | {"max_tokens", "max_completions", "max_seconds", "max_nodes", "completion_share"}
     | {"max_thread_tokens", "max_thread_completions", "max_thread_seconds", "max_thread_nodes"}
 )
 """Settings that say when a search stops, and nothing about how its tree grows."""
@@ -57,6 +58,19 @@ def goes_on(stored: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
 def _growing(run: Mapping[str, Any]) -> dict[str, Any]:
     settings = {key: each for key, each in run["settings"].items() if key not in STOPPING}
     return {**run, "settings": settings}
+
+
+def uncut(nodes: Nodes, stats: Stats) -> tuple[dict[str, NodeRecord], dict[str, StatRecord]]:
+    """A tree without the expansions that a budget cut short: they are made again."""
+    cut = [each for each, learnt in stats.items() if "cut" in learnt]
+    below_cut = {each for parent in cut for each in below(nodes, parent)}
+    kept = {each: learnt for each, learnt in stats.items() if each not in below_cut}
+    for parent in set(cut) - below_cut:
+        gone = {"cut", "expanded"}
+        if "popped" not in kept[parent]:  # its place in the frontier is what it leads to
+            gone |= {"g", "h", "f"}
+        kept[parent] = {key: each for key, each in kept[parent].items() if key not in gone}  # type: ignore[assignment]
+    return {each: record for each, record in nodes.items() if each not in below_cut}, kept
 
 
 def turns_after(

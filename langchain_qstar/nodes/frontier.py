@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from langchain_qstar.tree import Nodes, Stats, depth, is_closed
-from langchain_qstar.values import priority
+from langchain_qstar.tree import ROOT, Nodes, Stats, depth, is_closed
+from langchain_qstar.values import biased, priority
 
 Entry = tuple[float, int, int, str]
 """`values.priority` of a state, then its id."""
@@ -45,14 +45,18 @@ def is_open(stats: Stats, node_id: str) -> bool:
 
 
 def entry(nodes: Nodes, stats: Stats, node_id: str) -> Entry:
-    """The heap entry of a state."""
-    return (*place(nodes, stats, node_id), node_id)
+    """The heap entry of a state, with the `depth_bias` of the run in its f."""
+    bias: float = nodes[ROOT]["run"]["settings"].get("depth_bias", 0.0)
+    return (*place(nodes, stats, node_id, bias), node_id)
 
 
-def place(nodes: Nodes, stats: Stats, node_id: str) -> tuple[float, int, int]:
+def place(
+    nodes: Nodes, stats: Stats, node_id: str, depth_bias: float = 0.0
+) -> tuple[float, int, int]:
     """`values.priority` of a state; what a person wrote comes before what a model did."""
-    f = inf if written(nodes, node_id) else stats[node_id]["f"]
-    return priority(f, depth(node_id), nodes[node_id]["order"])
+    deep = depth(node_id)
+    f = inf if written(nodes, node_id) else biased(stats[node_id]["f"], deep, depth_bias)
+    return priority(f, deep, nodes[node_id]["order"])
 
 
 def written(nodes: Nodes, node_id: str) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
@@ -25,9 +25,13 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl, get_runtime
 from langgraph.types import Command
 
+from langchain_qstar.driving import adrive, drive
 from langchain_qstar.nodes.model_runs import SampleBatch, ScoreBatch, atraced, traced
 from langchain_qstar.nodes.writing import asampled, sampled
 from langchain_qstar.protocols import Policy, SampleRequest, ScoreRequest, StepScorer
+from langchain_qstar.spending.allowance import Allowance, held_to
+from langchain_qstar.spending.in_time import OutOfTimeError, ain_time, in_time
+from langchain_qstar.spending.scoring import ascored, scored
 from langchain_qstar.stopping import LOOK_SECONDS, stopped_when
 
 Update = dict[str, Any]
@@ -60,12 +64,33 @@ def sample(policy: Policy, requests: Sequence[SampleRequest]) -> Call:
 
 
 def score(scorer: StepScorer, requests: Sequence[ScoreRequest]) -> Call:
-    """Ask `scorer` for the values of steps."""
+    """Ask `scorer` for the values of steps; None comes back where a budget did not let it."""
     batch = ScoreBatch(scorer, requests)
-    return Call(
-        lambda: traced(batch, lambda: scorer.score(requests)),
-        lambda: atraced(batch, lambda: scorer.ascore(requests)),
+    return timed(
+        Call(
+            lambda: traced(batch, lambda: scored(scorer, requests)),
+            lambda: atraced(batch, lambda: ascored(scorer, requests)),
+        ),
+        lambda: None,
     )
+
+
+def timed(call: Call, late: Callable[[], Any]) -> Call:
+    """`call`, which is given up when the time is over; what comes back then is `late()`."""
+
+    def run() -> Any:
+        try:
+            return in_time(call.run)
+        except OutOfTimeError:
+            return late()
+
+    async def arun() -> Any:
+        try:
+            return await ain_time(call.arun)
+        except OutOfTimeError:
+            return late()
+
+    return Call(run, arun)
 
 
 def attempted(call: Call, failures: tuple[type[Exception], ...]) -> Call:
@@ -110,41 +135,22 @@ Beat = Callable[[Any, Writer], Output | Generator[Call, Any, Update]]
 """The function of a node: (what it reads, where events go) -> its update."""
 
 
-T = TypeVar("T")
-Asked = TypeVar("Asked")
-"""What a generator wants done: a `Call`, or the work of a baseline."""
+Allows = Callable[[Any], Allowance | None]
+"""From what a node reads to what it may spend; None is no limit."""
 
 
-def drive(steps: Generator[Asked, Any, T], run: Callable[[Asked], Any]) -> T:
-    """What `steps` returns, with all that it asks for done by `run`."""
-    result = None
-    while True:
-        try:
-            call = steps.send(result)
-        except StopIteration as end:
-            returned: T = end.value
-            return returned
-        result = run(call)
-
-
-async def adrive(steps: Generator[Asked, Any, T], run: Callable[[Asked], Awaitable[Any]]) -> T:
-    """As `drive`, without blocking the event loop."""
-    result = None
-    while True:
-        try:
-            call = steps.send(result)
-        except StopIteration as end:
-            returned: T = end.value
-            return returned
-        result = await run(call)
+def without_limit(_: Any) -> None:
+    """No limit."""
 
 
 class Phase(Runnable[Mapping[str, Any], Output]):
     """A graph node around a function; adds no run of its own to traces."""
 
-    def __init__(self, name: str, beat: Beat) -> None:
+    def __init__(self, name: str, beat: Beat, allows: Allows = without_limit) -> None:
+        """Run `beat`, whose calls may spend together what it `allows`."""
         self.name = name
         self._beat = beat
+        self._allows = allows
 
     def invoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
@@ -153,8 +159,10 @@ class Phase(Runnable[Mapping[str, Any], Output]):
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):
             return beat
-        control = _control()
-        return drive(beat, lambda call: _run(call, control))
+        control, allowance = _control(), self._allows(input)
+        with held_to(allowance):
+            update = drive(beat, lambda call: _run(call, control))
+        return _counted(update, allowance)
 
     async def ainvoke(
         self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any
@@ -163,8 +171,18 @@ class Phase(Runnable[Mapping[str, Any], Output]):
         beat = self._beat(input, get_stream_writer())
         if not isinstance(beat, Generator):
             return beat
-        control = _control()
-        return await adrive(beat, lambda call: _arun(call, control))
+        control, allowance = _control(), self._allows(input)
+        with held_to(allowance):
+            update = await adrive(beat, lambda call: _arun(call, control))
+        return _counted(update, allowance)
+
+
+def _counted(update: Update, allowance: Allowance | None) -> Update:
+    """An update that counts all that was spent, and says what was cut."""
+    if allowance is None:
+        return update
+    usage = allowance.counted(update.get("usage", {}))
+    return {**update, "usage": usage} if usage else update
 
 
 def _control() -> RunControl:

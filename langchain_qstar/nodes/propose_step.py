@@ -20,9 +20,10 @@ from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.retrieving import with_passages
 from langchain_qstar.nodes.thoughts import thought_steps
 from langchain_qstar.nodes.verdicts import tell_pruned
-from langchain_qstar.nodes.work import Work, record_of, to_sample
+from langchain_qstar.nodes.work import Work, is_full, record_of, to_sample
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.state.events import ProposedEvent, ProposedNode
 from langchain_qstar.state.qstar import WorkView
 from langchain_qstar.stepping.repeats import REASON as REPEATED
@@ -68,11 +69,15 @@ def make_propose_step(
         stats: dict[str, StatRecord] = {}
         usage: dict[str, float] = {"batches": 0}
         while parents := to_sample(work, lookahead=lookahead):
+            if nodes and is_full(work):
+                break
             batch = work.batches + int(usage["batches"])
             groups = yield from proposer.propose(work, parents, usage)
             groups = yield from conclude_steps(work, parents, groups, usage)
             fresh = _attach(work, parents, groups, policy=policy, task=task, settings=settings)
             marks: dict[str, StatRecord] = {each: {"expanded": batch} for each in parents}
+            if (cut := cutting()) is not None:
+                marks = {each: {**mark, "cut": cut} for each, mark in marks.items()}
             marks |= (in_vain := _in_vain(fresh) | _repeating(work, fresh))
             write(_event(parents, fresh))
             tell_pruned(write, fresh, in_vain)
@@ -108,6 +113,7 @@ def _attach(
                 task=task,
                 window=policy.window,
                 max_depth=settings.max_depth + thought_steps(path(work.nodes, parent), settings),
+                cut=candidate.cut,
             )
             if candidate.retrieved is not None:
                 record = with_passages(record, candidate.retrieved)
@@ -122,13 +128,14 @@ def _attach(
 
 
 def _in_vain(fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
-    """What is known of retrievals that found nothing: nothing can come of them."""
+    """What is known of retrievals that found nothing, and of what a budget cut: it is closed."""
     known: StatRecord = {"q": None, "reward": None, "g": 0.0, "h": 0.0, "f": 0.0}
-    return {
-        each: {**known, "closed": f"retriever: {record['failure']}"}
+    why = {
+        each: f"retriever: {record['failure']}" if "failure" in record else f"cut: {record['cut']}"
         for each, record in fresh.items()
-        if "failure" in record
+        if "failure" in record or "cut" in record
     }
+    return {each: {**known, "closed": reason} for each, reason in why.items()}
 
 
 def _repeating(work: Work, fresh: dict[str, NodeRecord]) -> dict[str, StatRecord]:
@@ -138,6 +145,7 @@ def _repeating(work: Work, fresh: dict[str, NodeRecord]) -> dict[str, StatRecord
         for each, record in fresh.items()
         if record["action"] == "propose_step"
         and not record["terminal"]
+        and "cut" not in record
         and repeats(
             record["text"], (before["text"] for before in path(work.nodes, lineage(each)[-2]))
         )

@@ -31,7 +31,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchOp
 
 from langchain_qstar.actions import context_of, normalised, unlabelled
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.nodes.phase import Call
+from langchain_qstar.nodes.phase import Call, timed
 from langchain_qstar.settings import Settings
 from langchain_qstar.state.channels import MemoryFacts
 from langchain_qstar.tree import NodeRecord, RememberedRecord
@@ -179,7 +179,7 @@ def _batch(operations: Sequence[Any]) -> Call:
         except Exception as error:  # noqa: BLE001
             _tell_failed(error)
 
-    return Call(run, arun)
+    return timed(Call(run, arun), lambda: None)
 
 
 def _tell_failed(error: Exception) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.protocols import Completion
+from langchain_qstar.spending.allowance import cutting
 
 
 def checked(answers: object, asked: int, name: str) -> list[list[Completion]]:
@@ -14,6 +15,12 @@ def checked(answers: object, asked: int, name: str) -> list[list[Completion]]:
         count = len(answers) if isinstance(answers, Sequence) else type(answers).__name__
         raise ModelError(f"policy {name} returned {count} results for {asked} requests")
     return [list(answer) for answer in answers]
+
+
+def is_cut(completion: Completion) -> bool:
+    """Whether a completion is the beginning of a text that a budget cut short."""
+    begun = completion.finish == "cancelled" and bool(completion.text.strip())
+    return begun and cutting() is not None
 
 
 def used(completions: Sequence[Sequence[Completion]]) -> dict[str, float]:

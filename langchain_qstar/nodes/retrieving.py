@@ -22,7 +22,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_qstar.errors import SettingsError
-from langchain_qstar.nodes.phase import Call
+from langchain_qstar.nodes.phase import Call, timed
 from langchain_qstar.prompting import Prompt, load_prompt
 from langchain_qstar.protocols import Action, Completion, Policy
 from langchain_qstar.tree import NodeRecord, PassageRecord, state_key
@@ -85,9 +85,12 @@ class Retrieval:
         if not queries:
             return {}
         asked = list(queries.values())
-        answers = yield Call(
-            lambda: self.retriever.batch(asked, _TOGETHER, return_exceptions=True),
-            lambda: self.retriever.abatch(asked, _TOGETHER, return_exceptions=True),
+        answers = yield timed(
+            Call(
+                lambda: self.retriever.batch(asked, _TOGETHER, return_exceptions=True),
+                lambda: self.retriever.abatch(asked, _TOGETHER, return_exceptions=True),
+            ),
+            lambda: [TimeoutError("the time was over")] * len(asked),
         )
         return {
             node_id: self._read(answer, paths[node_id])

@@ -10,12 +10,13 @@ from langgraph.types import Overwrite
 
 from langchain_qstar.errors import QuestionError, SettingsError
 from langchain_qstar.nodes.answer import stored_solution
-from langchain_qstar.nodes.earlier import finished_root, fitting, goes_on, turns_after
+from langchain_qstar.nodes.earlier import finished_root, fitting, goes_on, turns_after, uncut
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
 from langchain_qstar.nodes.remembering import memory_facts
 from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Image, Policy, SeesImages, Task
 from langchain_qstar.settings import BUDGETS, QStarSettings, Settings
+from langchain_qstar.spending.allowance import without_cuts
 from langchain_qstar.state.qstar import QStarRootView
 from langchain_qstar.tree import ROOT, NodeRecord, TurnRecord, state_key
 
@@ -85,7 +86,14 @@ def gone_on(
     """The update by which a run goes on in the tree of the run before it."""
     thread = thread_facts(view["nodes"], view["usage"], settings, goes_on=True)
     kept = {key: value for key, value in before.items() if key not in ("earlier", "left")}
-    return {"nodes": {ROOT: {**kept, "run": run, **thread}}, "stopped": "", "answer": None}
+    root = {ROOT: {**kept, "run": run, **thread}}
+    update: Update = {"nodes": root, "stopped": "", "answer": None}
+    nodes, stats = uncut(view["nodes"], view["stats"])
+    if nodes.keys() != view["nodes"].keys() or stats != view["stats"]:
+        update |= {"nodes": Overwrite({**nodes, **root}), "stats": Overwrite(stats)}
+    if told := without_cuts(view["usage"]):
+        update["usage"] = told
+    return update
 
 
 def known(record: NodeRecord, turns: Sequence[TurnRecord], policy: Policy, task: Task) -> None:

@@ -13,21 +13,29 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from math import isfinite
-from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import ModelError
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, beside, score
 from langchain_qstar.nodes.verdicts import tell_verdicts
-from langchain_qstar.nodes.work import Work, state_of, step_of, to_insert, to_score
+from langchain_qstar.nodes.work import (
+    Work,
+    is_silent_end,
+    silent_ends,
+    state_of,
+    step_of,
+    to_insert,
+    to_score,
+)
 from langchain_qstar.protocols import ScoreRequest, Scores, StepScorer, Task
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Check
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.channels import add_usage, put_stats
 from langchain_qstar.state.events import ScoredEvent
 from langchain_qstar.state.qstar import WorkView
-from langchain_qstar.tree import NodeRecord, StatRecord, children, path
+from langchain_qstar.tree import NodeRecord, StatRecord, children, lineage, path
 from langchain_qstar.values import heuristic, path_cost, utility
 
 
@@ -51,6 +59,8 @@ def make_score_with_q(
         The function of the node. It raises `ModelError` when a scorer returns
         a wrong number of values, or one that is not finite.
     """
+    models = ((q_model, "q"), (reward_model, "reward"))
+    scorers = [(each, key) for each, key in models if each is not None]
 
     def score_with_q(view: WorkView, write: Writer) -> Generator[Call, Any, Update]:
         work: Work | None = view.get("work")
@@ -70,13 +80,13 @@ def make_score_with_q(
 
         # None until they are known; without checks there are none to wait for.
         verdicts: list[tuple[Check, ...]] | None = None if requests and checks.names else []
-        for scorer, key in ((q_model, "q"), (reward_model, "reward")):
-            if scorer is None or not requests:
-                continue
+        for scorer, key in scorers if requests else ():
             if verdicts is None:
                 answers, verdicts = yield beside(score(scorer, requests), judge)
             else:
                 answers = yield score(scorer, requests)
+            if answers is None:  # a budget is spent: the search ends without these values
+                return {"usage": usage | {"seconds": now() - work.since}, "work": work}
             scores = checked(answers, requests, scorer.name)
             values = [value for each in scores for value in each.values]
             for stat, value in zip(learnt.values(), values, strict=True):
@@ -88,11 +98,16 @@ def make_score_with_q(
             _judge(stat, found, settings)
         tell_verdicts(write, work.nodes, learnt)
         work = work.with_stats(learnt)
+        # An end without text is worth what it ends.
+        ends: dict[str, StatRecord] = {
+            each: {"q": _known(work, each, "q"), "reward": None} for each in silent_ends(work)
+        }
+        work = work.with_stats(ends)
         inserted = {each: _utilities(work, each, settings) for each in to_insert(work)}
-        stats = put_stats({}, [learnt, inserted])
+        stats = put_stats({}, [learnt, ends, inserted])
         work = work.with_stats(inserted)
         write(_event(work, stats))
-        usage["seconds"] = perf_counter() - work.since
+        usage["seconds"] = now() - work.since
         return {"stats": stats, "usage": usage, "work": work}
 
     return score_with_q
@@ -116,9 +131,19 @@ def _requests(work: Work, groups: dict[str, list[str]], task: Task) -> list[Scor
         ScoreRequest(
             state_of(work.nodes, parent, messages),
             tuple(step_of(work.nodes[each]) for each in group),
+            tuple(work.nodes[each]["samples"] for each in group),
+            _known(work, parent, "q"),
         )
         for parent, group in groups.items()
     ]
+
+
+def _known(work: Work, node_id: str, key: Literal["q", "reward"]) -> float | None:
+    """The value of the last step of a path that has one."""
+    for each in reversed(lineage(node_id)):
+        if (value := work.stats.get(each, {}).get(key)) is not None:
+            return value
+    return None
 
 
 def checked(answers: object, requests: Sequence[ScoreRequest], name: str) -> list[Scores]:
@@ -137,12 +162,13 @@ def checked(answers: object, requests: Sequence[ScoreRequest], name: str) -> lis
 
 def used(scores: Sequence[Scores]) -> dict[str, float]:
     """What one batch of scores cost."""
-    return {
+    spent: dict[str, float] = {
         "calls": 1,
         "completions": sum(each.completions for each in scores),
         "prompt_tokens": sum(each.read_tokens for each in scores),
         "completion_tokens": sum(each.generated_tokens for each in scores),
     }
+    return spent | {"stood_in": 1} if any(each.stood_in for each in scores) else spent
 
 
 def _utilities(work: Work, node_id: str, settings: QStarSettings) -> StatRecord:
@@ -150,7 +176,7 @@ def _utilities(work: Work, node_id: str, settings: QStarSettings) -> StatRecord:
     rewards = [
         work.stats[each["id"]]["reward"] or 0.0
         for each in path(work.nodes, node_id)
-        if each["action"] != "retrieve"
+        if each["action"] != "retrieve" and not is_silent_end(each)
     ]
     g = path_cost(settings.aggregator, rewards)
     h = heuristic(_candidates(work, node_id, settings))

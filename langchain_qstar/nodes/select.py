@@ -9,18 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal
 
 from langgraph.types import Command
 
-from langchain_qstar.nodes.budgets import spent_budget
+from langchain_qstar.nodes.budgets import (
+    Budgets,
+    budgets_of,
+    completes,
+    for_completion,
+    less,
+    spent_budget,
+)
 from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild, written
 from langchain_qstar.nodes.intervention import unapproved, undecided
 from langchain_qstar.nodes.mutual.affording import with_collected
 from langchain_qstar.nodes.phase import Writer
-from langchain_qstar.nodes.work import new_work, unfinished
+from langchain_qstar.nodes.work import Work, new_work, unfinished
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Interrupt, Stopped
+from langchain_qstar.spending.allowance import cut_of
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.qstar import SelectView
 from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children, is_closed
@@ -41,10 +50,12 @@ def select(view: SelectView, write: Writer) -> Next:
     nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
     gates: Sequence[Interrupt] = nodes[ROOT]["run"]["settings"].get("interrupt", ())
     frontier, left = _frontier(view)
+    if cut_of(usage):  # what a budget cut short is not gone on with
+        left = []
     if _asks(stats, left, gates):
         return Command(update={**NOTHING_DERIVED}, goto="human_gate")
     if left:
-        work = new_work(nodes, stats, left, frontier.known, int(usage.get("batches", 0)))
+        work = _work(view, frontier, left, _Pops(view["collected"]))
         # Rebuilt once it is done: of what comes back some may be open already.
         return Command(update={"frontier": None, "work": work}, goto="propose_step")
     pops = _Pops([each for each in view["collected"] if not is_closed(stats[each])])
@@ -68,8 +79,38 @@ def select(view: SelectView, write: Writer) -> Next:
         return Command(update=update, goto="verify_by_completion")
     if asks or pops.stopped:
         return Command(update=update, goto="human_gate" if asks else "answer")
-    work = new_work(nodes, stats, pops.expand, frontier.known, int(usage.get("batches", 0)))
+    work = _work(view, frontier, pops.expand, pops)
     return Command(update=update | {"work": work.with_stats(pops.marks)}, goto="propose_step")
+
+
+def _work(view: SelectView, frontier: Frontier, popped: Sequence[str], pops: _Pops) -> Work:
+    batches = int(view["usage"].get("batches", 0))
+    budgets = _budgets(view, frontier, pops.collected)
+    return new_work(view["nodes"], view["stats"], popped, frontier.known, batches, budgets=budgets)
+
+
+def _budgets(view: SelectView, frontier: Frontier, collected: Sequence[str]) -> Budgets:
+    """What may have been spent before the search ends.
+
+    The rest is for verifying what was collected; or, while there is no answer, for the
+    completion of the best state.
+    """
+    nodes, usage = view["nodes"], view["usage"]
+    run = nodes[ROOT]["run"]["settings"]
+    budgets = budgets_of(nodes[ROOT])
+    if _verifies(nodes):
+        verified = QStarSettings(**run)
+        spent = with_collected(nodes, view["stats"], collected, usage, verified)
+        budgets = less(budgets, {key: spent[key] - usage.get(key, 0) for key in spent})
+    if completes(run) and not _has_answer(nodes, frontier, collected):
+        budgets = less(budgets, for_completion(budgets, run["completion_share"]))
+    return budgets
+
+
+def _has_answer(nodes: Nodes, frontier: Frontier, collected: Sequence[str]) -> bool:
+    """Whether a trajectory that was collected, or is open, ends in an answer."""
+    complete = chain(collected, (each[-1] for each in frontier.heap))
+    return any(nodes[each]["terminal"] and nodes[each]["answer"] is not None for each in complete)
 
 
 def _verifies(nodes: Nodes) -> bool:
@@ -114,14 +155,12 @@ class _Pops:
 def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
     nodes, usage = view["nodes"], view["usage"]
     root = nodes[ROOT]
-    verified = QStarSettings(**root["run"]["settings"]) if _verifies(nodes) else None
-    settings: dict[str, Any] = root["run"]["settings"] | root.get("left", {})
+    settings: dict[str, Any] = root["run"]["settings"]
     earlier = int(usage.get("pops", 0))
     while len(pops.expand) < settings["batch_pops"]:
-        if verified:  # enough is left for the verifier
-            usage = with_collected(nodes, view["stats"], pops.collected, view["usage"], verified)
         spent = {**usage, "pops": earlier + len(pops.marks), "nodes": len(nodes)}
-        pops.stopped = stop_reason(len(pops.collected), spent, settings)
+        budgets = _budgets(view, frontier, pops.collected)
+        pops.stopped = stop_reason(len(pops.collected), spent, settings | budgets)
         if not frontier.heap:
             break
         # What a person wrote is looked at, whatever is spent.

@@ -129,6 +129,15 @@ def open_terminals(nodes: Nodes, stats: Stats) -> list[str]:
     return best(nodes, stats, found)
 
 
+def unscored_terminals(nodes: Nodes, stats: Stats) -> list[str]:
+    """Complete states that a search ended before it could score, in the order of insertion."""
+    return [
+        each
+        for each, record in nodes.items()
+        if record["terminal"] and "f" not in stats.get(each, {}) and record["action"] != "finish"
+    ]
+
+
 def best_popped(nodes: Nodes, stats: Stats) -> str:
     """The popped state that is best to complete: highest f, the root only if alone.
 

@@ -8,13 +8,13 @@ popped states that are not finished, hands out the rest of their work again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Any, Final
 
 from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.protocols import Action, Completion, State, Step, Task
+from langchain_qstar.spending.allowance import Allowance, allowance_of, now
 from langchain_qstar.state.channels import put_nodes, put_stats
 from langchain_qstar.tree import (
     ROOT,
@@ -31,6 +31,9 @@ from langchain_qstar.tree import (
     state_key,
     trajectory,
 )
+
+_CUT: Final = "\0cut"
+"""What tells a text that a budget cut from one that is so."""
 
 _ENDED: Final = "\0"
 """What tells a solution that a model ended from the state that it ended it in."""
@@ -49,7 +52,8 @@ class Work:
         known: State key -> the node that has it, for the whole tree. Shared
             with the frontier and added to in place, which is safe because a
             repeated addition changes nothing.
-        since: When this round of the search began, on the machine's clock.
+        since: When this round of the search began, on the clock of budgets.
+        budgets: What the search may have spent by the end of this round.
     """
 
     popped: tuple[str, ...]
@@ -59,6 +63,7 @@ class Work:
     batches: int
     known: dict[str, str]
     since: float
+    budgets: Mapping[str, float | None]
 
     def with_nodes(self, nodes: Nodes) -> Work:
         """This work with new nodes below the popped ones."""
@@ -74,6 +79,14 @@ class Work:
     def run(self) -> dict[str, Any]:
         """The facts of the run, from the root."""
         return self.nodes[ROOT]["run"]
+
+
+def left_of_round(view: Mapping[str, Any]) -> Allowance | None:
+    """What a node that works on an expansion may spend."""
+    work: Work | None = view.get("work")
+    if work is None:
+        return None
+    return allowance_of(work.budgets, view.get("usage", {}), work.since)
 
 
 def around(nodes: Nodes, stats: Stats, popped: Iterable[str]) -> tuple[Nodes, Stats]:
@@ -93,7 +106,13 @@ def descendants(nodes: Nodes, node_id: str) -> Iterator[str]:
 
 
 def new_work(
-    nodes: Nodes, stats: Stats, popped: Iterable[str], known: dict[str, str], batches: int
+    nodes: Nodes,
+    stats: Stats,
+    popped: Iterable[str],
+    known: dict[str, str],
+    batches: int,
+    *,
+    budgets: Mapping[str, float | None] | None = None,
 ) -> Work:
     """The work of expanding `popped`, starting now."""
     popped = tuple(popped)
@@ -105,7 +124,8 @@ def new_work(
         size=len(nodes),
         batches=batches,
         known=known,
-        since=perf_counter(),
+        since=now(),
+        budgets=budgets or {},
     )
 
 
@@ -123,6 +143,12 @@ def to_sample(work: Work, *, lookahead: bool) -> list[str]:
     return [child for child in inserted if _can_sample(work, child)]
 
 
+def is_full(work: Work) -> bool:
+    """Whether the tree has as many nodes as it may have."""
+    most = work.budgets.get("max_nodes")
+    return most is not None and work.size >= most
+
+
 def _can_sample(work: Work, node_id: str) -> bool:
     record = work.nodes[node_id]
     learnt = work.stats.get(node_id, {})
@@ -134,11 +160,25 @@ def to_score(work: Work) -> dict[str, list[str]]:
     """Steps that have no score yet, by the state they continue."""
     groups: dict[str, list[str]] = {}
     for node_id, record in work.nodes.items():
-        if record["parent"] is None or record["action"] == "retrieve":
-            continue  # passages are no reasoning that could be judged
+        if record["parent"] is None or record["action"] == "retrieve" or is_silent_end(record):
+            continue  # passages are no reasoning that could be judged, nor is nothing
         if "q" not in work.stats.get(node_id, {}):
             groups.setdefault(str(record["parent"]), []).append(node_id)
     return groups
+
+
+def is_silent_end(record: NodeRecord) -> bool:
+    """Whether a model only ended a solution there, without another word."""
+    return record["terminal"] and not record["text"].strip()
+
+
+def silent_ends(work: Work) -> list[str]:
+    """Ends without text that have no value yet."""
+    return [
+        each
+        for each, record in work.nodes.items()
+        if is_silent_end(record) and "q" not in work.stats.get(each, {})
+    ]
 
 
 def to_insert(work: Work) -> list[str]:
@@ -198,6 +238,7 @@ def record_of(
     task: Task,
     window: int | None,
     max_depth: int,
+    cut: str | None = None,
 ) -> NodeRecord:
     """The record of a new step.
 
@@ -214,6 +255,7 @@ def record_of(
         task: What ends a solution and where its answer is.
         window: Context length of the policy in tokens, None when unknown.
         max_depth: Steps after which a path is cut.
+        cut: The budget that cut the step short, if one did: nothing is read in it.
 
     Returns:
         The record, with `samples` 1.
@@ -224,7 +266,7 @@ def record_of(
     reasoned = reasoning(nodes, parent) + completion.text
     stopped = task.step_end is None and bool(task.stop) and completion.text.endswith(task.stop)
     ended = task.is_terminal(reasoned) or (completion.finish == "eos" and not stopped)
-    terminal = ended and not retrieved
+    terminal = ended and not retrieved and cut is None
     length = max(nodes[parent]["length"], completion.prompt_tokens) + completion.generated
     too_long = window is not None and length + task.step_tokens > window
     ids = completion.token_ids
@@ -247,4 +289,7 @@ def record_of(
         if completion.text.strip()
         else state_key(f"{text}{_ENDED}"),
     }
+    if cut is not None:
+        # What is known of other states by their texts is not to be told of this one.
+        return {**record, "cut": cut, "key": state_key(f"{text}{_CUT}")}
     return {**record, "guessed": True} if guessed else record

@@ -15,6 +15,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_stream_writer
 
 from langchain_qstar.protocols import Audible, Completion, Listener, Policy, SampleRequest
+from langchain_qstar.spending.drawing import Round, adraw, draw
 from langchain_qstar.state.events import WritingEvent
 
 ASKED_BY: Final = "stream_tokens"
@@ -29,9 +30,11 @@ def sampled(
     """What `policy.sample` returns; `finished` hears of its completions as `Listener` says."""
     listener = Listener(_teller(), finished)
     speaker = audible(policy)
-    if speaker and listener:
-        return speaker.sample_aloud(requests, listener)
-    return policy.sample(requests)
+    if not (speaker and listener):
+        return draw(policy, requests)
+    return draw(
+        policy, requests, lambda one: speaker.sample_aloud(one.requests, _heard(listener, one))
+    )
 
 
 async def asampled(
@@ -42,9 +45,30 @@ async def asampled(
     """As `sampled`, without blocking the event loop."""
     listener = Listener(_teller(), finished)
     speaker = audible(policy)
-    if speaker and listener:
-        return await speaker.asample_aloud(requests, listener)
-    return await policy.asample(requests)
+    if not (speaker and listener):
+        return await adraw(policy, requests)
+    return await adraw(
+        policy, requests, lambda one: speaker.asample_aloud(one.requests, _heard(listener, one))
+    )
+
+
+def _heard(listener: Listener, one: Round) -> Listener:
+    """Hears a round, and tells `listener` by the numbers of the caller's requests.
+
+    Of a text that is gone on with in a round it tells the pieces, and not the end.
+    """
+    piece, finished = listener.piece, listener.finished
+
+    def tell_piece(request: int, sample: int, text: str) -> None:
+        assert piece is not None
+        piece(*one.places[request][sample], text)
+
+    def tell_end(request: int, text: str) -> None:
+        assert finished is not None
+        if not one.goes_on[request]:
+            finished(one.places[request][0][0], text)
+
+    return Listener(piece and tell_piece, finished and tell_end)
 
 
 def audible(policy: Policy) -> Audible | None:

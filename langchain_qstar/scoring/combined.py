@@ -142,6 +142,7 @@ def _scores(values: Sequence[float], costs: Sequence[Scores]) -> Scores:
         sum(each.completions for each in costs),
         sum(each.generated_tokens for each in costs),
         sum(each.read_tokens for each in costs),
+        any(each.stood_in for each in costs),
     )
 
 

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
 
 from langchain_qstar.errors import ModelError
+from langchain_qstar.models.chat_calls import ChatCalls
 from langchain_qstar.models.instruction import shown_with
 from langchain_qstar.prompting import Prompt, load_prompt
 from langchain_qstar.protocols import ScoreRequest, Scores, State, Step
+from langchain_qstar.spending.scoring import affordable
 
 _GRADE: Final = re.compile(r"Grade:\W*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _UNKNOWN: Final = 0.5
@@ -43,7 +44,7 @@ class JudgeScorer:
     def __init__(self, model: BaseChatModel, *, max_concurrency: int = 16) -> None:
         """Ask `model`, at most `max_concurrency` questions at a time."""
         self._model = model
-        self._config = RunnableConfig(max_concurrency=max_concurrency)
+        self._calls = ChatCalls(model, max_concurrency)
         self.unparsed = 0
         """Replies so far that held no grade."""
 
@@ -58,12 +59,18 @@ class JudgeScorer:
         Raises:
             ModelError: Every call failed.
         """
-        replies = self._model.batch(_asked(requests), self._config, return_exceptions=True)
+        asked = _asked(requests)
+        count, budget = affordable(len(asked))
+        options = self._calls.limited(budget)
+        replies = self._calls.ask(asked[:count], options) if count else []
         return self._scores(requests, replies)
 
     async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """As `score`, without blocking the event loop."""
-        replies = await self._model.abatch(_asked(requests), self._config, return_exceptions=True)
+        asked = _asked(requests)
+        count, budget = affordable(len(asked))
+        options = self._calls.limited(budget)
+        replies = await self._calls.aask(asked[:count], options) if count else []
         return self._scores(requests, replies)
 
     def _scores(self, requests: Sequence[ScoreRequest], replies: Sequence[Any]) -> list[Scores]:
@@ -71,13 +78,14 @@ class JudgeScorer:
         if failures and len(failures) == len(replies):
             raise ModelError(f"every call of {self.name} failed: {failures[0]}") from failures[0]
         rest = iter(replies)
-        return [self._scored([next(rest) for _ in request.steps]) for request in requests]
+        # Steps that no budget was left for get no reply; whoever asked does not use the rest.
+        return [self._scored([next(rest, None) for _ in request.steps]) for request in requests]
 
     def _scored(self, replies: Sequence[Any]) -> Scores:
         usages = [getattr(reply, "usage_metadata", None) or {} for reply in replies]
         return Scores(
             tuple(map(self._value, replies)),
-            completions=len(replies),
+            completions=sum(reply is not None for reply in replies),
             generated_tokens=sum(int(each.get("output_tokens", 0)) for each in usages),
             read_tokens=sum(int(each.get("input_tokens", 0)) for each in usages),
         )

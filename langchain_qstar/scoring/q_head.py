@@ -16,6 +16,7 @@ the hidden states already. Files of a head, in one folder:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ import numpy as np
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.protocols import Policy, ScoreRequest, Scores, State, Step
-from langchain_qstar.scoring.features import NUMERIC_FEATURES, step_features
+from langchain_qstar.scoring.features import LOGPROB_FEATURES, NUMERIC_FEATURES, step_features
+from langchain_qstar.scoring.identity import ReadingPolicy
+from langchain_qstar.scoring.rereading import lacking, reread
 
 try:
     import torch
@@ -100,6 +103,11 @@ class Head:
                     f"the Q head in {folder} was made for other weights; train it again"
                 )
 
+    @property
+    def reads_logprobs(self) -> bool:
+        """Whether the policy's log-probabilities are among its inputs."""
+        return not LOGPROB_FEATURES.isdisjoint(self.numeric)
+
     def inputs(self, hidden: Floats, pairs: Sequence[tuple[State, Any]]) -> Floats:
         """Hidden states and numeric features side by side: float32 [n, width]."""
         columns = [NUMERIC_FEATURES.index(name) for name in self.numeric]
@@ -135,6 +143,7 @@ class HeadScorer:
         name: str = "q-head",
         *,
         texts_only: bool = False,
+        writer: Policy | None = None,
     ) -> None:
         """Load the head of `folder` and have the policy record its layers.
 
@@ -144,6 +153,8 @@ class HeadScorer:
             name: For reports.
             texts_only: Steps come from a model with another tokenizer: read their
                 texts and not their token ids.
+            writer: Whose steps are scored, and whose log-probabilities they have; the
+                policy itself by default.
 
         Raises:
             ModelSpecError: The head cannot be loaded, or the policy gives no
@@ -158,6 +169,7 @@ class HeadScorer:
         self._policy = policy
         self._name = name
         self._texts_only = texts_only
+        self._writer = writer or policy
         policy.feature_layers = self.head.layers
 
     @property
@@ -170,14 +182,33 @@ class HeadScorer:
 
         Raises:
             ModelError: The policy failed.
+            ModelSpecError: The head reads log-probabilities, and the policy gives none.
         """
+        requests = self._known(requests)
         states = self._prepared(requests)
         return self._scores(requests, self._policy.features(states) if states else None)
 
     async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """As `score`, without blocking the event loop."""
+        if self.head.reads_logprobs and lacking(requests):
+            requests = await asyncio.to_thread(self._known, requests)
         states = self._prepared(requests)
         return self._scores(requests, await self._policy.afeatures(states) if states else None)
+
+    def _known(self, requests: Sequence[ScoreRequest]) -> Sequence[ScoreRequest]:
+        """The requests with all log-probabilities that the head reads."""
+        if not self.head.reads_logprobs:
+            return requests
+        if isinstance(self._writer, ReadingPolicy):
+            return reread(requests, self._writer)
+        candidates = [step for request in requests for step in request.steps]
+        before = (step for request in requests for step in request.state.steps)
+        if candidates and not any(step.logprobs for step in (*candidates, *before)):
+            raise ModelSpecError(
+                f"{self._name} reads the policy's log-probabilities, and {self._writer.name} "
+                "gives none; train one on labels without them, or choose another scorer"
+            )
+        return requests
 
     def _scores(self, requests: Sequence[ScoreRequest], hidden: Floats | None) -> list[Scores]:
         if hidden is None:

@@ -8,11 +8,16 @@ from typing import Any, Final
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.resolve import NANO_FOLDER
-from langchain_qstar.protocols import Policy, StepScorer
+from langchain_qstar.protocols import Policy, StepScorer, gives_logprobs
+from langchain_qstar.scoring.agreement import AgreementScorer
 from langchain_qstar.scoring.callable import CallableScorer
 from langchain_qstar.scoring.combined import RememberingScorer
-from langchain_qstar.scoring.log_probability import LogProbabilityScorer
+from langchain_qstar.scoring.log_probability import (
+    LogProbabilityScorer,
+    PathLogProbabilityScorer,
+)
 from langchain_qstar.scoring.rules import RuleScorer, python_tokens
+from langchain_qstar.scoring.stand_in import StandInScorer
 
 
 def resolve_scorer(
@@ -25,15 +30,17 @@ def resolve_scorer(
             `StepScorer`; or a plain function `(state, steps) -> list[float]` with
             values in [0, 1].
 
-            ===================== ==================================================
-            `nano`                the head that ships with the bundled model
-            `log-probability`     how sure the policy was of the step
-            `self-evaluation`     the policy asked: is this right, Yes or No
-            `prm:FAMILY:WHERE`    a process reward model; FAMILY is `math-shepherd`,
-                                  `rlhflow`, `skywork`, `qwen` or `trl`
-            `orm:WHERE`           a reward model of whole solutions
-            `python-tokens`       a penalty for code that does not tokenise; as `utility`
-            ===================== ==================================================
+            ====================== =================================================
+            `nano`                 the head that ships with the bundled model
+            `log-probability`      how sure the policy was of the step
+            `path-log-probability` how sure it was of all the path to the step
+            `agreement`            how many samples come to the same result
+            `self-evaluation`      the policy asked: is this right, Yes or No
+            `prm:FAMILY:WHERE`     a process reward model; FAMILY is `math-shepherd`,
+                                   `rlhflow`, `skywork`, `qwen` or `trl`
+            `orm:WHERE`            a reward model of whole solutions
+            `python-tokens`        a penalty for code that does not tokenise; as `utility`
+            ====================== =================================================
 
             WHERE is a folder or `ORG/NAME` of the Hugging Face hub.
         policy: The policy whose steps will be scored.
@@ -66,12 +73,18 @@ def scorer_of(spec: Any, policy: Policy) -> StepScorer | None:
 def default_scorer(policy: Policy) -> StepScorer:
     """The scorer for a user who named none.
 
-    The bundled head for the bundled model (when it ships), else the policy's
-    own log-probabilities.
+    The bundled head for the bundled model (when it ships). For any other `foreign_scorer`,
+    whose place the agreement of samples takes where the policy gives no log-probabilities;
+    then it warns with `UnguidedWarning`, and results say so in `Usage.shortfalls`.
     """
     if policy.name == "nano" and (NANO_FOLDER / "q_head.json").is_file():
         return _nano(policy)
-    return LogProbabilityScorer()
+    return StandInScorer(foreign_scorer(), policy)
+
+
+def foreign_scorer() -> StepScorer:
+    """The scorer of a model that nothing was trained for: it reads log-probabilities only."""
+    return PathLogProbabilityScorer()
 
 
 def _nano(policy: Policy) -> StepScorer:
@@ -98,6 +111,20 @@ def _head(policy: Policy, folder: Path, name: str) -> StepScorer:
     return load_value_model(policy, folder, name)
 
 
+def _logprobs(scorer: StepScorer) -> Callable[[Policy], StepScorer]:
+    """What makes a scorer that needs log-probabilities, for a policy that may give them."""
+
+    def made(policy: Policy) -> StepScorer:
+        if gives_logprobs(policy) is False:
+            raise ModelSpecError(
+                f"q_model={scorer.name!r}: {policy.name} gives no log-probabilities; "
+                'use "agreement", a model that reads the steps, or a function'
+            )
+        return scorer
+
+    return made
+
+
 def _self_evaluation(policy: Policy) -> StepScorer:
     from langchain_qstar.scoring.self_evaluation import SelfEvaluationScorer
 
@@ -122,8 +149,10 @@ def _outcome_reward(source: str) -> StepScorer:
 
 
 _NAMED: Final[dict[str, Callable[[Policy], StepScorer]]] = {
-    "log-probability": lambda _: LogProbabilityScorer(),
+    "agreement": lambda _: AgreementScorer(),
+    "log-probability": _logprobs(LogProbabilityScorer()),
     "nano": _nano,
+    "path-log-probability": _logprobs(PathLogProbabilityScorer()),
     "python-tokens": lambda _: RuleScorer([python_tokens], name="python-tokens"),
     "self-evaluation": _self_evaluation,
 }

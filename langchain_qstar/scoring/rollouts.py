@@ -23,13 +23,18 @@ from langchain_qstar.protocols import (
     Task,
 )
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.spending.drawing import adraw, draw
 from langchain_qstar.stepping.solutions import solution_end
 
 _PLACE: Final = "rollout of "
 
 
 class _SamplingScorer(ABC):
-    """Values from fresh samples of the policy, all of them drawn as one batch."""
+    """Values from fresh samples of the policy, all of them drawn as one batch.
+
+    Where a budget leaves fewer samples (`spending`), values are those of what was drawn, and
+    whoever asked does not use them.
+    """
 
     def __init__(
         self, policy: Policy, task: Task, *, n: int, temperature: float, seed: int
@@ -44,11 +49,11 @@ class _SamplingScorer(ABC):
         Raises:
             ModelError: The policy failed.
         """
-        return self._scores(requests, self._policy.sample(self._asked(requests)))
+        return self._scores(requests, draw(self._policy, self._asked(requests)))
 
     async def ascore(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
         """As `score`, without blocking the event loop."""
-        return self._scores(requests, await self._policy.asample(self._asked(requests)))
+        return self._scores(requests, await adraw(self._policy, self._asked(requests)))
 
     @abstractmethod
     def _asked(self, requests: Sequence[ScoreRequest]) -> list[SampleRequest]:
@@ -146,7 +151,7 @@ class RolloutScorer(_SamplingScorer):
         if favourite is None:
             return 0.0
         same = [a is not None and self._task.equivalent(a, favourite) for a in answers]
-        return sum(same) / len(same)
+        return sum(same) / len(same) if same else 0.0
 
 
 class RederivationScorer(_SamplingScorer):
@@ -201,7 +206,7 @@ class RederivationScorer(_SamplingScorer):
         again = [self._key(request.state, Step(each.text)) for each in drawn]
         values = (again.count(self._key(request.state, step)) for step in request.steps)
         return Scores(
-            tuple(value / len(again) for value in values),
+            tuple(value / max(1, len(again)) for value in values),
             completions=len(drawn),
             generated_tokens=sum(each.generated for each in drawn),
             read_tokens=sum(each.prompt_tokens for each in drawn),

@@ -39,10 +39,10 @@ def load_value_model(policy: Policy, folder: Path, name: str) -> HeadScorer:
         case None:
             return HeadScorer(policy, folder, name)
         case "lora":
-            return HeadScorer(_adapted(folder, backbone, name), folder, name)
+            return HeadScorer(_adapted(folder, backbone, name), folder, name, writer=policy)
         case "model":
             own = TransformersPolicy.from_pretrained(folder, name=name)
-            return HeadScorer(own, folder, name, texts_only=True)
+            return HeadScorer(own, folder, name, texts_only=True, writer=policy)
         case kind:
             raise ModelSpecError(f"the Q head in {folder} stands on an unknown {kind!r}")
 
@@ -82,8 +82,9 @@ def load_causal_model(spec: str) -> tuple[Any, Any]:
 def _check_policy(policy: Policy, config: dict[str, Any], folder: Path) -> None:
     """Before any work: the policy must be the one that the head was trained on."""
     known = config.get("policy")
-    beside = (folder / "model.safetensors").is_file()  # then `Head` has compared a hash
-    if not known or beside:
+    # A value model of its own lies beside its head too; that is not the policy.
+    hashed = config.get("model_sha256") and (folder / "model.safetensors").is_file()
+    if not known or hashed:
         return
     other = difference(identity_of(policy), known)
     if other:

@@ -51,6 +51,11 @@ class QStarSettings(VerificationSettings):
     lam: float = Field(1.0, ge=0, validation_alias=AliasChoices("lam", "lambda"))
     """λ of `f = g + λ·h`, the weight of the Q-value; may also be given as `lambda`
     (section 3.1)."""
+    depth_bias: float = Field(0.0, ge=0)
+    """What is added to f for every step of a path when open states are compared, so that of
+    nearly equal ones the deeper is popped and complete solutions are reached sooner. Which
+    trajectory is returned is decided by f without it. (Our own, not in the paper, where it
+    is 0.)"""
     aggregator: Aggregator = "min"
     """How the process rewards of a path become g (section 3.1); `constant` is g = 0. See
     `profile` for the paper's choice by data set."""

@@ -61,6 +61,7 @@ class WorkView(TypedDict, total=False):
     """What propose_step and score_with_q read: the work in hand, not the tree."""
 
     work: Untracked
+    usage: UsageChannel
 
 
 class GateView(TypedDict):

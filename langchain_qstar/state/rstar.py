@@ -59,6 +59,8 @@ class Work(TypedDict):
     """How many ended rollouts there were when candidates were last sent to the verifier."""
     written: list[str]
     """The steps that a person wrote, in order; a rollout begins at each."""
+    budgets: NotRequired[dict[str, float | None]]
+    """What the search may have spent by the end of this round, by the names in the settings."""
 
 
 class RStarState(SearchInput, SearchOutput, total=False):
@@ -90,6 +92,7 @@ class RStarRootView(RootView, total=False):
     """What root reads: the input, and what an earlier run in the thread left."""
 
     ended: list[str]
+    work: Work
 
 
 class SelectView(TypedDict):
@@ -108,6 +111,8 @@ class ActionView(TypedDict):
 
     work: Work
     preface: NotRequired[PrefaceChannel]
+    usage: NotRequired[UsageChannel]
+    since: NotRequired[Untracked]
 
 
 class BackupView(TypedDict):
@@ -115,6 +120,7 @@ class BackupView(TypedDict):
 
     nodes: NodesChannel
     stats: StatsChannel
+    usage: NotRequired[UsageChannel]
     work: Work
     ended: list[str]
     since: NotRequired[Untracked]

@@ -1,19 +1,24 @@
 """`qstar label`: labels for many questions, in a file that survives being killed.
 
-Questions are worked on together, about `ROWS` completions at a time, and each is
-written as soon as it is done. Gold answers are seen by the grader alone.
+As many questions are in flight as keep the engine full, and each is written as soon as its
+own completions are there. Gold answers are seen by the grader alone.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.chains import QStarChain, RStarChain
-from langchain_qstar.errors import InputError, LabelError
+from langchain_qstar.errors import InputError, LabelError, SettingsError
 from langchain_qstar.nodes.root import check_question
 from langchain_qstar.protocols import Completion, Policy, State, Step, Task
 from langchain_qstar.qstar import superstep_limit
@@ -26,26 +31,21 @@ from langchain_qstar.training.label_file import (
     open_labels,
     read_labels,
 )
+from langchain_qstar.training.progress import Progress, Tally
 from langchain_qstar.training.questions import GradedQuestion
-from langchain_qstar.training.rollouts import Asked, Labeller, Labelling, LabelSettings
+from langchain_qstar.training.rollouts import Labeller, Labelling, LabelSettings
 from langchain_qstar.training.step_tree import QUESTION, StepTree
 from langchain_qstar.tree import ROOT, NodeRecord, Nodes, path
 
-ROWS: Final = 384
-"""Completions drawn together, about."""
+_ROWS: Final = 24
+"""Completions in flight where a policy does not say how many keep it busy."""
+
+_STRAGGLERS: Final = 1.5
+"""Completions in flight for every one that fits: while some wait for their question's longest,
+others fill the rows."""
 
 STEPS: Final = 8
 """Steps of a solution, about, each of which `by="completions"` completes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a collection is: questions done and in all, and what this run spent."""
-
-    done: int
-    total: int
-    tokens: int
-    completions: int
 
 
 def collect_labels(
@@ -58,20 +58,23 @@ def collect_labels(
     completer: Policy | None = None,
     q_model: Any = "default",
     skip_bad: bool = False,
+    max_tokens: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LabelFile:
-    """Label the questions that `out` does not hold yet, and append them to it.
+    """Label the questions that `out` does not hold yet, and append each to it as it ends.
 
     Args:
         questions: Each is worked on once, however often it is there.
         policy: Whose steps are labelled.
         task: How questions are prompted and graded.
-        out: The file, new or interrupted.
+        out: The file, new or interrupted. Its lines are in the order in which questions ended.
         settings: How labels are made.
         completer: Who completes steps, with `by="completions"`; default the policy.
         q_model: What guides the searches, with `trajectories="qstar"`.
         skip_bad: Leave out questions that cannot be asked or graded, and damaged lines of
             `out`.
+        max_tokens: Of all of the file, at least 1. No question is begun that would pass it,
+            going by those that ended; what was begun is ended.
         progress: Called after every question.
 
     Returns:
@@ -81,25 +84,126 @@ def collect_labels(
         LabelError: A question cannot be asked, the task cannot read its gold answer, or
             `out` is damaged or was made with another policy or settings. Nothing was
             drawn yet.
+        SettingsError: `max_tokens` is below 1.
         ModelError: A model failed; what was done is in the file.
     """
+    collecting = acollect_labels(
+        questions,
+        policy,
+        task,
+        out,
+        settings,
+        completer=completer,
+        q_model=q_model,
+        skip_bad=skip_bad,
+        max_tokens=max_tokens,
+        progress=progress,
+    )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(collecting)
+    # A caller in a loop of its own, such as a notebook, is to wait for ours.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, collecting).result()
+
+
+async def acollect_labels(
+    questions: Sequence[GradedQuestion],
+    policy: Policy,
+    task: Task,
+    out: Path,
+    settings: LabelSettings | None = None,
+    *,
+    completer: Policy | None = None,
+    q_model: Any = "default",
+    skip_bad: bool = False,
+    max_tokens: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> LabelFile:
+    """As `collect_labels`; cancelling it frees the models at the next token."""
+    if max_tokens is not None and max_tokens < 1:
+        raise SettingsError(f"max_tokens is {max_tokens}; it must be at least 1")
     settings = settings or LabelSettings()
     askable = _askable(questions, policy, task, skip_bad=skip_bad)
     header = _header(policy, completer, task, settings)
-    done = {each.question for each in open_labels(out, header, skip_bad=skip_bad).questions}
-    missing = [question for question in askable if question.question not in done]
+    wanted = {each.question for each in askable}
+    before = open_labels(out, header, skip_bad=skip_bad).questions
+    tally = Tally(len(askable), [each for each in before if each.question in wanted])
+    done = {each.question for each in before}
+    missing = iter([each for each in askable if each.question not in done])
     source = _Source(policy, completer or policy, task, settings, q_model)
-    spent, finished = [0, 0], len(askable) - len(missing)
+    budget = _Budget(max_tokens, settings.samples * task.solution_tokens, tally)
     with out.open("a", encoding="utf-8") as file:
-        for chunk in _chunks(missing, settings):
-            for labelled in source.labelled(chunk):
+
+        async def work() -> None:
+            while budget.begins() and (question := next(missing, None)) is not None:
+                with budget.running():
+                    labelled = await source.labelled(question)
+                # Nothing is awaited in here, so lines of others do not come between.
                 file.write(labelled.to_json() + "\n")
                 file.flush()
-                finished += 1
-                spent = [spent[0] + labelled.tokens, spent[1] + labelled.completions]
+                tally.add(labelled)
                 if progress:
-                    progress(Progress(finished, len(askable), *spent))
+                    progress(tally.progress())
+
+        await _together([work() for _ in range(_in_flight(policy, settings))])
     return read_labels(out, skip_bad=skip_bad)
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all to their ends; when one fails, the others are cancelled first."""
+    tasks = [asyncio.ensure_future(each) for each in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _in_flight(policy: Policy, settings: LabelSettings) -> int:
+    """How many questions at once keep the engine full."""
+    rows = getattr(policy, "full_rows", 0) or _ROWS
+    asked = settings.samples
+    if settings.by == "completions":
+        asked *= STEPS * settings.completions
+    return max(1, math.ceil(_STRAGGLERS * rows / asked))
+
+
+@dataclass
+class _Budget:
+    """Whether another question may be begun.
+
+    Attributes:
+        most: Tokens of the whole file; None for any number.
+        first: Tokens of a question while none has ended.
+        tally: What has been spent.
+    """
+
+    most: int | None
+    first: int
+    tally: Tally
+    _running: int = 0
+
+    def begins(self) -> bool:
+        """Whether the tokens of one more, and of those that run, are still there."""
+        if self.most is None:
+            return True
+        done, spent = self.tally.done, self.tally.tokens
+        each = spent / done if done else self.first
+        if not done and not self._running:
+            return True  # one is needed to know what questions cost
+        return spent + (self._running + 1) * each <= self.most
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A question runs meanwhile."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
 
 
 def _header(
@@ -132,18 +236,7 @@ def _askable(
     return list(found.values())
 
 
-def _chunks(
-    questions: Sequence[GradedQuestion], settings: LabelSettings
-) -> Iterator[Sequence[GradedQuestion]]:
-    rows = settings.samples
-    if settings.by == "completions":
-        rows *= STEPS * settings.completions
-    size = max(1, ROWS // rows)
-    for start in range(0, len(questions), size):
-        yield questions[start : start + size]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Source:
     """Who draws, and how."""
 
@@ -153,47 +246,37 @@ class _Source:
     settings: LabelSettings
     q_model: Any
 
-    def labelled(self, chunk: Sequence[GradedQuestion]) -> Iterator[LabelledQuestion]:
-        trees: Sequence[StepTree | None] = [None] * len(chunk)
+    async def labelled(self, question: GradedQuestion) -> LabelledQuestion:
+        is_right = _grader(question.answer, self.task)
+        tree = None
         if self.settings.trajectories != "sampling":
-            trees = self._searched(chunk)
-        yield from drive(
-            [
-                Labeller(
-                    self.policy,
-                    self.completer,
-                    self.task,
-                    self.settings,
-                    _grader(each.answer, self.task),
-                ).label(each.question, tree)
-                for each, tree in zip(chunk, trees, strict=True)
-            ]
-        )
+            tree = await self._searched(question, is_right)
+        labeller = Labeller(self.policy, self.completer, self.task, self.settings, is_right)
+        return await drive(labeller.label(question.question, tree))
 
-    def _searched(self, chunk: Sequence[GradedQuestion]) -> list[StepTree]:
-        """The trees of searches, with a count for every trajectory in them.
+    async def _searched(
+        self, question: GradedQuestion, is_right: Callable[[str], bool]
+    ) -> StepTree:
+        """The tree of a search, with a count for every trajectory in it.
 
         Of Q* these are the complete states, as often as each was sampled; of Monte Carlo tree
         search the ends of its rollouts, as often as one ended there.
         """
         by_q = self.settings.trajectories == "qstar"
-        graph, limit = self._by_q() if by_q else self._by_rollouts()
-        starts = [{"question": each.question, "seed": self.settings.seed} for each in chunk]
-        keys = ["nodes", "usage", *(() if by_q else ("ended",))]
-        return [
-            _tree_of(
-                found["nodes"],
-                found["usage"],
-                _complete(found["nodes"]) if by_q else Counter(found["ended"]),
-                _grader(each.answer, self.task),
-                self.task,
-            )
-            for each, found in zip(
-                chunk,
-                graph.batch(starts, {"recursion_limit": limit}, output_keys=keys),
-                strict=True,
-            )
-        ]
+        graph, limit = self._search
+        found = await graph.ainvoke(
+            {"question": question.question, "seed": self.settings.seed},
+            {"recursion_limit": limit},
+            output_keys=["nodes", "usage", *(() if by_q else ("ended",))],
+        )
+        nodes = found["nodes"]
+        ends = _complete(nodes) if by_q else Counter(found["ended"])
+        return _tree_of(nodes, found["usage"], ends, is_right, self.task)
+
+    @cached_property
+    def _search(self) -> tuple[Any, int]:
+        """The graph, and the most supersteps it takes."""
+        return self._by_q() if self.settings.trajectories == "qstar" else self._by_rollouts()
 
     def _by_q(self) -> tuple[Any, int]:
         chain = QStarChain(
@@ -230,36 +313,16 @@ def _grader(gold: str, task: Task) -> Callable[[str], bool]:
     return is_right
 
 
-def drive(labellings: Sequence[Labelling]) -> Iterator[LabelledQuestion]:
-    """Run questions together: what all of them ask of one model is one batch.
-
-    Yields:
-        Each question as soon as it is done.
-    """
-    waiting: list[tuple[Labelling, Asked]] = []
-    for labelling in labellings:
-        yield from _advance(labelling, None, waiting)
-    while waiting:
-        turn, waiting = waiting, []
-        for policy in {id(asked.policy): asked.policy for _, asked in turn}.values():
-            asking = [each for each in turn if each[1].policy is policy]
-            answers = iter(policy.sample([r for _, asked in asking for r in asked.requests]))
-            for labelling, asked in asking:
-                drawn = [next(answers) for _ in asked.requests]
-                yield from _advance(labelling, drawn, waiting)
-
-
-def _advance(
-    labelling: Labelling,
-    drawn: list[list[Completion]] | None,
-    waiting: list[tuple[Labelling, Asked]],
-) -> Iterator[LabelledQuestion]:
-    try:
-        asked = next(labelling) if drawn is None else labelling.send(drawn)
-    except StopIteration as end:
-        yield end.value
-    else:
-        waiting.append((labelling, asked))
+async def drive(labelling: Labelling) -> LabelledQuestion:
+    """Run one question to its end, with what it asks of models."""
+    drawn: list[list[Completion]] | None = None
+    while True:
+        try:
+            asked = next(labelling) if drawn is None else labelling.send(drawn)
+        except StopIteration as end:
+            labelled: LabelledQuestion = end.value
+            return labelled
+        drawn = await asked.policy.asample(asked.requests)
 
 
 def _complete(nodes: Nodes) -> dict[str, int]:

@@ -15,7 +15,8 @@ from langchain_qstar.errors import InputError
 
 if TYPE_CHECKING:
     from langchain_qstar.protocols import Policy, Task
-    from langchain_qstar.training.collection import Progress
+    from langchain_qstar.training.label_file import LabelFile
+    from langchain_qstar.training.progress import Progress
     from langchain_qstar.training.questions import GradedQuestion
 
 
@@ -46,6 +47,12 @@ def _add_label_arguments(label: argparse.ArgumentParser) -> None:
         "questions", nargs="?", type=Path, help='JSONL of {"question": ..., "answer": ...}'
     )
     label.add_argument("--problems", type=int, help="instead: so many fresh problems for nano")
+    label.add_argument(
+        "--from-bank",
+        type=Path,
+        metavar="FILE",
+        help="instead: samples of --policy that are there already (benchmarks/pool.py)",
+    )
     label.add_argument("--out", type=Path, required=True, help="JSONL of labels, appended to")
     _add_policy_arguments(label)
     label.add_argument(
@@ -65,6 +72,14 @@ def _add_label_arguments(label: argparse.ArgumentParser) -> None:
     label.add_argument("--temperature", type=float, help="of sampling; default: 0.8")
     label.add_argument("--seed", type=int, help="same seed, same labels; default: 0")
     label.add_argument(
+        "--max-tokens", type=int, help="of the whole file; no question is begun that would pass it"
+    )
+    label.add_argument(
+        "--rescore",
+        action="store_true",
+        help="with --from-bank: read log-probabilities now, and not while training",
+    )
+    label.add_argument(
         "--skip-bad", action="store_true", help="leave out lines and questions of no use"
     )
 
@@ -73,7 +88,7 @@ def _add_label_arguments(label: argparse.ArgumentParser) -> None:
 _RECIPE: Final[tuple[tuple[str, str, Callable[[str], Any]], ...]] = (
     ("kind", "mlp (default), linear, lora or model", str),
     ("target", "best, mean (default) or fitted-q", str),
-    ("loss", "cross-entropy (default), regression or pairwise", str),
+    ("loss", "balanced (default), cross-entropy, regression or pairwise", str),
     ("epochs", "at most; default: 40", int),
     ("patience", "epochs without a better one before it stops; default: 6", int),
     ("batch", "problems in a batch; default: 8", int),
@@ -95,6 +110,13 @@ def _add_train_arguments(train: argparse.ArgumentParser) -> None:
     _add_policy_arguments(train)
     train.add_argument("--base", help="of kind model: nano, hf:ORG/NAME or a folder")
     train.add_argument("--layers", type=int, nargs="+", help="hidden layers that a head reads")
+    train.add_argument(
+        "--features",
+        type=Path,
+        metavar="FOLDER",
+        help="where hidden states that were read are kept, to share them between trainings of a "
+        "policy; default: in --out",
+    )
     for name, described, kind in _RECIPE:
         train.add_argument(f"--{name}", type=kind, help=described)
     train.add_argument("--skip-bad", action="store_true", help="leave out damaged lines")
@@ -126,15 +148,36 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _label(args: argparse.Namespace) -> int:
+    labels, teller = _from_bank(args) if args.from_bank else _from_questions(args)
+    sys.stderr.write("\n")
+    last = teller.last
+    if last and (warning := last.warning):
+        sys.stderr.write(f"warning: {warning}\n")
+    if last and last.done < last.total:
+        left = last.total - last.done
+        sys.stderr.write(f"stopped by --max-tokens with {left} questions left\n")
+    steps = sum(len(each.steps) for each in labels.questions)
+    left_out = f", {len(labels.bad)} damaged lines left out" if labels.bad else ""
+    sys.stdout.write(
+        f"{len(labels.questions)} questions, {steps} steps in {args.out}, a right rollout of "
+        f"{labels.ever_right} questions, right and wrong ones of {labels.mixed}{left_out}\n"
+    )
+    return 0
+
+
+def _from_questions(args: argparse.Namespace) -> tuple[LabelFile, _Teller]:
     from langchain_qstar.models.resolve import resolve_policy
     from langchain_qstar.training.collection import collect_labels
     from langchain_qstar.training.rollouts import LabelSettings
 
+    if args.rescore:
+        raise InputError("--rescore is for --from-bank; sampling keeps log-probabilities")
     names = ("samples", "completions", "searches", "temperature", "seed")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     settings = LabelSettings(by=args.by, trajectories=args.trajectories, **given)
     questions = _questions(args)
     policy = resolve_policy(args.policy, chat_template=args.chat_template)
+    teller = _Teller()
     labels = collect_labels(
         questions,
         policy,
@@ -144,21 +187,46 @@ def _label(args: argparse.Namespace) -> int:
         completer=None if args.completer is None else resolve_policy(args.completer),
         q_model=args.q_model,
         skip_bad=args.skip_bad,
-        progress=_tell,
+        max_tokens=args.max_tokens,
+        progress=teller,
     )
-    steps = sum(len(each.steps) for each in labels.questions)
-    left_out = f", {len(labels.bad)} damaged lines left out" if labels.bad else ""
-    sys.stderr.write("\n")
-    if labels.questions and not labels.ever_right:
-        sys.stderr.write(
-            f"warning: no rollout was right, of any of {len(labels.questions)} questions: nothing "
-            "can be learnt from these labels; look at the gold answers, --task and --policy\n"
-        )
-    sys.stdout.write(
-        f"{len(labels.questions)} questions, {steps} steps in {args.out}, a right rollout of "
-        f"{labels.ever_right} questions{left_out}\n"
+    return labels, teller
+
+
+def _from_bank(args: argparse.Namespace) -> tuple[LabelFile, _Teller]:
+    from langchain_qstar.evaluation.banks import read_bank
+    from langchain_qstar.models.resolve import resolve_policy
+    from langchain_qstar.training.bank_labels import label_bank
+
+    meaningless = {
+        "a file of questions": args.questions,
+        "--problems": args.problems,
+        "--completer": args.completer,
+        "--completions": args.completions,
+        "--searches": args.searches,
+        "--temperature": args.temperature,
+        "--seed": args.seed,
+        "--max-tokens": args.max_tokens,
+    }
+    for name, value in meaningless.items():
+        if value is not None:
+            raise InputError(f"{name} means nothing with --from-bank, which draws nothing")
+    if (args.by, args.trajectories) != ("rollouts", "sampling"):
+        raise InputError("a bank holds sampled solutions; leave out --by and --trajectories")
+    bank = read_bank(args.from_bank)
+    policy = resolve_policy(args.policy, chat_template=args.chat_template)
+    teller = _Teller()
+    labels = label_bank(
+        bank,
+        policy,
+        _task(args, policy),
+        args.out,
+        samples=args.samples,
+        rescore=args.rescore,
+        skip_bad=args.skip_bad,
+        progress=teller,
     )
-    return 0
+    return labels, teller
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -174,11 +242,29 @@ def _train(args: argparse.Namespace) -> int:
     policy = resolve_policy(args.policy, chat_template=args.chat_template)
     base = args.base or (args.policy if recipe.kind == "lora" else None)
     task = _task(args, policy)
-    trained = train_value_model(labels, policy, task, args.out, recipe, base=base, told=_tell_epoch)
+    trained = train_value_model(
+        labels,
+        policy,
+        task,
+        args.out,
+        recipe,
+        base=base,
+        features=args.features,
+        told=_tell_epoch,
+        reading=_tell_reading,
+    )
     sys.stderr.write("\n")
+    for note in trained.notes:
+        sys.stderr.write(f"warning: {note}\n")
     for name, value in trained.figures.items():
         sys.stdout.write(f"{name}: {value:g}\n")
+    sys.stdout.write(f"{trained.fits}\n")
     return 0
+
+
+def _tell_reading(done: int, total: int) -> None:
+    sys.stderr.write(f"\rread {done} of {total} questions ")
+    sys.stderr.flush()
 
 
 def _tell_epoch(epoch: float, error: float) -> None:
@@ -190,7 +276,9 @@ def _questions(args: argparse.Namespace) -> list[GradedQuestion]:
     from langchain_qstar.training.questions import nano_questions, read_questions
 
     if (args.questions is None) == (args.problems is None):
-        raise InputError("give a file of questions, or --problems N for the bundled model's")
+        raise InputError(
+            "give a file of questions, --problems N for the bundled model's, or --from-bank FILE"
+        )
     if args.questions is not None:
         return read_questions(args.questions, skip_bad=args.skip_bad)
     if args.problems < 1:
@@ -206,9 +294,24 @@ def _task(args: argparse.Namespace, policy: Policy) -> Task:
     return fit_task(task, policy, prompts=args.prompts, shots=args.shots)
 
 
-def _tell(progress: Progress) -> None:
-    sys.stderr.write(
-        f"\rlabelled {progress.done} of {progress.total} questions, "
-        f"{progress.tokens} tokens in {progress.completions} completions "
-    )
-    sys.stderr.flush()
+class _Teller:
+    """Tells how far a collection is, and early on whether it is for nothing."""
+
+    def __init__(self) -> None:
+        self.last: Progress | None = None
+        self._warned = False
+
+    def __call__(self, progress: Progress) -> None:
+        from langchain_qstar.training.progress import EARLY
+
+        self.last = progress
+        sys.stderr.write(
+            f"\rlabelled {progress.done} of {progress.total} questions, "
+            f"{progress.tokens} tokens in {progress.completions} completions; "
+            f"{progress.right_share:.0%} of samples right, right and wrong ones of "
+            f"{progress.mixed_share:.0%} of questions "
+        )
+        if not self._warned and EARLY <= progress.done < progress.total and progress.warning:
+            sys.stderr.write(f"\nwarning: {progress.warning}\n")
+            self._warned = True
+        sys.stderr.flush()

@@ -56,6 +56,24 @@ class Example:
                 found.append((path, step.reward > 0))
         return found
 
+    @cached_property
+    def rollouts(self) -> list[tuple[list[int], bool]]:
+        """As `solutions`, with the rollouts that never ended or were cut, which are wrong."""
+        place = {number: n for n, number in enumerate(self.rows)}
+        inner = {step.parent for step in self.labelled.steps}
+        found = list(self.solutions)
+        for number, step in enumerate(self.labelled.steps):
+            cut = not step.terminal and number not in inner and number in place
+            if cut and not step.right:
+                path = [place[each] for each in self.labelled.path(number) if each in place]
+                found.append((path, False))
+        return found
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether it has right and wrong rollouts, so that a ranking can be learnt from it."""
+        return self.labelled.mixed
+
     def estimated(self, estimate: Estimate) -> list[float]:
         """A target per row, from the counts of all steps that lead to the same state.
 
@@ -84,6 +102,26 @@ class Example:
             gamma,
         )
         return [targets[number] for number in self.rows]
+
+
+def divided(
+    examples: Sequence[Example], share: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """What is learnt from, mixed questions alone, and what is held out.
+
+    The same share of the others is held out too: a value has to mean something on questions
+    that are always answered right, or never.
+
+    Args:
+        examples: At least 2 of them mixed.
+        share: See `split_examples`.
+        seed: See `split_examples`.
+    """
+    train, held = split_examples([each for each in examples if each.mixed], share, seed)
+    others = [each for each in examples if not each.mixed]
+    if len(others) > 1:
+        held += split_examples(others, share, seed)[1]
+    return train, held
 
 
 def split_examples(

@@ -1,8 +1,8 @@
 """Training a value network with transformers' `Trainer`: no loop of our own.
 
 An item is a problem, so that a batch holds whole problems and a pair of steps to be
-compared is always in one batch. A checkpoint is kept every epoch; the best of them by
-held-out error is the result.
+compared is always in one batch. A checkpoint is kept every epoch; the best of them, by
+how it ranks held-out problems, or by its error on them, is the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_qstar.errors import MissingExtraError, ModelError
 from langchain_qstar.training.recipe import ValueRecipe
@@ -42,8 +42,32 @@ Told = Callable[[float, float], None]
 """Called after an epoch with its number and the held-out error."""
 
 
+Rank = Callable[[Sequence[Tensor]], float]
+"""From the logits of the held-out problems to how well they are ranked, in [0, 1] or NaN."""
+
+_TIE: Final = 1e-3
+"""What a unit of held-out error counts where two epochs rank alike."""
+
+RANKING: Final = "ranking"
+
+
 class _CheckedTrainer(Trainer):
-    """Stops at a loss that is no number, before it reaches the weights."""
+    """Stops at a loss that is no number, before it reaches the weights; judges by a ranking."""
+
+    rank: Rank | None = None
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """The held-out error, and how well the held-out problems are ranked."""
+        output: Any = super().evaluation_loop(*args, **kwargs)
+        if self.rank is not None:
+            network, items, collate = cast(
+                "Any", (self.model, self.eval_dataset, self.data_collator)
+            )
+            found = self.rank(logits_of(network, items, collate))
+            loss = output.metrics["eval_loss"]
+            # Where there is nothing to rank, the error alone decides.
+            output.metrics[f"eval_{RANKING}"] = (0.0 if math.isnan(found) else found) - _TIE * loss
+        return output
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The loss of a batch, checked."""
@@ -75,6 +99,7 @@ def fit(
     collate: Collate,
     recipe: ValueRecipe,
     folder: Path,
+    rank: Rank | None = None,
     told: Told | None = None,
 ) -> None:
     """Train `network` in place; at the end it has the weights of the best epoch.
@@ -87,6 +112,7 @@ def fit(
         recipe: How.
         folder: Checkpoints are kept in its `checkpoints`; a training that was
             interrupted there is continued.
+        rank: Decides when to stop and which epoch was best; by default the held-out error.
         told: Hears of every epoch.
 
     Raises:
@@ -97,12 +123,13 @@ def fit(
     callbacks: list[TrainerCallback] = [EarlyStoppingCallback(recipe.patience)]
     trainer = _CheckedTrainer(
         model=network,
-        args=_arguments(recipe, place),
+        args=_arguments(recipe, place, ranked=rank is not None),
         data_collator=collate,
         train_dataset=list(train),
         eval_dataset=list(held),
         callbacks=[*callbacks, *([_Teller(told)] if told else [])],
     )
+    trainer.rank = rank
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     with _quiet():
         trainer.train(resume_from_checkpoint=_last_checkpoint(place))
@@ -137,7 +164,7 @@ def _quiet() -> Iterator[None]:
         told.set_verbosity(verbosity)
 
 
-def _arguments(recipe: ValueRecipe, place: Path) -> TrainingArguments:
+def _arguments(recipe: ValueRecipe, place: Path, *, ranked: bool) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(place),
         num_train_epochs=recipe.epochs,
@@ -151,8 +178,8 @@ def _arguments(recipe: ValueRecipe, place: Path) -> TrainingArguments:
         logging_strategy="no",
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        metric_for_best_model=f"eval_{RANKING}" if ranked else "eval_loss",
+        greater_is_better=ranked,
         prediction_loss_only=True,
         label_names=["targets"],
         remove_unused_columns=False,

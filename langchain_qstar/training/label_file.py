@@ -12,7 +12,7 @@ is dropped by the next run, and its question is done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +71,27 @@ class LabelledQuestion:
     tokens: int = 0
     completions: int = 0
 
+    @property
+    def mixed(self) -> bool:
+        """Whether a rollout was right and another wrong."""
+        return self._ever(lambda step: step.right > 0) and self._ever(
+            lambda step: step.right < step.rollouts
+        )
+
+    @property
+    def outcomes(self) -> tuple[int, int]:
+        """How many rollouts were right, and how many there were.
+
+        Every rollout comes by one first step; where first steps have no counts, those of all
+        steps are taken.
+        """
+        first = [step for step in self.steps if step.parent < 0 and step.rollouts]
+        counted = first or self.steps
+        return sum(step.right for step in counted), sum(step.rollouts for step in counted)
+
+    def _ever(self, holds: Callable[[LabelledStep], bool]) -> bool:
+        return any(holds(step) for step in self.steps)
+
     def states(self, task: Task) -> list[State]:
         """The state before each step, in order."""
         root = State(self.question, task.messages(self.question))
@@ -115,6 +136,11 @@ class LabelFile:
     header: Mapping[str, Any]
     questions: tuple[LabelledQuestion, ...]
     bad: tuple[int, ...] = ()
+
+    @property
+    def mixed(self) -> int:
+        """Questions with right and wrong rollouts, from which alone a ranking is learnt."""
+        return sum(each.mixed for each in self.questions)
 
     @property
     def ever_right(self) -> int:
@@ -191,7 +217,8 @@ def check_policy(labels: LabelFile, identity: Mapping[str, Any], path: Path | st
     Raises:
         LabelError: They belong to another model or tokenizer.
     """
-    other = difference(identity, labels.header["policy"])
+    theirs = labels.header.get("policy")
+    other = difference(identity, theirs if isinstance(theirs, Mapping) else {})
     if other:
         where = f"{path}: " if path else ""
         raise LabelError(f"{where}the labels were made with another policy; it differs in {other}")

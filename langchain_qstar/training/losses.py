@@ -13,6 +13,9 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
+_LEAST: Final = 0.5
+"""Right or wrong rollouts of a problem, at least: one that has nearly none is not all of it."""
+
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -43,6 +46,24 @@ def pairwise(logits: Tensor, targets: Tensor, problem: Tensor) -> Tensor:
     return _over_problems(loss, problem[first])
 
 
+def balanced(logits: Tensor, targets: Tensor, problem: Tensor) -> Tensor:
+    """Cross-entropy in which right and wrong of a problem weigh the same, and its pairs.
+
+    Most rollouts of a hard question are wrong, so plain cross-entropy mostly learns that;
+    only what differs within a question helps to choose. Its values mean something only after
+    calibration. Source: the sum of `cross_entropy` and `pairwise`, as reward models of single
+    steps are trained.
+    """
+    _, place, counts = torch.unique(problem, return_inverse=True, return_counts=True)
+    right = torch.zeros(len(counts), device=targets.device).index_add(0, place, targets)
+    right = right.clamp_min(_LEAST)[place]
+    wrong = torch.zeros(len(counts), device=targets.device).index_add(0, place, 1 - targets)
+    wrong = wrong.clamp_min(_LEAST)[place]
+    softplus = torch.nn.functional.softplus
+    each = targets / right * softplus(-logits) + (1 - targets) / wrong * softplus(logits)
+    return each.sum() / (2 * len(counts)) + pairwise(logits, targets, problem)
+
+
 def _over_problems(loss: Tensor, problem: Tensor) -> Tensor:
     """The mean over problems of the mean over the rows of each."""
     _, place, counts = torch.unique(problem, return_inverse=True, return_counts=True)
@@ -54,5 +75,6 @@ LOSSES: Final[dict[str, Loss]] = {
     "cross-entropy": cross_entropy,
     "regression": squared_error,
     "pairwise": pairwise,
+    "balanced": balanced,
 }
 """By the names that a recipe has for them."""

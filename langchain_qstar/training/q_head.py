@@ -24,7 +24,8 @@ from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.problems.generator import Problem, make_problems
 from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
 from langchain_qstar.tasks import NANO
-from langchain_qstar.training.collection import Progress, collect_labels
+from langchain_qstar.training.collection import collect_labels
+from langchain_qstar.training.progress import Progress
 from langchain_qstar.training.questions import nano_questions
 from langchain_qstar.training.recipe import Kind, LossName, Target, ValueRecipe
 from langchain_qstar.training.rollouts import LabelSettings

@@ -9,7 +9,7 @@ from langchain_qstar.errors import SettingsError
 
 Kind = Literal["mlp", "linear", "lora", "model"]
 Target = Literal["best", "mean", "fitted-q"]
-LossName = Literal["cross-entropy", "regression", "pairwise"]
+LossName = Literal["balanced", "cross-entropy", "regression", "pairwise"]
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,17 @@ class ValueRecipe:
             policy with an adapter and a head; `model`, another model, trained whole.
         target: `best` (Q*'s rollout label), `mean` (the share of right rollouts), or
             `fitted-q` (fitted Q-iteration over the steps that were sampled).
-        loss: `cross-entropy`, `regression` (the paper's squared error) or `pairwise`.
+        loss: `balanced` (cross-entropy in which right and wrong of a question weigh the
+            same, and the pairs of it), `cross-entropy`, `regression` (the paper's squared
+            error) or `pairwise`.
         gamma: Discount, of `fitted-q` alone.
         iterations: Of `fitted-q`; a reward needs one for each step it travels.
         hidden: Size of the hidden layer of `mlp`.
         dropout: Of the head.
         layers: Hidden layers that a head reads; empty for the policy's default.
         rank: Of the LoRA.
-        epochs: At most; training stops when the held-out error has not fallen for
-            `patience` of them.
+        epochs: At most; training stops when the held-out questions have not been ranked
+            better in the middle of their solutions for `patience` of them.
         patience: See `epochs`.
         batch: Problems in a batch.
         learning_rate: 0 for the kind's own: 1e-3 for heads, 1e-3 for a LoRA, 3e-5
@@ -44,7 +46,7 @@ class ValueRecipe:
 
     kind: Kind = "mlp"
     target: Target = "mean"
-    loss: LossName = "cross-entropy"
+    loss: LossName = "balanced"
     gamma: float = 1.0
     iterations: int = 8
     hidden: int = 96
@@ -82,6 +84,11 @@ class ValueRecipe:
     def reads_features(self) -> bool:
         """Whether it is a head on the policy's own hidden states."""
         return self.kind in ("mlp", "linear")
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the loss leaves open what a logit of zero means; calibration has to tell."""
+        return self.loss in ("pairwise", "balanced")
 
     @property
     def rate(self) -> float:

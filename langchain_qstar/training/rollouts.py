@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from langchain_qstar.baselines.sampled import Sampled, sampled
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.steps import split_steps
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Step, Task
@@ -141,12 +142,29 @@ class Labeller:
     def _sample(self, tree: StepTree) -> Generator[Asked, list[list[Completion]], None]:
         request = self._request(tree.root, ROOT, self.settings.samples)
         (drawn,) = yield from self._ask(tree, Asked(self.policy, [request]))
-        for completion in drawn:
-            steps = split_steps(completion, self.task, self.policy)
-            text = "".join(step.text for step in steps)
-            ends = self._ends(text, completion)
-            numbers = tree.extend(QUESTION, steps, ends=ends)
-            tree.count(numbers, right=ends and self.is_right(text))
+        solutions = [sampled(each, self.task, self.policy) for each in drawn]
+        solutions = yield from self._conclude(tree, solutions, request.seeds)
+        for found, completion in zip(solutions, drawn, strict=True):
+            ends = found.answer is not None or self._ends(found.text, completion)
+            numbers = tree.extend(QUESTION, found.steps, ends=ends)
+            tree.count(numbers, right=ends and self.is_right(found.text))
+
+    def _conclude(
+        self, tree: StepTree, solutions: Sequence[Sampled], seeds: Sequence[int]
+    ) -> Generator[Asked, list[list[Completion]], list[Sampled]]:
+        """Ask solutions that ended without an answer for it, as every method does."""
+        asking = [
+            each.asking(tree.root, self.task, self.policy, seed)
+            for each, seed in zip(solutions, seeds, strict=True)
+        ]
+        requests = [each for each in asking if each is not None]
+        if not requests:
+            return list(solutions)
+        lines = iter((yield from self._ask(tree, Asked(self.policy, requests))))
+        return [
+            each.concluded(next(lines)[0], self.task) if request else each
+            for each, request in zip(solutions, asking, strict=True)
+        ]
 
     def _complete(self, tree: StepTree) -> Generator[Asked, list[list[Completion]], None]:
         """Counts of completions in place of those of trajectories, but for last steps."""

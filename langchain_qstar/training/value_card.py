@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,12 @@ from langchain_qstar.scoring.calibration import Bin
 
 CARD_FILE: Final = "README.md"
 PLOT_FILE: Final = "calibration.svg"
+_PLACES: Final = {
+    "50": "50 % of the steps",
+    "75": "75 % of the steps",
+    "middle": "both",
+    "end": "the end",
+}
 _SIZE: Final = 240
 _MARGIN: Final = 36
 
@@ -66,11 +73,19 @@ Gives Q(state, step) in [0, 1] for the reasoning steps of `{policy}`. It loads b
 `QStarChain(policy, q_model="FOLDER")` and belongs to that policy alone.
 
 ## Data
-{figures["prefixes"]:.0f} distinct steps, labelled by their outcome: {made}.
+{figures["prefixes"]:.0f} distinct steps, labelled by their outcome: {made}. Only questions with
+right and wrong rollouts are learnt from; there are {figures["mixed_problems"]:.0f}, held-out ones
+included.
 
 ## Training
 `qstar train`: {settings}.
 
+## What it fits
+{config["fits"]}
+{_ranking_table(figures)}
+A search compares solutions in mid-path; a vote weighs ended ones. In square brackets: 95 %
+bootstrap intervals over questions.
+{"".join(f"{chr(10)}Note: {note}.{chr(10)}" for note in config["notes"])}
 ## Figures
 On {figures["held_out_problems"]:.0f} held-out problems the AUC within a problem is
 {figures["within_problem_auc_last"]:.3f} by the last step of a solution and
@@ -79,3 +94,27 @@ On {figures["held_out_problems"]:.0f} held-out problems the AUC within a problem
 
 ![what a value meant on held-out problems]({PLOT_FILE})
 """
+
+
+def _ranking_table(figures: Mapping[str, float]) -> str:
+    """AUC within a question at every place, beside that of log-probability."""
+    rows = [
+        f"| {told} | {_interval(figures, f'auc_{name}', '.3f')} | "
+        f"{figures.get(f'logprob_auc_{name}', math.nan):.3f} | "
+        f"{_interval(figures, f'gain_{name}', '+.3f')} |"
+        for name, told in _PLACES.items()
+        if f"auc_{name}" in figures
+    ]
+    if not rows:
+        return ""
+    head = (
+        f"AUC within a question, of {figures['ranked_problems']:.0f} held-out questions with right "
+        "and wrong solutions:\n\n"
+        "| read at | this model | log-probability | difference |\n|---|---|---|---|\n"
+    )
+    return "\n" + head + "\n".join(rows) + "\n"
+
+
+def _interval(figures: Mapping[str, float], name: str, form: str) -> str:
+    low, middle, high = (figures[f"{side}{name}"] for side in ("low_", "", "high_"))
+    return f"{middle:{form}} [{low:{form}}, {high:{form}}]"

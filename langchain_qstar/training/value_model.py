@@ -7,18 +7,19 @@ the settings and a calibration plot.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from langchain_qstar.errors import LabelError, MissingExtraError, SettingsError
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.scoring.identity import identity_of
 from langchain_qstar.scoring.recalibration import Logistic, fit_logistic
-from langchain_qstar.training.examples import ESTIMATES, FITTED_Q, Example, split_examples
+from langchain_qstar.training.examples import ESTIMATES, FITTED_Q, Example, divided
 from langchain_qstar.training.held_out import HeldOut
 from langchain_qstar.training.label_file import LabelFile, check_policy
+from langchain_qstar.training.ranking import fitness, middle_auc, ranking_figures
 from langchain_qstar.training.recipe import ValueRecipe
 
 try:
@@ -36,16 +37,36 @@ except ImportError as error:
         raise
     raise MissingExtraError(error.name or "torch", "train") from error
 
+Reading: TypeAlias = Callable[[int, int], None]
+
+FEATURES: Final = "features"
+"""Where a training keeps the hidden states that it read."""
+
+_FEWEST: Final = 2
+"""Mixed questions of which one can be learnt from and one held out."""
+
+_FEW_MIXED: Final = 30
+"""Mixed questions below which a training is told to be hardly worth it."""
+
 SETTINGS_FILE: Final = "training.json"
 """What a folder is being trained with, so that another training does not continue it."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: where it is, and how good it is."""
+    """A finished training: where it is, and how good it is.
+
+    Attributes:
+        folder: Where it is.
+        figures: Of the held-out questions; see `HeldOut.figures` and `ranking_figures`.
+        fits: What it is good for, in a sentence.
+        notes: What is to be known about it, such as that it learnt from few questions.
+    """
 
     folder: Path
     figures: dict[str, float]
+    fits: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def train_value_model(
@@ -56,7 +77,9 @@ def train_value_model(
     recipe: ValueRecipe | None = None,
     *,
     base: str | None = None,
+    features: Path | None = None,
     told: Told | None = None,
+    reading: Reading | None = None,
 ) -> Trained:
     """Train, calibrate on held-out problems, and save.
 
@@ -71,14 +94,17 @@ def train_value_model(
         recipe: How.
         base: For `lora` the policy as a string, for `model` the other model: `nano`,
             `hf:ORG/NAME` or a folder.
+        features: Where the hidden states that a head reads are kept, for other trainings on
+            the same labels too; a folder in `out` by default.
         told: Hears of every epoch.
+        reading: Hears how many questions the models have read, and of how many.
 
     Returns:
         Where it is, and its figures on held-out problems.
 
     Raises:
-        LabelError: The labels belong to another policy, task or prompts, are too few, or are
-            all the same.
+        LabelError: The labels belong to another policy, task or prompts, are too few, or
+            teach nothing: hardly a question has right and wrong rollouts.
         SettingsError: `out` holds a training with other settings, or `base` is missing.
         ModelSpecError: The policy gives no hidden states, or `base` cannot be loaded.
         ModelError: The loss is not finite; earlier checkpoints are kept.
@@ -94,10 +120,11 @@ def train_value_model(
             f"{task.prompts!r}; give the same prompts and shots"
         )
     examples = [each for each in (Example(q, task) for q in labels.questions) if each.rows]
-    if len(examples) < 2:
+    if len(examples) < _FEWEST:
         raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")
-    _check_both(labels)
-    learner = learner_of(policy, recipe, base)
+    notes = _check_mixed(labels, examples)
+    kept = (features or out / FEATURES) if recipe.reads_features else None
+    learner = learner_of(policy, recipe, base, features=kept, identity=identity)
     _claim(out, recipe, base, labels)
     made_of = {
         "policy": identity,
@@ -106,22 +133,66 @@ def train_value_model(
     }
     if (finished := _finished(out, made_of)) is not None:
         return finished
-    train, held = split_examples(examples, recipe.held_out, recipe.seed)
-    data = _Data(train, held, [learner.item(e) for e in train], [learner.item(e) for e in held])
+    train, held = divided(examples, recipe.held_out, recipe.seed)
+    read = [learner.read(each) for each in _counted([*train, *held], reading)]
+    if not learner.choose_numeric(read):
+        notes.append(
+            f"{policy.name} gives no log-probabilities, so the model is trained without them"
+        )
+    items = [learner.item(each) for each in read]
+    train, held = read[: len(train)], read[len(train) :]
+    data = _Data(train, held, items[: len(train)], items[len(train) :])
     network, targets = _fitted(learner, data, out, told)
     logits = logits_of(network, data.held_items, learner.collate)
     calibration = _calibrated(logits, targets, recipe)
-    measured = HeldOut(held, [_values(each, calibration) for each in logits], targets)
-    steps = float(sum(len(each.rows) for each in examples))
+    values = [_values(each, calibration) for each in logits]
+    measured = HeldOut(held, values, targets)
+    figures = {
+        **measured.figures(),
+        **ranking_figures(held, values),
+        "prefixes": float(sum(len(each.rows) for each in train)),
+        "mixed_problems": float(labels.mixed),
+    }
     config = {
         **learner.description(),
         **made_of,
-        "figures": {**measured.figures(), "prefixes": steps},
+        "figures": figures,
+        "fits": fitness(figures),
+        "notes": notes,
     }
     learner.save(network, out)
     _save_head(network.head, calibration, config, out)
     write_card(out, config, measured.curve())
-    return Trained(out, config["figures"])
+    return _trained_as(out, config)
+
+
+def _counted(examples: Sequence[Example], reading: Reading | None) -> Iterator[Example]:
+    """The examples, telling how many were read before each and at the end."""
+    for number, each in enumerate(examples):
+        if reading:
+            reading(number, len(examples))
+        yield each
+    if reading:
+        reading(len(examples), len(examples))
+
+
+def _trained_as(out: Path, config: Mapping[str, Any]) -> Trained:
+    return Trained(out, config["figures"], config.get("fits", ""), tuple(config.get("notes", ())))
+
+
+def _check_mixed(labels: LabelFile, examples: Sequence[Example]) -> list[str]:
+    """Refuse labels that teach nothing; what is to be said of those that teach little."""
+    _check_both(labels)
+    mixed = sum(each.mixed for each in examples)
+    if mixed < _FEWEST:
+        raise LabelError(
+            f"of {len(examples)} labelled questions {mixed} had right and wrong rollouts, too few "
+            "to learn what tells them apart; label more questions, or more samples of each"
+        )
+    if mixed >= _FEW_MIXED:
+        return []
+    few = f"only {mixed} questions have right and wrong rollouts"
+    return [f"{few}; below {_FEW_MIXED} a model hardly learns to tell them apart"]
 
 
 def _check_both(labels: LabelFile) -> None:
@@ -145,7 +216,7 @@ def _finished(out: Path, made_of: Mapping[str, Any]) -> Trained | None:
     except (OSError, ValueError):
         return None  # damaged since: written anew from the last checkpoint
     same = all(config.get(key) == json.loads(json.dumps(each)) for key, each in made_of.items())
-    return Trained(out, config["figures"]) if same else None
+    return _trained_as(out, config) if same else None
 
 
 def _claim(out: Path, recipe: ValueRecipe, base: str | None, labels: LabelFile) -> None:
@@ -218,7 +289,20 @@ def _trained(
     torch.manual_seed(recipe.seed)
     train, held = data.aimed(targets)
     network = learner.network(train)
-    fit(network, train, held, collate=learner.collate, recipe=recipe, folder=folder, told=told)
+    # The first labels of fitted-q say nothing about the middle of a solution.
+    ranked = recipe.target != FITTED_Q
+    fit(
+        network,
+        train,
+        held,
+        collate=learner.collate,
+        recipe=recipe,
+        folder=folder,
+        rank=(lambda logits: middle_auc(data.held, [each.tolist() for each in logits]))
+        if ranked
+        else None,
+        told=told,
+    )
     return network
 
 
@@ -227,13 +311,11 @@ def _calibrated(
 ) -> Logistic:
     """The temperature of least held-out error, every problem weighing the same.
 
-    A pairwise loss leaves the zero of the logits open: then an intercept too.
+    Some losses leave the zero of the logits open: then an intercept too.
     """
     weights = [1 / len(each) for each in targets for _ in each]
     flat = [target for each in targets for target in each]
-    return fit_logistic(
-        torch.cat(list(logits)).numpy(), flat, weights, intercept=recipe.loss == "pairwise"
-    )
+    return fit_logistic(torch.cat(list(logits)).numpy(), flat, weights, intercept=recipe.shifted)
 
 
 def _values(logits: Tensor, calibration: Logistic) -> list[float]:

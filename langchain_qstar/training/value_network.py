@@ -74,7 +74,8 @@ class ValueNetwork(nn.Module):
             targets: [n] in [0, 1].
             problem: Which problem each row belongs to, int64 [n].
             inputs: `features` [n, d]; or `input_ids`, `attention_mask` [sequences,
-                tokens] and `sequence`, `position` [n], where each row ends.
+                tokens], `sequence`, `position` [n], where each row ends, and `numbers`
+                [n, features], what else the head reads.
         """
         logits = self.logits(**inputs)
         return {"loss": self._loss(logits, targets, problem), "logits": logits}
@@ -90,7 +91,8 @@ class ValueNetwork(nn.Module):
             use_cache=False,
         )
         hidden = output.hidden_states[-1][inputs["sequence"], inputs["position"]]
-        return self.head(hidden.float())  # type: ignore[no-any-return]
+        known = torch.cat([hidden.float(), inputs["numbers"]], dim=1)
+        return self.head(known)  # type: ignore[no-any-return]
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """What is trained, and the head's buffers: a checkpoint holds nothing else.
@@ -122,7 +124,7 @@ def token_batch(items: Sequence[Batch]) -> Batch:
 
     Args:
         items: Each with `tokens` [sequences, longest] padded by -1, and for every row
-            `sequence` and `position` [n], and `targets` [n].
+            `sequence` and `position` [n], `numbers` [n, features], and `targets` [n].
     """
     longest = max(item["tokens"].shape[1] for item in items)
     tokens = torch.cat(
@@ -142,6 +144,7 @@ def token_batch(items: Sequence[Batch]) -> Batch:
             [item["sequence"] + offset for item, offset in zip(items, offsets, strict=True)]
         ),
         "position": torch.cat([item["position"] for item in items]),
+        "numbers": torch.cat([item["numbers"] for item in items]),
         **_targets(items),
     }
 

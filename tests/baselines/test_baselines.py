@@ -78,10 +78,12 @@ class TestSelfConsistency:
 
     def test_all_samples_are_one_call_with_different_seeds(self):
         model = policy(SIX)
-        self_consistency("What?", policy=model, task=NANO, n=5, temperature=0.6, seed=3)
+        self_consistency(
+            "What?", policy=model, task=NANO, n=5, temperature=0.6, top_p=0.9, top_k=20, seed=3
+        )
         ((request,),) = model.calls
         assert len(set(request.seeds)) == 5
-        assert request.temperature == 0.6
+        assert (request.temperature, request.top_p, request.top_k) == (0.6, 0.9, 20)
 
     def test_no_answer_at_all_is_no_answer(self):
         solution = solve(self_consistency, LOST, n=3)
@@ -219,6 +221,10 @@ def test_a_question_that_cannot_be_asked_is_refused(question):
         {"temperature": -1.0},
         {"temperature": float("nan")},
         {"temperature": "hot"},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"top_k": -1},
+        {"top_k": 2.5},
         {"max_tokens": 0},
         {"max_tokens": 2.5},
     ],

@@ -174,7 +174,7 @@ def test_a_q_model_may_be_a_plain_function():
 
 
 def test_another_policy_than_the_bundled_one_gets_another_default_task():
-    assert QStarChain(ScriptedPolicy({})).task.name == "gsm8k"
+    assert QStarChain(ScriptedPolicy({}, logprob=-0.1)).task.name == "gsm8k"
 
 
 # --- outputs

@@ -25,6 +25,8 @@ from langchain_qstar.nodes.tracing import traced_input, traced_output
 from langchain_qstar.scoring.judge import JudgeScorer
 from langchain_qstar.solution import Solution
 
+# Chat models give no log-probabilities, which is not what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_qstar.errors.UnguidedWarning")
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
 PICTURE = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
 OTHER = {"type": "image", "url": "https://a.b/c.png"}
@@ -65,7 +67,7 @@ CHAINS: dict[str, Any] = {
     "rstar": lambda **o: RStarChain(model(), settings=SMALL, **o),
     "greedy": lambda **o: GreedyChain(model(), **o),
     "self-consistency": lambda **o: SelfConsistencyChain(model(), n=2, **o),
-    "best-of-n": lambda **o: BestOfNChain(model(), "log-probability", n=2, **o),
+    "best-of-n": lambda **o: BestOfNChain(model(), "agreement", n=2, **o),
 }
 MACHINES = {name: CHAINS[name] for name in ("qstar", "rstar")}
 

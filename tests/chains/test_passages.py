@@ -279,7 +279,7 @@ def test_a_thread_belongs_to_its_retriever():
 
 @pytest.mark.parametrize("kind", [QStarChain, RStarChain])
 def test_the_action_and_the_retriever_need_each_other(kind: Any):
-    policy = ScriptedPolicy(says)
+    policy = ScriptedPolicy(says, logprob=-0.1)
     with pytest.raises(SettingsError, match="no retriever; pass retriever="):
         kind(policy, task="nano", settings={"actions": ACTIONS})
     with pytest.raises(SettingsError, match="does not name 'retrieve'"):

@@ -23,7 +23,7 @@ class ShortPolicy(ScriptedPolicy):
     """Says what it falls short of."""
 
     def __init__(self, *shortfalls):
-        super().__init__({"": ["so 5\n"]})
+        super().__init__({"": ["so 5\n", "so 6\n"]}, logprob=-0.1)
         self.shortfalls = shortfalls
 
 
@@ -35,7 +35,7 @@ async def test_what_a_policy_falls_short_of_shows_in_usage(chain):
         await solver.ainvoke("2+3?"),
         list(solver.stream("2+3?"))[-1],
     ):
-        assert solution.usage.shortfalls == ("seed: not used",)
+        assert solution.usage.shortfalls[0] == "seed: not used"
         assert Solution.model_validate_json(solution.model_dump_json()) == solution
 
 

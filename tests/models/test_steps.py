@@ -63,3 +63,10 @@ def test_characters_of_several_tokens_stay_in_their_step(saying, ask, text):
     steps = split_steps(completion, NANO, policy)
     assert [s.text for s in steps] == text.splitlines(keepends=True)
     assert tokens_of(*steps) == completion.token_ids
+
+
+def test_of_a_policy_that_cannot_tell_tokens_apart_they_are_dealt_by_length():
+    logprobs = tuple(-float(n) for n in range(1, 5))
+    steps = split_steps(Completion("ab\nThe answer is 5.\n", logprobs=logprobs), NANO)
+    assert [step.logprobs for step in steps] == [logprobs[:1], logprobs[1:]]
+    assert {step.token_ids for step in steps} == {None}

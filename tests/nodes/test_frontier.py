@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qstar.nodes.frontier import Frontier, entry, is_open, pop, push, rebuild
+from langchain_qstar.nodes.frontier import Frontier, entry, is_open, place, pop, push, rebuild
 
 
-def tree(*fs: float) -> tuple[Any, Any]:
+def tree(*fs: float, **settings: Any) -> tuple[Any, Any]:
     """A root that was popped, and open children with these f."""
-    nodes: dict[str, Any] = {"0": {"order": 0, "key": "root"}}
+    nodes: dict[str, Any] = {"0": {"order": 0, "key": "root", "run": {"settings": settings}}}
     stats: dict[str, Any] = {"0": {"f": 0.0, "popped": 0}}
     for number, f in enumerate(fs):
         nodes[f"0.{number}"] = {"order": number + 1, "key": f"key {number}"}
@@ -50,3 +51,12 @@ def test_a_push_leaves_the_earlier_frontier_alone():
 def test_a_rebuilt_frontier_knows_every_state():
     nodes, stats = tree(0.5, 0.7)
     assert rebuild(nodes, stats).known == {"root": "0", "key 0": "0.0", "key 1": "0.1"}
+
+
+@pytest.mark.parametrize(("bias", "first"), [(0.0, "0.0"), (0.05, "0.0"), (0.2, "0.1.0")])
+def test_a_depth_bias_makes_the_deeper_of_nearly_equal_states_the_next(bias: float, first: str):
+    nodes, stats = tree(0.6, 0.5, depth_bias=bias)
+    nodes["0.1.0"] = {"order": 3, "key": "deep"}
+    stats["0.1.0"] = {"f": 0.5}
+    assert pop(rebuild(nodes, stats)) == first
+    assert place(nodes, stats, "0.1.0")[0] == -0.5  # what is returned is chosen without it

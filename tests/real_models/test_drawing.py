@@ -1,7 +1,9 @@
 """Drawing samples goes on after what is there, and asks for answers as the product does."""
 
 import asyncio
+from collections import Counter
 
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.rows import read_rows
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.tasks import GSM8K
@@ -11,14 +13,14 @@ WHOLE = "1 + 1 = 2\nThe answer is 2.\n"
 
 
 class Noted(ScriptedPolicy):
-    """A policy that notes how many samples of what it was asked for."""
+    """A policy that notes of which questions samples were begun."""
 
     def __init__(self, script):
         super().__init__(script)
         self.noted = []
 
     async def asample(self, requests):
-        self.noted += [(each.state.question, len(each.seeds)) for each in requests]
+        self.noted += [each.state.question for each in requests if not each.state.steps]
         return await super().asample(requests)
 
 
@@ -26,8 +28,8 @@ def drawn(rows, questions, samples, script=lambda before: [] if before else [WHO
     from real_models.drawing import draw
 
     policy = Noted(script)
-    asyncio.run(draw(policy, GSM8K, questions, samples, rows))
-    return policy.noted
+    asyncio.run(draw(policy, GSM8K, questions, samples, chances=Chances(), rows=rows))
+    return sorted(Counter(policy.noted).items())
 
 
 def kept_in(rows):
@@ -56,7 +58,10 @@ def test_a_row_that_a_kill_tore_is_drawn_again(tmp_path):
 
 
 def test_later_samples_have_seeds_of_their_own(tmp_path):
-    rows, script = tmp_path / "rows.jsonl", lambda before: [] if before else ["a", "b", "c", "d"]
+    rows, script = (
+        tmp_path / "rows.jsonl",
+        lambda before: [] if before else ["a\n\n", "b\n\n", "c\n\n", "d\n\n"],
+    )
     seen: list[int] = []
 
     class Seeds(Noted):
@@ -67,7 +72,8 @@ def test_later_samples_have_seeds_of_their_own(tmp_path):
     from real_models.drawing import draw
 
     for samples in (2, 4):
-        asyncio.run(draw(Seeds(script), GSM8K, QUESTIONS[:1], samples, rows))
+        wanted = draw(Seeds(script), GSM8K, QUESTIONS[:1], samples, chances=Chances(), rows=rows)
+        asyncio.run(wanted)
     assert len(seen) == len(set(seen)) == 4
 
 
@@ -79,8 +85,21 @@ def test_a_sample_without_an_answer_is_asked_for_it_and_what_it_says_is_kept_apa
             return [" 2.\n"]
         return [] if before else ["That is easy to see."]
 
-    assert drawn(rows, QUESTIONS[:1], 1, script) == [("What is 0 + 1?", 1)] * 2
+    assert drawn(rows, QUESTIONS[:1], 1, script) == [("What is 0 + 1?", 1)]
     one = kept_in(rows)["q0"][0]
     assert one.sample.text == "That is easy to see."
     assert one.line == "The answer is 2.\n"
     assert one.line_tokens > 0
+
+
+def test_a_solution_is_kept_with_its_steps_as_a_search_has_them(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    steps = ["Add them: 2 + 3 = 5\n\n", "5 + 1 = 6\n\n", "The answer is 6.\n"]
+
+    def script(before):
+        return [steps[sum(step in before for step in steps)]]
+
+    drawn(rows, QUESTIONS[:1], 1, script)
+    (row,) = read_rows(rows)
+    assert [each["text"] for each in row["steps"]] == steps
+    assert row["sample"]["text"] == "".join(steps)

@@ -1,7 +1,10 @@
 """A bank is packed when it is whole, and replayed without a model."""
 
+from dataclasses import asdict
+
 import pytest
 
+from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.evaluation.banks import Kept, read_bank, write_bank
 from langchain_qstar.evaluation.rows import add_rows
 from langchain_qstar.solution import Sample
@@ -10,7 +13,9 @@ from langchain_qstar.tasks import GSM8K
 QUESTIONS = [
     {"id": f"q{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)
 ]
-OF = {"model": "m", "task": "gsm8k", "split": "test", "prompt_sha256": "a"}
+OF = {"model": "m", "task": "gsm8k", "split": "test", "prompt_sha256": "a"} | asdict(
+    Chances(0.7, 0.8, 20)
+)
 
 
 @pytest.fixture
@@ -40,13 +45,13 @@ def test_what_lacks_samples_is_not_packed(pool):
 def test_another_prompt_has_rows_of_its_own(pool):
     assert pool.rows_file(OF) == pool.rows_file(dict(reversed(OF.items())))
     assert pool.rows_file(OF) != pool.rows_file({**OF, "prompt_sha256": "b"})
-    assert pool.bank_name(OF) == "m.gsm8k.test"
+    assert pool.bank_name(OF) == "m.gsm8k.test.t0.7-p0.8-k20"
 
 
 def test_what_samples_are_of_tells_no_place_of_this_machine(pool, tmp_path):
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"GGUF")
-    of = pool.about(f"gguf:{file}", file, GSM8K, "train")
+    of = pool.about(f"gguf:{file}", file, GSM8K, "train", Chances())
     assert of["model"] == "tiny"
     assert str(tmp_path) not in str(of)
 

@@ -24,6 +24,10 @@ def test_they_summarise_the_step_and_the_path():
             "steps": 2.0,
             "step_tokens": 3.0,
             "terminal": 1.0,
+            "step_surprises": 0.0,
+            "path_surprises": 1.0,
+            "path_sum_logprob": -7.0,
+            "path_tokens": 5.0,
         }
     )
 

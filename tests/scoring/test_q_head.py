@@ -158,3 +158,31 @@ def test_a_broken_file_is_one_line(folder, file):
     with pytest.raises(ModelSpecError, match="cannot load a Q head") as caught:
         HeadScorer(Hidden({}), folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_head_that_reads_log_probabilities_refuses_a_policy_without_any(folder):
+    bare = ScoreRequest(State("q", steps=(Step("ab\n"),)), (Step("c\n"), Step("d\n")))
+    with pytest.raises(ModelSpecError, match=r"reads the policy's log-.*scripted gives none"):
+        HeadScorer(Hidden({}), folder).score([bare])
+    own = {name: each[..., [0, 1, 2]] if name == "w1" else each for name, each in tensors().items()}
+    own |= {name: own[name][:3] for name in ("mean", "std")}
+    save_file(
+        {name: each.contiguous() for name, each in own.items()}, folder / "q_head.safetensors"
+    )
+    change(folder, numeric=["steps"])
+    assert len(HeadScorer(Hidden({}), folder).score([bare])[0].values) == 2
+
+
+async def test_steps_without_log_probabilities_are_read_where_the_policy_can(folder):
+    class Reading(Hidden):
+        def path_ids(self, state):
+            return ()
+
+        def token_logprobs(self, states, steps):
+            return [(-1.0,) for _ in steps]
+
+    bare = ScoreRequest(STATE, (Step("c\n", token_ids=(1,)),))
+    known = ScoreRequest(STATE, STEPS[:1])
+    scorer = HeadScorer(Reading({}), folder)
+    assert scorer.score([bare]) == scorer.score([known])
+    assert await scorer.ascore([bare]) == scorer.score([known])

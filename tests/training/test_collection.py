@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,15 +13,22 @@ import pytest
 
 from langchain_qstar import ScriptedPolicy, ScriptedScorer
 from langchain_qstar.answers import gold_number
-from langchain_qstar.errors import LabelError, SettingsError
+from langchain_qstar.errors import LabelError, ModelError, SettingsError
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.tasks import NANO, fit_task, get_task
-from langchain_qstar.training.collection import ROWS, Progress, collect_labels
+from langchain_qstar.training.collection import acollect_labels, collect_labels
 from langchain_qstar.training.label_file import read_labels
+from langchain_qstar.training.progress import Progress
 from langchain_qstar.training.questions import GradedQuestion, nano_questions
 from langchain_qstar.training.rollouts import LabelSettings
 
 ASKED = [GradedQuestion("What is 2 and 3?", "5")]
+SCRIPT = {
+    "": ["2+3=5\n", "2+3=6\n", "3+2=5\n"],
+    "2+3=5\n": ["so 5\n"],
+    "2+3=6\n": ["so 6\n"],
+    "3+2=5\n": ["so 5\n", "so 4\n"],
+}
 
 
 def counts(labels, number=0):
@@ -155,12 +163,131 @@ def test_rollouts_of_monte_carlo_tree_search_are_labelled_too(collect, sums):
     assert labelled.completions > 0
 
 
-def test_no_more_completions_wait_for_each_other_than_a_batch_holds(collect, scripted):
-    questions = [GradedQuestion(f"What is {number} and 3?", "5") for number in range(60)]
-    collect(questions, settings={"by": "completions", "samples": 2, "completions": 4})
-    drawn = [sum(len(each.seeds) for each in batch) for batch in scripted.calls]
-    assert len(drawn) > 6
-    assert max(drawn) <= ROWS
+class Slow(ScriptedPolicy):
+    """Lets others go first, and notes how many questions wait for it at once."""
+
+    full_rows = 12
+
+    def __init__(self, script=SCRIPT, waits=lambda question: 1):
+        super().__init__(script, logprob=-0.5)
+        self.waiting, self.most, self.waits = 0, 0, waits
+
+    async def asample(self, requests):
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            for _ in range(self.waits(requests[0].state.question)):
+                await asyncio.sleep(0)
+        finally:
+            self.waiting -= 1
+        return self.sample(requests)
+
+
+def questions_of(count):
+    return [GradedQuestion(f"What is {number} and 3?", "5") for number in range(count)]
+
+
+def test_as_many_questions_are_in_flight_as_keep_the_engine_full(collect):
+    policy = Slow()
+    labels = collect(questions_of(40), policy, settings={"samples": 3})
+    assert policy.most == 6  # 12 rows and half as many again, of 3 samples a question
+    assert len(labels.questions) == 40
+
+
+def test_a_question_that_takes_long_holds_back_no_other(collect):
+    policy = Slow(waits=lambda question: 50 if " 0 " in question else 1)
+    labels = collect(questions_of(9), policy)
+    assert labels.questions[-1].question == "What is 0 and 3?"
+    assert [each.question for each in labels.questions[:-1]] == [
+        f"What is {number} and 3?" for number in range(1, 9)
+    ]
+
+
+async def test_what_is_cancelled_has_written_what_ended_and_asks_for_no_more(sums, tmp_path):
+    out, policy = tmp_path / "labels.jsonl", Slow(waits=lambda q: 10**9 if "7" in q else 1)
+    seven = asyncio.Event()
+    work = asyncio.ensure_future(
+        acollect_labels(
+            questions_of(8),
+            policy,
+            sums,
+            out,
+            LabelSettings(samples=3),
+            progress=lambda told: seven.set() if told.done == 7 else None,
+        )
+    )
+    await seven.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert policy.waiting == 0
+    assert len(read_labels(out).questions) == 7
+
+
+async def test_a_caller_in_an_event_loop_may_wait_for_it_too(collect):
+    assert len(collect(questions_of(3)).questions) == 3
+
+
+def test_when_a_model_fails_what_ended_is_in_the_file_and_nobody_waits_for_it(collect, tmp_path):
+    def waits(question):
+        if " 5 " in question:
+            raise ModelError("out of memory")
+        return 1 if " 0 " in question else 9
+
+    policy = Slow(waits=waits)
+    with pytest.raises(ModelError, match="out of memory"):
+        collect(questions_of(20), policy, settings={"samples": 6})
+    assert policy.waiting == 0
+    assert read_labels(tmp_path / "labels.jsonl").questions
+
+
+def test_the_labels_are_the_same_however_often_it_is_interrupted(collect, tmp_path):
+    whole = collect(questions_of(7), Slow(), out=tmp_path / "whole")
+    for count in (2, 5, 7):
+        parts = collect(questions_of(count), Slow(), out=tmp_path / "parts")
+    assert {each.to_json() for each in parts.questions} == {
+        each.to_json() for each in whole.questions
+    }
+
+
+def test_tokens_are_a_total_of_the_file_that_no_question_is_begun_beyond(collect):
+    one = collect(questions_of(1)).questions[0].tokens
+    seen: list[Progress] = []
+    labels = collect(questions_of(20), max_tokens=5 * one, progress=seen.append)
+    assert len(labels.questions) == 5
+    assert (seen[-1].done, seen[-1].total) == (5, 20)
+    assert len(collect(questions_of(20), max_tokens=5 * one).questions) == 5
+    assert len(collect(questions_of(20), Slow(), max_tokens=9 * one).questions) == 9
+    with pytest.raises(SettingsError, match="max_tokens is 0"):
+        collect(questions_of(20), max_tokens=0)
+
+
+def test_it_tells_how_many_samples_are_right_and_how_many_questions_teach(collect):
+    seen: list[Progress] = []
+    questions = [*questions_of(2), GradedQuestion("None?", "12"), GradedQuestion("None!", "12")]
+    collect(questions, progress=seen.append)
+    assert [(each.right, each.rollouts, each.mixed) for each in seen] == [
+        (2, 3, 1),
+        (4, 6, 2),
+        (4, 9, 2),
+        (4, 12, 2),
+    ]
+    assert seen[-1].right_share == pytest.approx(1 / 3)
+    assert seen[-1].mixed_share == 0.5
+    assert seen[-1].warning is None
+    collect([*questions, GradedQuestion("More?", "12")], progress=seen.append)
+    assert (seen[-1].right, seen[-1].rollouts) == (4, 15)  # what was there before counts too
+
+
+@pytest.mark.parametrize(
+    ("gold", "says"),
+    [("12", "no rollout was right, of any of 3"), ("5", "every rollout of 3 questions was right")],
+)
+def test_labels_that_all_say_the_same_are_warned_of(collect, gold, says):
+    seen: list[Progress] = []
+    policy = by_seed({"": ["so 5\n"]})
+    collect([replace(each, answer=gold) for each in questions_of(3)], policy, progress=seen.append)
+    assert says in (seen[-1].warning or "")
 
 
 def test_omega_estimates_only_the_states_its_binary_search_asks_about(collect):
@@ -266,12 +393,34 @@ def test_a_solution_that_ended_without_its_marker_is_graded_by_its_guess(sums, t
     assert all(step.terminal for step in labels.questions[0].steps)
 
 
+def test_a_solution_that_ended_without_an_answer_is_asked_for_it_as_in_a_search(sums, tmp_path):
+    task = replace(
+        sums, answer_prefill="so", answer=lambda text: text.partition("so ")[2].strip() or None
+    )
+
+    def script(text):
+        if text.endswith("so"):
+            return [" 5\n"]
+        return ["2+3 it is\n", "2+3=6\nso 6\n"] if not text else [""]
+
+    labels = collect_labels(
+        ASKED, by_seed(script), task, tmp_path / "a.jsonl", LabelSettings(samples=2)
+    )
+    assert counts(labels) == {
+        "2+3 it is\n": (1, 1),
+        "2+3 it is\nso 5\n": (1, 1),
+        "2+3=6\n": (0, 1),
+        "2+3=6\nso 6\n": (0, 1),
+    }
+    assert labels.questions[0].completions == 3
+
+
 KILLED = """
 import sys
 from pathlib import Path
 from langchain_qstar.models import ScriptedPolicy
 from langchain_qstar.protocols import Task
-from langchain_qstar.training.collection import ROWS, Progress, collect_labels
+from langchain_qstar.training.collection import collect_labels
 from langchain_qstar.training.questions import GradedQuestion
 from langchain_qstar.training.rollouts import LabelSettings
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from langchain_qstar.training.examples import Example, split_examples
+from langchain_qstar.training.examples import Example, divided, split_examples
 from langchain_qstar.training.label_file import LabelledQuestion, LabelledStep
 from langchain_qstar.training.labels import hard_estimate, soft_estimate
 
@@ -67,3 +67,21 @@ def test_one_question_at_least_is_held_out_and_one_is_not(sums):
     for share, kept in ((0.0, 3), (1.0, 1)):
         train, held = split_examples(examples, share, seed=3)
         assert (len(train), len(held)) == (kept, 4 - kept)
+
+
+def mixed_or_not(number, right):
+    return LabelledQuestion(f"{number}?", (step(-1, "so 5\n", right, 2, terminal=True),))
+
+
+def test_only_questions_with_right_and_wrong_rollouts_are_learnt_from(sums):
+    examples = [Example(mixed_or_not(n, n % 3), sums) for n in range(60)]
+    train, held = divided(examples, 0.25, seed=3)
+    assert {each.mixed for each in train} == {True}
+    assert (len(train), sum(each.mixed for each in held)) == (15, 5)
+    # A value has to mean something on the others too.
+    assert sum(not each.mixed for each in held) == 10
+
+
+def test_rollouts_are_solutions_and_those_that_were_cut(sums):
+    cut = LabelledQuestion("?", (*TREE.steps, step(0, "on and on", 0, 1)))
+    assert Example(cut, sums).rollouts == [([1, 2], True), ([0, 3], False), ([0, 4], False)]

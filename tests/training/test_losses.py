@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="needs the transformers extra")
 
 import torch
 
-from langchain_qstar.training.losses import cross_entropy, pairwise, squared_error
+from langchain_qstar.training.losses import balanced, cross_entropy, pairwise, squared_error
 
 LOGITS = torch.tensor([0.0, math.log(3), -math.log(3)])  # 0.5, 0.75, 0.25
 TARGETS = torch.tensor([1.0, 1.0, 0.0])
@@ -44,3 +44,25 @@ def test_a_batch_without_a_pair_has_no_pairwise_loss_but_a_gradient_of_zero():
     assert float(loss.detach()) == 0.0
     assert logits.grad is not None
     assert logits.grad.tolist() == [0.0, 0.0]
+
+
+def test_right_and_wrong_of_a_question_weigh_the_same_in_the_balanced_loss():
+    def gradient(targets, problem):
+        logits = torch.zeros(len(targets), requires_grad=True)
+        balanced(logits, torch.tensor(targets), torch.tensor(problem)).backward()
+        assert logits.grad is not None
+        return logits.grad
+
+    hard = gradient([1.0, 0.0, 0.0, 0.0], [0, 0, 0, 0])
+    # The right row pulls up as much as the three wrong ones pull down together.
+    assert float(hard.sum()) == pytest.approx(0.0, abs=1e-6)
+    assert float(hard[0]) == pytest.approx(-3 * float(hard[1]))
+    two = gradient([1.0, 0.0, 1.0, 0.0], [0, 0, 1, 1])
+    assert two.tolist() == pytest.approx([-0.375, 0.375, -0.375, 0.375])
+
+
+def test_the_balanced_loss_is_cross_entropy_and_pairs():
+    logits, targets = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])
+    same = torch.tensor([0, 0])
+    expected = cross_entropy(logits, targets, same) + pairwise(logits, targets, same)
+    assert float(balanced(logits, targets, same)) == pytest.approx(float(expected))

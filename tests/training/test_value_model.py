@@ -65,7 +65,8 @@ def labels(policy):
 def values_of(policy, folder, number=40):
     scorer = resolve_scorer(folder, policy)
     assert scorer is not None
-    state = State(f"Tom has {number} cats and 42 dogs. How many?", NANO.messages("Tom has 40."))
+    asked = f"Tom has {number} cats and {number + 2} dogs. How many?"
+    state = State(asked, NANO.messages(asked))
     steps = tuple(
         Step(f"He has {number} {animal}.\n", logprobs=(-0.2,)) for animal in ("cats", "dogs")
     )
@@ -78,6 +79,7 @@ def values_of(policy, folder, number=40):
         replace(SMALL, kind="linear", loss="regression", target="best"),
         replace(SMALL, kind="mlp", loss="cross-entropy"),
         replace(SMALL, kind="linear", loss="pairwise"),
+        replace(SMALL, kind="mlp", loss="balanced"),
         replace(SMALL, kind="linear", target="fitted-q", iterations=2, epochs=2),
     ],
     ids=lambda recipe: f"{recipe.kind} {recipe.loss} {recipe.target}",
@@ -180,7 +182,7 @@ def test_a_loss_that_is_no_number_is_one_line_and_loses_no_checkpoint(
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
     kept = sorted(each.name for each in (tmp_path / "checkpoints").iterdir())
     (tmp_path / "training.json").unlink()
-    monkeypatch.setitem(fitting_losses(), "cross-entropy", lambda z, y, p: z.sum() * math.nan)
+    monkeypatch.setitem(fitting_losses(), SMALL.loss, lambda z, y, p: z.sum() * math.nan)
     with pytest.raises(ModelError, match=r"the loss became nan at step \d+; lower") as caught:
         train_value_model(labels, policy, NANO, tmp_path, replace(SMALL, epochs=9))
     assert "\n" not in str(caught.value)
@@ -276,6 +278,7 @@ def test_token_batches_are_padded_and_rows_find_their_place():
             "tokens": torch.tensor(tokens),
             "sequence": torch.tensor(sequence),
             "position": torch.tensor(position),
+            "numbers": torch.ones(len(sequence), 2),
             "targets": torch.zeros(len(sequence)),
         }
 
@@ -283,6 +286,7 @@ def test_token_batches_are_padded_and_rows_find_their_place():
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0], [9, 4, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
     assert batch["sequence"].tolist() == [0, 0, 2]
+    assert batch["numbers"].shape == (3, 2)
     assert batch["problem"].tolist() == [0, 0, 1]
     assert fitting.CHECKPOINTS == "checkpoints"
 

@@ -16,6 +16,7 @@ from langchain_qstar.models.engine.backend import Backend, Floats
 from langchain_qstar.models.engine.kv_tree import KVTree, Node
 from langchain_qstar.models.engine.rows import Row
 from langchain_qstar.models.engine.thread import Job
+from langchain_qstar.spending.allowance import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,17 @@ class SampleJob:
     """Complete rows, the rows of a group after one context.
 
     Resolves to the number of tokens that had to be read for each group; the
-    results are in the rows.
+    results are in the rows. Those that have not ended at the `deadline` (on the clock
+    of `spending.allowance`) are `cancelled` then, and have what was drawn.
     """
 
     groups: Sequence[Sequence[Row]]
+    deadline: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is over."""
+        return self.deadline is not None and now() >= self.deadline
 
 
 @dataclass(frozen=True, slots=True)

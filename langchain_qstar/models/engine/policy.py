@@ -27,13 +27,14 @@ from langchain_qstar.models.engine import streaming
 from langchain_qstar.models.engine.backend import Backend, Counters
 from langchain_qstar.models.engine.grammars import Grammars
 from langchain_qstar.models.engine.jobs import CallJob, FeatureJob, NextJob, SampleJob, ScoreJob
-from langchain_qstar.models.engine.rows import Endings
+from langchain_qstar.models.engine.rows import Endings, Row
 from langchain_qstar.models.engine.scheduler import Scheduler
 from langchain_qstar.models.engine.streaming import Overheard, Piece, Pieces
 from langchain_qstar.models.engine.text import Message, TextCodec
 from langchain_qstar.models.engine.thread import Engine
 from langchain_qstar.models.engine.translation import Limits, Translator
 from langchain_qstar.protocols import Completion, Listener, SampleRequest, State, Step
+from langchain_qstar.spending.allowance import deadline
 from langchain_qstar.stopping import wait
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -100,6 +101,21 @@ class LocalPolicy:
     @property
     def shows_thoughts(self) -> bool:
         """See `ShowsThoughts`."""
+        return True
+
+    @property
+    def goes_on(self) -> bool:
+        """See `GoesOn`: paths are read by the ids that were drawn."""
+        return True
+
+    @property
+    def keeps_time(self) -> bool:
+        """See `KeepsTime`: the engine looks at the clock between two tokens."""
+        return True
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """True: every token that is drawn has one."""
         return True
 
     @property
@@ -185,7 +201,7 @@ class LocalPolicy:
         """
         groups = [self._translator.rows(request) for request in requests]
         with self._in_time(timeout):
-            reads = wait(self._engine.submit(SampleJob(groups)), timeout)
+            reads = wait(self._submit_rows(groups), timeout)
         return self._translator.completions(requests, groups, reads)
 
     async def asample(
@@ -198,7 +214,7 @@ class LocalPolicy:
         groups = [self._translator.rows(request) for request in requests]
         with self._in_time(timeout):
             async with asyncio.timeout(timeout):
-                reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+                reads = await asyncio.wrap_future(self._submit_rows(groups))
         return self._translator.completions(requests, groups, reads)
 
     def sample_aloud(
@@ -211,7 +227,7 @@ class LocalPolicy:
         """
         groups = [self._translator.rows(request) for request in requests]
         overheard = Overheard(self._codec, requests, groups, listener)
-        reads = wait(self._engine.submit(SampleJob(groups)))
+        reads = wait(self._submit_rows(groups))
         return overheard.end(self._translator.completions(requests, groups, reads))
 
     async def asample_aloud(
@@ -220,8 +236,12 @@ class LocalPolicy:
         """As `sample_aloud`; cancelling the task frees its rows at the next token."""
         groups = [self._translator.rows(request) for request in requests]
         overheard = Overheard(self._codec, requests, groups, listener)
-        reads = await asyncio.wrap_future(self._engine.submit(SampleJob(groups)))
+        reads = await asyncio.wrap_future(self._submit_rows(groups))
         return overheard.end(self._translator.completions(requests, groups, reads))
+
+    def _submit_rows(self, groups: list[list[Row]]) -> Future[list[int]]:
+        """Complete rows, which end with what they have when the caller's time is over."""
+        return self._engine.submit(SampleJob(groups, deadline()))
 
     @contextmanager
     def _in_time(self, timeout: float | None) -> Iterator[None]:

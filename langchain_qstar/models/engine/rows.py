@@ -49,11 +49,12 @@ class Row:
     with the text once it has ended; both must return at once. A row that has to start
     again tells the same again.
     `left` tokens may still be drawn, and `limit` is what that is set to when a
-    thought ends. `cut` holds ids of a token that the end of the step cut. `feed`
-    are tokens that are yet to be read before the row leaves, None while tokens
-    are drawn. `whole` says that the tokens read make up the step, so that its
-    node can be stored. `likeliest` holds the `alternatives` most probable tokens at the
-    place of each of `ids`, nothing if there are to be none.
+    thought ends; both together are never more than `budget`. `cut` holds ids of a
+    token that the end of the step cut. `feed` are tokens that are yet to be read
+    before the row leaves, None while tokens are drawn. `whole` says that the tokens
+    read make up the step, so that its node can be stored. `likeliest` holds the
+    `alternatives` most probable tokens at the place of each of `ids`, nothing if there
+    are to be none.
     """
 
     context: tuple[int, ...]
@@ -64,6 +65,7 @@ class Row:
     opened: bool = False
     thinking: bool = False
     grammar: Grammar | None = None
+    budget: int | None = None
     alternatives: int = 0
     ends: TextEnd | None = None
     aloud: bool = False
@@ -91,8 +93,12 @@ class Row:
         self.text, self.finish = "", "length"
         self.generated = self.thought = 0
         self.feed, self.whole, self.thinking = None, not self.opened, self.opened
-        self.left = self.thought_limit if self.opened else self.limit
+        self.left = self.within(self.thought_limit if self.opened else self.limit)
         self.matcher = None if self.grammar is None else self.grammar.matcher()
+
+    def within(self, limit: int) -> int:
+        """As many of `limit` more tokens as the budget leaves."""
+        return limit if self.budget is None else min(limit, self.budget - self.generated)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -192,6 +198,11 @@ class Endings:
         elif row.left <= 0:
             self._end_text(row, "length", [token])
 
+    def give_up(self, row: Row) -> None:
+        """End `row` in the middle, with what it has."""
+        row.whole = False
+        self._end_text(row, "cancelled", [])
+
     def _cut(self, row: Row) -> tuple[str, list[int], list[int]] | None:
         return self._codec.cut_at_stop(row.ids, row.stop, row.context, row.ends)
 
@@ -213,14 +224,14 @@ class Endings:
 
     def _think(self, row: Row) -> None:
         if self._closes_thought(row):
-            row.thinking, row.left = False, row.limit
+            row.thinking, row.left = False, row.within(row.limit)
             self._leave(row)
         elif not row.thinking:
-            row.thinking, row.whole, row.left = True, False, row.thought_limit
+            row.thinking, row.whole = True, False
+            row.left = row.within(row.thought_limit)
             _put_aside(row)
-        elif row.left <= 0:
-            _put_aside(row)
-            row.end("length", [])
+        if row.left <= 0:
+            self._end_text(row, "length", [])
 
     def _leave(self, row: Row) -> None:
         """Count the thought, but for what the token that closes it says after it."""

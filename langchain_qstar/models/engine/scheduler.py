@@ -19,7 +19,7 @@ import numpy as np
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.engine.backend import Backend, Counters, Ints, Start
-from langchain_qstar.models.engine.jobs import CallJob, OpenJob, Want, open_job
+from langchain_qstar.models.engine.jobs import CallJob, OpenJob, SampleJob, Want, open_job
 from langchain_qstar.models.engine.kv_tree import KVTree, Node
 from langchain_qstar.models.engine.missing import chains_of, lacking
 from langchain_qstar.models.engine.rows import Endings, Row
@@ -89,6 +89,7 @@ class Scheduler:
     def step(self) -> None:
         """Read what is missing, start what can start, draw a token for every row."""
         self._drop_cancelled()
+        self._end_late()
         self._read()
         self._start()
         if self._running:
@@ -132,6 +133,27 @@ class Scheduler:
         gone = [job for job in self._open if job.cancelled]
         if gone:
             self._drop(gone)
+
+    def _end_late(self) -> None:
+        """End the rows whose time is over, with what they have, and those that wait unbegun."""
+        late = {
+            job for job in self._open if isinstance(job.payload, SampleJob) and job.payload.is_late
+        }
+        if not late:
+            return
+        for row, want in self._running:
+            if want.job in late and row.feed is None:
+                self._endings.give_up(row)
+        unbegun = [want for want in self._waiting if want.job in late]
+        self._waiting = [want for want in self._waiting if want.job not in late]
+        for want in unbegun:
+            for row in want.rows:
+                row.finish = "cancelled"
+            want.rows = []
+        idle = [want for want in unbegun if not want.running]
+        self._leave()
+        for want in idle:
+            self._satisfied(want)
 
     def _drop(self, jobs: Iterable[Job]) -> None:
         """Forget jobs that nobody waits for."""
@@ -376,4 +398,5 @@ def _size(row: Row) -> int:
 
 def _drawn(row: Row) -> int:
     """Most tokens that are likely to be drawn for a row."""
-    return row.limit + row.thought_limit * row.opened
+    most = row.limit + row.thought_limit * row.opened
+    return most if row.budget is None else min(most, row.budget)

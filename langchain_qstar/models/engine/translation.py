@@ -149,6 +149,7 @@ class Translator:
                 alternatives=request.top_logprobs,
                 ends=request.ends,
                 aloud=request.thinks,
+                budget=request.budget,
             )
             for seed in request.seeds
         ]

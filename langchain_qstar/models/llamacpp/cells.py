@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from langchain_qstar.models.llamacpp.context import Context
 from langchain_qstar.models.llamacpp.sequences import Sequences, Stretch
 
+READERS: Final = 16
+"""Chains that are read together; each needs a sequence of its own meanwhile."""
+
+_SLACK: Final = 4
+"""One in so many cells is kept free for what is read next."""
+
 
 class Cells:
     """What the memory of `context` holds, and under which numbers."""
+
+    readers: Final = READERS
 
     def __init__(self, context: Context) -> None:
         """Start with an empty context, which nobody else uses."""
@@ -31,7 +40,19 @@ class Cells:
         self._tidy()
         return self._sequences.free
 
-    def fork(self, path: Sequence[Stretch], length: int) -> int:
+    def crowded(self, growth: int, rows: int) -> bool:
+        """Whether `growth` tokens of branches and `rows` more of them may not find room."""
+        lacks_cells = self.free < growth + self.context.cells // _SLACK
+        return lacks_cells or self.free_numbers < rows + READERS
+
+    def packed(self, branches: Sequence[int]) -> list[int]:
+        """Running branches, which may have any numbers."""
+        return list(branches)
+
+    def share(self, path: Sequence[Stretch], with_path: Stretch) -> None:
+        """Nothing: cells are shared anyway."""
+
+    def fork(self, path: Sequence[Stretch], length: int, *, reading: bool = False) -> int:  # noqa: ARG002
         """A new branch after the first `length` tokens of a path of stretches.
 
         Raises:

@@ -1,7 +1,7 @@
 """One context of llama.cpp: the memory of what was read, and the decoding of batches.
 
-All sequences share one buffer (`kv_unified`), so that marking cells for another
-sequence copies nothing. Used from one thread.
+Its sequences share one buffer, so that marking cells for another sequence copies nothing
+(`cells.py`); or each is a stream with cells of its own (`streams.py`). Used from one thread.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,8 @@ CACHE_TYPES: Final = {
 }
 """How keys and values can be stored, and how many bytes a number takes."""
 
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+
 _NO_ROOM: Final = (1, -2)
 """What `llama_decode` returns when the cache is full, or memory for computing is short."""
 
@@ -45,6 +47,7 @@ class Settings:
 
     Attributes:
         cells: Tokens that fit its memory, all sequences together.
+        streams: Sequences with cells of their own, all alike many; 0 is one buffer for all.
         batch: Most tokens of one call.
         threads: CPU threads.
         flash_attention: None lets llama.cpp decide.
@@ -54,6 +57,7 @@ class Settings:
     """
 
     cells: int
+    streams: int = 0
     batch: int = 512
     threads: int = 1
     flash_attention: bool | None = None
@@ -98,6 +102,10 @@ class Context:
         weakref.finalize(self, library.llama_free, made).atexit = False
         self._memory = library.llama_get_memory(made)
         self.cells = int(library.llama_n_ctx(made))
+        self.streams = settings.streams
+        """Sequences with cells of their own, 0 where one buffer is shared."""
+        self.longest = self.cells // max(1, self.streams)
+        """Tokens of the longest text."""
         self.batch = int(library.llama_n_batch(made))
         self._batch = _Batch(self.batch)
         self._inputs: tuple[int, ...] = ()
@@ -194,9 +202,31 @@ class Context:
         """Mark the cells of `source` from `start` to `end` for `target` too."""
         library.llama_memory_seq_cp(self._memory, source, target, start, end)
 
+    def saved(self, number: int) -> Bytes:
+        """The keys and values of a sequence as bytes: uint8 [n]."""
+        size = library.llama_state_seq_get_size(self._pointer, number)
+        data = np.empty(size, dtype=np.uint8)
+        written = library.llama_state_seq_get_data(self._pointer, _bytes(data), size, number)
+        if written != size:
+            raise ModelError(f"llama.cpp saved {written} of {size} bytes of a sequence")
+        return data
+
+    def restore(self, number: int, data: Bytes) -> None:
+        """Put what was `saved` into a sequence, in place of what it holds.
+
+        Raises:
+            MemoryError: There is no room.
+        """
+        if not library.llama_state_seq_set_data(self._pointer, _bytes(data), len(data), number):
+            raise MemoryError("no room for the saved keys and values of a sequence")
+
     def remove(self, number: int, start: int = 0, end: int = -1) -> None:
         """Unmark cells of a sequence; those that belong to no other are free."""
         library.llama_memory_seq_rm(self._memory, number, start, end)
+
+
+def _bytes(data: Bytes) -> Any:
+    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 class _Batch:
@@ -245,7 +275,7 @@ def _parameters(settings: Settings) -> Any:
     parameters.n_ctx = settings.cells
     parameters.n_batch = settings.batch
     parameters.n_ubatch = min(settings.batch, parameters.n_ubatch)
-    parameters.n_seq_max = MOST
+    parameters.n_seq_max = settings.streams or MOST
     parameters.n_threads = parameters.n_threads_batch = settings.threads
     parameters.pooling_type = library.LLAMA_POOLING_TYPE_NONE
     parameters.flash_attn_type = {
@@ -255,7 +285,7 @@ def _parameters(settings: Settings) -> Any:
     }[settings.flash_attention]
     parameters.type_k = _ggml_type(settings.key_type)
     parameters.type_v = _ggml_type(settings.value_type)
-    parameters.kv_unified = True
+    parameters.kv_unified = not settings.streams
     parameters.swa_full = True  # a window would forget what other branches still need
     return parameters
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final, TypeAlias
 from weakref import ref
 
 import numpy as np
@@ -18,13 +18,12 @@ from langchain_qstar.models.llamacpp.context import Context
 from langchain_qstar.models.llamacpp.draws import HostDraws, likeliest_of, next_logprobs
 from langchain_qstar.models.llamacpp.reading import Reading, note_logprobs, read_together
 from langchain_qstar.models.llamacpp.sequences import Stretch
+from langchain_qstar.models.llamacpp.streams import Streams
+from langchain_qstar.models.llamacpp.streams import Stretch as KeptStretch
 from langchain_qstar.protocols import Likeliest
 
-READERS: Final = 16
-"""Chains that are read together; each needs a sequence of its own meanwhile."""
-
-_SLACK: Final = 4
-"""One in so many cells is kept free for what is read next."""
+Memory: TypeAlias = Cells | Streams
+"""What the rows of a context share, or each has of its own."""
 
 
 _LOGITS_BYTES: Final = 2**26
@@ -40,7 +39,7 @@ class State:
     of `layers`.
     """
 
-    stretch: Stretch
+    stretch: Stretch | KeptStretch
     logits: Floats | None = None
     hidden: Floats | None = None
     layers: tuple[int, ...] = ()
@@ -65,13 +64,14 @@ class _KeptLogits:
 
 @dataclass(eq=False, slots=True)
 class _Branch:
-    """Sequence `number` holds `length` tokens, those from `start` on its own.
+    """Sequence `number` holds `length` tokens below `leaf`, those from `start` on its own.
 
     It is not likely to grow longer than `limit`. `number` is None once its
     tokens are a stretch.
     """
 
     number: int | None
+    leaf: Node
     start: int
     length: int
     limit: int
@@ -80,17 +80,18 @@ class _Branch:
 class LlamaCppBackend:
     """Runs one model in one context; see `Backend`."""
 
-    def __init__(self, context: Context, cell_bytes: float, max_rows: int) -> None:
+    def __init__(self, context: Context, memory: Memory, cell_bytes: float, max_rows: int) -> None:
         """Run branches in `context`, which nobody else uses.
 
         Args:
             context: Takes `max_rows` tokens a call.
+            memory: Of the context.
             cell_bytes: Memory of the keys and values of one token.
             max_rows: Most branches at once.
         """
         self.vocabulary = context.model.tokens
         self._context = context
-        self._cells = Cells(context)
+        self._cells: Any = memory
         self._cell_bytes = cell_bytes
         self._max_rows = max_rows
         self._branches: list[_Branch] = []
@@ -117,11 +118,8 @@ class LlamaCppBackend:
     def crowded(self) -> bool:
         """Whether running branches may not find room to grow, or the next text to be read."""
         growth = sum(branch.limit - branch.length for branch in self._branches)
-        numbers = self._max_rows - len(self._branches) + READERS
-        return (
-            self._cells.free < growth + self._context.cells // _SLACK
-            or self._cells.free_numbers < numbers
-        )
+        crowded: bool = self._cells.crowded(growth, self._max_rows - len(self._branches))
+        return crowded
 
     def prepare(self) -> None:
         """See `Backend`."""
@@ -151,8 +149,9 @@ class LlamaCppBackend:
         # The context is about to overwrite what it gave.
         self._logits = [row if row.flags.owndata else row.copy() for row in self._logits]
         made: list[list[tuple[State, int]]] = []
-        for at in range(0, len(chains), READERS):
-            made += self._read_some(chains[at : at + READERS], scored=scored)
+        readers = self._cells.readers
+        for at in range(0, len(chains), readers):
+            made += self._read_some(chains[at : at + readers], scored=scored)
         return made
 
     def _read_some(
@@ -167,7 +166,8 @@ class LlamaCppBackend:
                 again = _lacks_its_end_only(nodes, scored=scored)
                 start = nodes[0].length - 1 if again else parent.length
                 path = _stretches(nodes[0] if again else parent)
-                readings.append(Reading(self._cells.fork(path, start), nodes, start))
+                branch = self._cells.fork(path, start, reading=True)
+                readings.append(Reading(branch, nodes, start))
             read_together(self._cells, readings, self._layers, scored=scored)
             while readings:
                 made.append(self._stored(readings.pop(0), scored=scored))
@@ -189,6 +189,7 @@ class LlamaCppBackend:
             note_logprobs(reading, None if state is None else state.logits)
         bounds = [(node.length - len(node.tokens), node.length) for node in reading.nodes]
         stretches = self._cells.store(reading.branch, bounds)
+        self._cells.share(_stretches(reading.parent), stretches[-1])
         return [
             self._sized(State(stretch, logits, hidden, self._layers))
             for stretch, logits, hidden in zip(
@@ -203,9 +204,10 @@ class LlamaCppBackend:
             limit = length + start.limit
             first = self._cells.fork(_stretches(start.leaf), length)
             self._kept.use(start.leaf.state)
-            self._branches.append(_Branch(first, length, length, limit))
+            self._branches.append(_Branch(first, start.leaf, length, length, limit))
             for _ in start.samplings[1:]:
-                self._branches.append(_Branch(self._cells.twin(first), length, length, limit))
+                twin = self._cells.twin(first)
+                self._branches.append(_Branch(twin, start.leaf, length, length, limit))
         logits = [[start.leaf.state.logits] * len(start.samplings) for start in starts]
         self._logits += chain.from_iterable(logits)
         if self._hidden is not None:  # those of new branches come with their first token
@@ -224,15 +226,21 @@ class LlamaCppBackend:
 
     def advance(self, tokens: Sequence[int]) -> None:
         """See `Backend`."""
-        positions = [branch.length for branch in self._branches]
-        numbers = [branch.number for branch in self._branches if branch.number is not None]
-        self._cells.decode(tokens, positions, numbers, [True] * len(tokens))
-        for branch in self._branches:
-            branch.length += 1
-        self._logits = self._context.logits()
-        self._hidden = (
-            self._context.hidden(self._layers, range(len(tokens))) if self._layers else None
+        numbers = self._cells.packed([branch.number for branch in self._branches])
+        # In the order of their numbers, or llama.cpp would not compute streams together.
+        order = np.argsort(numbers).tolist()
+        self._cells.decode(
+            [tokens[place] for place in order],
+            [self._branches[place].length for place in order],
+            [numbers[place] for place in order],
+            [True] * len(tokens),
         )
+        places = np.argsort(order).tolist()
+        for branch, number in zip(self._branches, numbers, strict=True):
+            branch.length, branch.number = branch.length + 1, number
+        in_order = places == list(range(len(places)))
+        self._logits = self._context.logits(None if in_order else places)
+        self._hidden = self._context.hidden(self._layers, places) if self._layers else None
         self._draws.advance(tokens)
 
     def take(self, number: int) -> tuple[State, int]:
@@ -241,6 +249,7 @@ class LlamaCppBackend:
         assert branch.number is not None
         (stretch,) = self._cells.store(branch.number, [(branch.start, branch.length)])
         branch.number = None
+        self._cells.share(_stretches(branch.leaf), stretch)
         hidden = self._hidden
         return self._sized(
             State(
@@ -281,9 +290,9 @@ class LlamaCppBackend:
         return state, size + (0 if state.hidden is None else state.hidden.nbytes)
 
 
-def _stretches(leaf: Node) -> list[Stretch]:
-    """Where the tokens down to `leaf` are."""
-    return [node.state.stretch for node in leaf.path()]
+def _stretches(leaf: Node) -> list[Any]:
+    """Where the tokens down to `leaf` are, as far as they are kept."""
+    return [node.state.stretch for node in leaf.path() if node.state is not None]
 
 
 def _lacks_its_end_only(chain: Sequence[Node], *, scored: bool) -> bool:

@@ -19,8 +19,10 @@ from langchain_qstar.errors import ModelSpecError, SettingsError
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.models.engine.text import TextCodec
 from langchain_qstar.models.engine.translation import Limits
+from langchain_qstar.models.llamacpp import streams
+from langchain_qstar.models.llamacpp.cells import READERS, Cells
 from langchain_qstar.models.llamacpp.context import Context, Settings, cell_bytes
-from langchain_qstar.models.llamacpp.decoding import READERS, LlamaCppBackend
+from langchain_qstar.models.llamacpp.decoding import LlamaCppBackend
 from langchain_qstar.models.llamacpp.loading import GGUFModel
 from langchain_qstar.models.llamacpp.memory import free_memory
 from langchain_qstar.models.llamacpp.sequences import MOST
@@ -57,6 +59,7 @@ class LlamaCppPolicy(LocalPolicy):
         type_v: str | None = None,
         adapters: str | Path | Mapping[str | Path, float] | None = None,
         cache_tokens: int | None = None,
+        row_tokens: int | None = None,
         max_rows: int = 64,
         threads: int | None = None,
         chat_template: str | Path | None = None,
@@ -82,6 +85,10 @@ class LlamaCppPolicy(LocalPolicy):
             cache_tokens: Tokens of all searches that are kept in memory at once.
                 A text cannot be longer. Default: 32,768 or what fits 1 GiB,
                 whichever is less.
+            row_tokens: Give each completion that runs a memory of its own, for so many tokens
+                with its prompt, which is then the longest text. With many completions of
+                different questions that is faster (docs/models.md); `cache_tokens` are then
+                kept on the host besides. Default: one memory for all.
             max_rows: Most completions that run at once, up to 192.
             threads: CPU threads. Default: one for a model of less than ten
                 million parameters, else half the machine's.
@@ -100,19 +107,24 @@ class LlamaCppPolicy(LocalPolicy):
             raise SettingsError(f"max_rows={max_rows}: choose 1 to {MOST - 4 * READERS}")
         if cache_tokens is not None and cache_tokens < 1:
             raise SettingsError(f"cache_tokens={cache_tokens}: it must hold at least one text")
+        if row_tokens is not None and row_tokens < 1:
+            raise SettingsError(f"row_tokens={row_tokens}: it must hold at least one text")
         model = GGUFModel(file, n_gpu_layers=n_gpu_layers)
         default = "f32" if model.exact else "f16"
         type_k, type_v = type_k or default, type_v or default
         if flash_attention is None and type_k == type_v == "f32":
             flash_attention = False
         each = cell_bytes(model, type_k, type_v)
-        cells = cache_tokens or _default_cells(each)
+        kept = cache_tokens or _default_cells(each)
+        number = max_rows + streams.READERS if row_tokens else 0
+        cells = number * row_tokens if row_tokens else kept
         if not model.gpu_layers:
-            _check_room(cells, each)
+            _check_room(cells, each, "row_tokens" if row_tokens else "cache_tokens")
         context = Context(
             model,
             Settings(
                 cells=cells,
+                streams=number,
                 batch=max(_BATCH, max_rows),
                 threads=threads or _default_threads(model),
                 flash_attention=flash_attention,
@@ -121,13 +133,14 @@ class LlamaCppPolicy(LocalPolicy):
                 adapters=_weighted(adapters),
             ),
         )
+        memory = streams.Streams(context, int(kept * each)) if number else Cells(context)
         self.gpu_layers = model.gpu_layers
         """Layers that are computed on a GPU; 0 where this build cannot, whatever was asked."""
         self.shortfalls = model.shortfalls
         """That layers were to go to a GPU and cannot, for `Usage` to show."""
         tokenizer = GGUFTokenizer(model)
         super().__init__(
-            LlamaCppBackend(context, each, max_rows),
+            LlamaCppBackend(context, memory, each, max_rows),
             TextCodec(tokenizer, chat_template),
             tokenizer.end_tokens,
             _limits(context, each, max_rows),
@@ -137,18 +150,19 @@ class LlamaCppPolicy(LocalPolicy):
 
 
 def _limits(context: Context, each: float, max_rows: int) -> Limits:
-    trained, cells = context.model.window, context.cells
+    trained, cells = context.model.window, context.longest
+    setting = "row_tokens" if context.streams else "cache_tokens"
     return Limits(
         window=min(trained, cells),
         depth=context.model.depth,
         max_rows=max_rows,
-        row_tokens=max(1, cells // 2),
-        cache_bytes=int(cells * each),
+        row_tokens=max(1, context.cells // 2),
+        cache_bytes=int(context.cells * each),
         full_rows=min(_FULL_ROWS, max_rows),
         shared_contexts=True,
         longer="shorten it"
         if trained <= cells
-        else f"shorten it, or give a larger cache_tokens (up to {trained})",
+        else f"shorten it, or give a larger {setting} (up to {trained})",
     )
 
 
@@ -156,13 +170,13 @@ def _default_cells(each: float) -> int:
     return max(_LEAST_TOKENS, min(_CACHE_TOKENS, int(_CACHE_BYTES // each)))
 
 
-def _check_room(cells: int, each: float) -> None:
+def _check_room(cells: int, each: float, setting: str) -> None:
     """Refuse a cache for which the system would end some process, perhaps this one."""
     free, needed = free_memory(), cells * each
     if free is not None and needed > free:
         raise ModelSpecError(
             f"a cache of {cells:,} tokens takes {needed / 1e9:.3g} GB, and this machine has "
-            f"{free / 1e9:.3g} GB free: give cache_tokens={int(free / 2 / each)} or less"
+            f"{free / 1e9:.3g} GB free: give a smaller {setting}"
         )
 
 

@@ -34,7 +34,7 @@ def body_of(
     body: dict[str, Any] = {
         "model": name,
         **_prompt(request, abilities),
-        "max_tokens": request.max_tokens + (THOUGHT_TOKENS if thinks else 0),
+        "max_tokens": _most(request.max_tokens + (THOUGHT_TOKENS if thinks else 0), request.budget),
         "temperature": request.temperature,
         "top_p": request.top_p,
     }
@@ -57,6 +57,10 @@ def body_of(
     return body
 
 
+def _most(limit: int, budget: int | None) -> int:
+    return limit if budget is None else min(limit, budget)
+
+
 def stops_of(request: SampleRequest, abilities: Abilities) -> tuple[str, ...]:
     """The stop strings to send: where a step of several lines ends, a blank line is at most."""
     if request.stop or request.ends is None or request.whole or abilities.way == "instruct":
@@ -74,6 +78,11 @@ def is_begun(request: SampleRequest, completion: Completion, abilities: Abilitie
     )
 
 
+def left_of(request: SampleRequest, completion: Completion) -> int:
+    """The tokens that a completion may still grow by."""
+    return _most(request.max_tokens, request.budget) - completion.generated
+
+
 def rest_of(request: SampleRequest, seed: int, begun: str, left: int) -> SampleRequest:
     """The request for the rest of a step of which `begun` is there, in at most `left` tokens."""
     state = request.state.then(Step(begun))
@@ -84,7 +93,13 @@ def rest_of(request: SampleRequest, seed: int, begun: str, left: int) -> SampleR
         return max(0, ends(before + text) - len(before))
 
     return replace(
-        request, state=state, seeds=(seed,), prefill="", max_tokens=left, ends=ends_after
+        request,
+        state=state,
+        seeds=(seed,),
+        prefill="",
+        max_tokens=left,
+        ends=ends_after,
+        budget=None if request.budget is None else left,
     )
 
 
@@ -155,7 +170,7 @@ def completions_of(
     texts = [
         _ended(request, _said(choice), abilities, enforced, stopped_by) for choice in reply.choices
     ]
-    generated = _shares(reply)
+    generated = shares(reply)
     sent = _prompt(request, abilities)
     prompt_tokens = reply.prompt_tokens
     if prompt_tokens is None:
@@ -234,7 +249,7 @@ def _logprobs(choice: Choice, text: str) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _shares(reply: Reply) -> list[int]:
+def shares(reply: Reply) -> list[int]:
     """The generated tokens of each choice; together what the server counted."""
     sizes = [
         estimated_tokens(choice.text) if choice.tokens is None else len(choice.tokens)

@@ -41,7 +41,9 @@ from langchain_qstar.models.remote.asking import (
     completions_of,
     ignores_stop,
     is_begun,
+    left_of,
     rest_of,
+    shares,
     unheeded,
     with_rest,
 )
@@ -58,7 +60,9 @@ from langchain_qstar.models.remote.transport import (
 )
 from langchain_qstar.models.remote.wire import Reply
 from langchain_qstar.protocols import Completion, SampleRequest
+from langchain_qstar.spending.in_time import unless_late
 from langchain_qstar.stepping.thinking import apart, is_cut
+from langchain_qstar.stopping import wait
 
 _FEWER: Final = "n: the server returned fewer samples than asked; the others were asked for singly"
 _STOP_IGNORED: Final = "stop: ignored by the server; more is generated than kept"
@@ -70,6 +74,9 @@ _THINKS: Final = (
     "thoughts: told in the replies; the server is asked without stop strings, thoughts are kept "
     "apart, and they count as generated"
 )
+_LIMIT_IGNORED: Final = (
+    "max_tokens: ignored by the server; a budget of tokens is passed by what it writes at once"
+)
 _ROUNDS: Final = 4
 """How often a step that blank lines interrupt is gone on with."""
 
@@ -80,6 +87,7 @@ _REFUSALS: Final = frozenset({400, 413, 422})
 
 _URL: Final = re.compile(r"https?://[^\s/,]+[^\s,]*")
 _FAILED: Final = Completion(text="", finish="error")
+_GIVEN_UP: Final = Completion(text="", finish="cancelled")
 
 
 class RemotePolicy:
@@ -152,7 +160,7 @@ class RemotePolicy:
         loop = LoopThread(f"remote {name}", transport.close)
         policy = cls(name, transport, loop)
         try:
-            _wait(loop.submit(policy._ask(template, logprobs=logprobs, window=window)))
+            wait(loop.submit(policy._ask(template, logprobs=logprobs, window=window)))
         except BaseException:
             policy.close()
             raise
@@ -179,6 +187,11 @@ class RemotePolicy:
         return tuple(self._shortfalls.values())
 
     @property
+    def gives_logprobs(self) -> bool | None:
+        """False where the server offers none; None where it does, for replies may lack them."""
+        return None if "logprobs" in self._abilities.options else False
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return not self._close.alive
@@ -186,6 +199,11 @@ class RemotePolicy:
     def close(self) -> None:
         """Close the connections; waiting calls are cancelled."""
         self._close()
+
+    @property
+    def keeps_time(self) -> bool:
+        """See `KeepsTime`: a request that takes too long is cancelled, and others are kept."""
+        return True
 
     @property
     def chats(self) -> bool:
@@ -206,9 +224,11 @@ class RemotePolicy:
             ModelError: Every sample failed, or the policy was closed.
         """
         try:
-            groups: list[list[Completion]] = _wait(self._submit(requests))
+            groups: list[list[Completion]] = wait(self._submit(requests))
         except CancelledError:
-            raise self._was_closed() from None
+            if self.closed:
+                raise self._was_closed() from None
+            raise
         return groups
 
     async def asample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
@@ -300,12 +320,15 @@ class RemotePolicy:
     ) -> Completion:
         """A completion gone on with until its step has ended, or for `_ROUNDS`."""
         for _ in range(_ROUNDS):
-            left = request.max_tokens - completion.generated
+            left = left_of(request, completion)
             if left < 1 or not is_begun(request, completion, self._abilities):
                 break
             (more,) = await self._drawn(rest_of(request, seed, completion.text, left), reasons)
+            paid = completion.generated + more.generated
+            if more.finish == "cancelled":
+                return replace(completion, generated=paid, finish="cancelled")
             if more.finish == "error":
-                return more
+                return replace(more, generated=paid)
             completion = with_rest(request, completion, more)
         return completion
 
@@ -375,32 +398,62 @@ class RemotePolicy:
         thinks = self._thinks  # others that are under way may find it out meanwhile
         body = body_of(request, seeds, self._model, abilities, thinks=thinks) | dict(form)
         try:
-            reply = await self._transport.post(abilities.path, body, request.state.question)
-        except RefusedError as error:
-            if error.status in _REFUSALS and _TOO_LONG.search(error.message):
-                return [_full(request, error)] * len(seeds)
-            if error.status in _REFUSALS and form:
-                nothing = self._without_grammar(request, error.message)
-                return await self._ask_for(request, seeds, nothing, reasons)
-            reasons.append(error)
-            return [_FAILED] * len(seeds)
+            reply = await unless_late(
+                lambda: self._transport.post(abilities.path, body, request.state.question)
+            )
         except ServerError as error:
+            if isinstance(error, RefusedError) and error.status in _REFUSALS:
+                if _TOO_LONG.search(error.message):
+                    return [_full(request, error)] * len(seeds)
+                if form:
+                    nothing = self._without_grammar(request, error.message)
+                    return await self._ask_for(request, seeds, nothing, reasons)
             reasons.append(error)
             return [_FAILED] * len(seeds)
+        if reply is None:
+            return [_GIVEN_UP] * len(seeds)
         if any(apart(each.text)[0] for each in reply.choices):
             self._shortfalls["thoughts"] = _THINKS
         if not thinks and any(is_cut(each.text) for each in reply.choices):
             self._thinks = True
-            return await self._ask_for(request, seeds, form, reasons)
-        self._note(request, reply, asked=len(seeds), thinks=thinks)
+            return await self._ask_again(request, seeds, form, reasons, reply)
+        self._note(request, reply, asked=len(seeds), most=body["max_tokens"], thinks=thinks)
         return completions_of(request, reply, abilities, enforced=bool(form), thinks=thinks)[
             : len(seeds)
         ]
 
-    def _note(self, request: SampleRequest, reply: Reply, *, asked: int, thinks: bool) -> None:
+    async def _ask_again(
+        self,
+        request: SampleRequest,
+        seeds: Sequence[int],
+        form: Mapping[str, Any],
+        reasons: list[ServerError],
+        reply: Reply,
+    ) -> list[Completion]:
+        """The same with room for the thoughts of which `reply` was cut; that is paid for too."""
+        spent = [*shares(reply), *([0] * len(seeds))]
+        left = None if request.budget is None else request.budget - max(spent)
+        if left is not None and left < 1:
+            cut = completions_of(request, reply, self._abilities, thinks=True)
+            return [replace(each, finish="length") for each in cut[: len(seeds)]]
+        found = await self._ask_for(replace(request, budget=left), seeds, form, reasons)
+        return [
+            replace(
+                each,
+                generated=each.generated + before,
+                thought_tokens=each.thought_tokens + before,
+            )
+            for each, before in zip(found, spent, strict=False)
+        ]
+
+    def _note(
+        self, request: SampleRequest, reply: Reply, *, asked: int, most: int, thinks: bool
+    ) -> None:
         if len(reply.choices) < asked:
             self._shortfalls["n"] = _FEWER
             self._abilities = replace(self._abilities, options=self._abilities.options - {"n"})
+        if (reply.completion_tokens or 0) > most * len(reply.choices):
+            self._shortfalls["max_tokens"] = _LIMIT_IGNORED
         if not thinks and ignores_stop(request, reply):
             key, line = ("stop", _STOP_IGNORED) if request.ends is None else ("ends", _CUT_AT_END)
             self._shortfalls.setdefault(key, line)
@@ -409,15 +462,6 @@ class RemotePolicy:
             self._shortfalls["model"] = f"model: the server answers with {shown} instead"
         if reply.completion_tokens is None or reply.prompt_tokens is None:
             self._shortfalls["usage"] = _NO_USAGE
-
-
-def _wait(future: Future[Any]) -> Any:
-    """The future's result; an interrupted wait drops the work."""
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
 
 
 def _check(timeout: float, retries: int, backoff: float, max_concurrency: int) -> None:

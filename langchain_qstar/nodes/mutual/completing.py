@@ -23,6 +23,7 @@ from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings.verification import VerificationSettings
+from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.state.events import VerifiedEvent
 from langchain_qstar.tree import NodeRecord, StatRecord
 from langchain_qstar.verification.agreement import survives
@@ -66,21 +67,19 @@ class Verifier:
         completions, usage = yield from completions_of(self.policy, found)
         answered = iter(zip(found, completions, strict=True))
         most = self.settings.completions_per_mask
-        reached = [
+        reached: list[list[str | None] | None] = [
             [None] * most if request is None else _answers(self.task, *next(answered))
             for request in asked
         ]
         each = len(asked) // len(candidates)
-        learnt: dict[str, StatRecord] = {
-            candidate.id: {
-                "completed": [
-                    answer
-                    for mask in reached[number * each : (number + 1) * each]
-                    for answer in mask
-                ]
+        learnt: dict[str, StatRecord] = {}
+        for number, candidate in enumerate(candidates):
+            masks = reached[number * each : (number + 1) * each]
+            if any(mask is None for mask in masks):
+                continue  # a budget cut it short, which says nothing about the candidate
+            learnt[candidate.id] = {
+                "completed": [answer for mask in masks for answer in mask or ()]
             }
-            for number, candidate in enumerate(candidates)
-        }
         return learnt, usage
 
     def _requests(self, candidate: Candidate, root: NodeRecord) -> list[SampleRequest | None]:
@@ -139,14 +138,23 @@ class Verifier:
                     ),
                 }
                 for each in candidates
+                if each.id in learnt
             ],
         }
 
 
 def _answers(
     task: Task, request: SampleRequest, completions: Sequence[Completion]
-) -> list[str | None]:
-    """The answer of each completion that was asked for; None for one that has none."""
+) -> list[str | None] | None:
+    """The answer of each completion that was asked for; None for one that has none.
+
+    None as a whole where a budget cut one short.
+    """
+    if cutting() is not None and (
+        len(completions) < len(request.seeds)
+        or any(each.finish == "cancelled" for each in completions)
+    ):
+        return None
     answers = [_answer(task, request, each) for each in completions[: len(request.seeds)]]
     return answers + [None] * (len(request.seeds) - len(answers))
 

@@ -9,10 +9,10 @@ Source: rStar (arXiv 2408.06195), section 3.3.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from time import perf_counter
 from typing import Any
 
 from langchain_qstar.actions import forms_of
+from langchain_qstar.nodes.budgets import budgets_of
 from langchain_qstar.nodes.mutual.affording import affordable, completions_each
 from langchain_qstar.nodes.mutual.believing import beliefs_of
 from langchain_qstar.nodes.mutual.candidates import candidates_of
@@ -21,6 +21,7 @@ from langchain_qstar.nodes.mutual.outcome import is_decided
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
 from langchain_qstar.protocols import Policy, StepScorer, Task
 from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.rstar import EndedView
 from langchain_qstar.tree import ROOT, NodeRecord, StatRecord, is_closed
@@ -70,13 +71,13 @@ def make_verify_by_completion(
         return (yield from asked.completed(waiting, root))
 
     def verify_by_completion(view: EndedView, write: Writer) -> Generator[Call, Any, Update]:
-        start = perf_counter()
+        start = now()
         waiting = yield aside(lambda: _waiting(view, task, settings))
         learnt, usage = yield from verdicts(waiting, view["nodes"][ROOT])
         if any("completed" in each for each in learnt.values()):
             event = yield aside(lambda: asked.event(waiting, learnt))
             write(event)
-        update: Update = {"stats": learnt, "usage": usage | {"seconds": perf_counter() - start}}
+        update: Update = {"stats": learnt, "usage": usage | {"seconds": now() - start}}
         if settings.verify == "during" and (
             yield aside(lambda: _is_over(view, learnt, task, settings))
         ):
@@ -105,7 +106,7 @@ def _waiting(view: EndedView, task: Task, settings: RStarSettings) -> list[Candi
     if unanimous(answers) and settings.verify == "after":
         return []
     fresh = [each for each in found if each.completed is None and each.belief is None]
-    budgets = nodes[ROOT]["run"]["settings"]
+    budgets = budgets_of(nodes[ROOT])
     return affordable(fresh, completions_each(settings), view["usage"], budgets)
 
 

@@ -7,16 +7,17 @@ answer. Candidates that all have one answer are not sent: no verifier could chan
 from __future__ import annotations
 
 from collections.abc import Generator
-from time import perf_counter
 from typing import Any
 
 from langchain_qstar.actions import InlineForms
+from langchain_qstar.nodes.budgets import budgets_of
 from langchain_qstar.nodes.mutual.affording import affordable, completions_each, longest
 from langchain_qstar.nodes.mutual.collected import collected_candidates
 from langchain_qstar.nodes.mutual.completing import Verifier
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.settings import QStarSettings
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.qstar import AnswerView
 from langchain_qstar.tree import ROOT
 from langchain_qstar.verification.candidates import Candidate, answers_of
@@ -42,13 +43,13 @@ def make_verify_collected(
     verifier = Verifier(policy, task, forms, settings, top_p=settings.top_p, top_k=settings.top_k)
 
     def verify_by_completion(view: AnswerView, write: Writer) -> Generator[Call, Any, Update]:
-        start = perf_counter()
+        start = now()
         waiting = yield aside(lambda: _waiting(view, task, settings))
         if not waiting:
             return {}
         learnt, usage = yield from verifier.completed(waiting, view["nodes"][ROOT])
         write((yield aside(lambda: verifier.event(waiting, learnt))))
-        return {"stats": learnt, "usage": usage | {"seconds": perf_counter() - start}}
+        return {"stats": learnt, "usage": usage | {"seconds": now() - start}}
 
     return verify_by_completion
 
@@ -60,7 +61,6 @@ def _waiting(view: AnswerView, task: Task, settings: QStarSettings) -> list[Cand
     if unanimous(answers_of(found, settings.agreement, task.equivalent)):
         return []
     fresh = [each for each in found if each.completed is None]
-    root = nodes[ROOT]
-    budgets = root["run"]["settings"] | root.get("left", {})
+    budgets = budgets_of(nodes[ROOT])
     each = completions_each(settings)
     return affordable(fresh, each, view["usage"], budgets, longest(nodes, collected))

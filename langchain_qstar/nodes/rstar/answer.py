@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from time import perf_counter
 from typing import Any, cast
 
 from langchain_qstar.actions import Thought, Trace
 from langchain_qstar.checks.running import StepChecks
-from langchain_qstar.nodes.assembly import solution_of
+from langchain_qstar.nodes.assembly import may_answer, solution_of
 from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.intervention import is_refused
 from langchain_qstar.nodes.lessons import refusals, voted_lessons
@@ -22,7 +21,7 @@ from langchain_qstar.nodes.mutual.outcome import Outcome, outcome
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer, aside, sample
 from langchain_qstar.nodes.preface import preface_of
 from langchain_qstar.nodes.remembering import learnt
-from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.replies import checked, is_cut, used
 from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
@@ -30,6 +29,7 @@ from langchain_qstar.protocols import Completion, SampleRequest, Task
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.solution import Solution, Stopped
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.channels import add_usage, put_nodes, put_stats
 from langchain_qstar.state.events import AnsweredEvent
 from langchain_qstar.state.rstar import EndedView
@@ -60,7 +60,7 @@ def make_answer(parts: Parts, checks: StepChecks) -> Beat:
         nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
         ended = view["ended"]
         found = yield aside(lambda: outcome(nodes, stats, ended, parts.task, parts.settings))
-        chosen: str | None = found.chosen
+        chosen: str | None = found.chosen or unvisited(nodes, stats, parts.settings)
         update: Update = {}
         if chosen is None and _completes(parts, stats):
             update = yield from _completed(parts, checks, nodes, stats)
@@ -103,7 +103,26 @@ def stored_solution(values: Mapping[str, Any], task: Task, settings: RStarSettin
     found = outcome(nodes, values["stats"], values["ended"], task, settings)
     stats = values["stats"]
     fallbacks = (each for each in nodes if _is_fallback(nodes[each], stats.get(each, {})))
-    return _solution(values, found, found.chosen or next(fallbacks, None), values["stopped"])
+    chosen = found.chosen or unvisited(nodes, stats, settings) or next(fallbacks, None)
+    return _solution(values, found, chosen, values["stopped"])
+
+
+def unvisited(nodes: Nodes, stats: Stats, settings: RStarSettings) -> str | None:
+    """A solution at which no rollout had arrived when the search ended: of most confidence."""
+    found = [
+        each
+        for each, record in nodes.items()
+        if record["terminal"]
+        and record["answer"] is not None
+        and "votes" in record
+        and not is_closed(stats.get(each, {}))
+        and may_answer(nodes, stats, each, settings.abstain)
+    ]
+    return max(
+        found,
+        key=lambda each: (nodes[each].get("confidence", 0.0), -nodes[each]["order"]),
+        default=None,
+    )
 
 
 def _is_fallback(record: NodeRecord, learnt: StatRecord) -> bool:
@@ -148,18 +167,18 @@ def _completed(
     parts: Parts, checks: StepChecks, nodes: Nodes, stats: Stats
 ) -> Generator[Call, Any, Update]:
     """One greedy completion of the question, as one more child of the root, if it says anything."""
-    start = perf_counter()
+    start = now()
     request = _completion(replace(parts, preface=preface_of(nodes[ROOT])), nodes)
     if request is None:
         return {}
     groups = checked((yield sample(parts.policy, [request])), 1, parts.policy.name)
     spent = used(groups)
-    completed = [each for each in groups[0][:1] if parts.is_step("finish", each)]
+    completed = [each for each in groups[0][:1] if parts.is_step("finish", each) or is_cut(each)]
     if any(_is_due(parts, each) for each in completed):
         due = [(request.state, each) for each in completed]
         completed, asked = yield from conclude(parts.policy, parts.task, request.seeds[0], due)
         spent = add_usage(spent, asked)
-    update: Update = {"usage": spent | {"seconds": perf_counter() - start}}
+    update: Update = {"usage": spent | {"seconds": now() - start}}
     if completed:
         record = _attached(parts, nodes, completed[0])
         if is_refused(nodes, stats, shown(record), shown):
@@ -194,6 +213,7 @@ def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:
     node_id = _fallback_id(parts)
     slot = int(node_id.rpartition(".")[2])
     text = parts.forms.statement(Thought("finish", step_by(completion, "finish")))
+    cut = parts.cut_of(completion)
     ended = completion.finish != "length" or parts.task.is_terminal(text)
     answer, guessed = parts.task.read(text) if ended else (None, False)
     record = record_of(
@@ -204,7 +224,10 @@ def _attached(parts: Parts, nodes: Nodes, completion: Completion) -> NodeRecord:
         action="finish",
         terminal=True,
         answer=answer,
+        cut=cut,
     )
+    if cut is not None:
+        return record
     return {**record, "guessed": True} if guessed else record
 
 

@@ -9,7 +9,6 @@ All new steps go to the checks, and to the Q-value model if there is one, as one
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from time import perf_counter
 from typing import Any
 
 from langchain_qstar.checks.running import StepChecks
@@ -21,9 +20,10 @@ from langchain_qstar.nodes.rstar.rewards import reward_of
 from langchain_qstar.nodes.score_with_q import checked, used
 from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.protocols import StepScorer
+from langchain_qstar.spending.allowance import cut_of, cutting, now
 from langchain_qstar.state.channels import put_stats
 from langchain_qstar.state.events import BackedUpEvent, ScoredEvent
-from langchain_qstar.state.rstar import BackupView, Rollout
+from langchain_qstar.state.rstar import BackupView, Rollout, Work
 from langchain_qstar.tree import Nodes, StatRecord, Stats, lineage
 
 
@@ -54,6 +54,10 @@ def make_backup(
         fresh = [each for each in fresh if not is_appraised(view["stats"], each)]
         learnt, usage = yield from _appraised(parts, nodes, fresh, q_model, checks)
         tell_verdicts(write, nodes, learnt)
+        if "since" in view:
+            usage["seconds"] = now() - view["since"]
+        if (cut := cutting() or _cut_before(view)) is not None:
+            return _stopped_short(work, learnt, usage, cut)
         stats = put_stats(dict(view["stats"]), [expanded, learnt])
         descent = Descent(nodes, stats, parts.rules, work["seed"], choose)
         rollouts = [descent.simulate(each) for each in work["rollouts"]]
@@ -63,8 +67,6 @@ def make_backup(
             write(_scored(nodes, learnt))
         if ended:
             write(_backed_up(nodes, ended, rewards))
-        if "since" in view:
-            usage["seconds"] = perf_counter() - view["since"]
         return {
             "stats": put_stats({}, [expanded, learnt, *_added(ended, rewards)]),
             "in_flight": [each for each in rollouts if each not in ended],
@@ -73,6 +75,24 @@ def make_backup(
         }
 
     return backup
+
+
+def _cut_before(view: BackupView) -> str | None:
+    """The budget that cut an action of this round short, if one did."""
+    reason = cut_of(view.get("usage", {}))
+    return None if reason is None else f"max_{reason}"
+
+
+def _stopped_short(
+    work: Work, learnt: dict[str, StatRecord], usage: dict[str, float], cut: str
+) -> Update:
+    """The update of a round that a budget cut short, with which the search ends.
+
+    No rollout goes on in what is half there: a search that goes on with a larger budget
+    expands the same nodes again.
+    """
+    marks: dict[str, StatRecord] = {each["id"]: {"cut": cut} for each in work["expansions"]}
+    return {"stats": put_stats({}, [marks, learnt]), "in_flight": work["rollouts"], "usage": usage}
 
 
 def _appraised(
@@ -98,6 +118,8 @@ def _appraised(
 
     if q_model is not None and requests:
         answers, _ = yield beside(score(q_model, requests), judge)
+        if answers is None:  # a budget is spent: the search ends without these values
+            return {}, {}
         scores = checked(answers, requests, q_model.name)
         values = {each: one.values[0] for each, one in zip(fresh, scores, strict=True)}
         usage = used(scores)

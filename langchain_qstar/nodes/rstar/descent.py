@@ -71,9 +71,11 @@ class Descent:
         return [each for each in every if not self.is_closed(each)]
 
     def is_closed(self, node_id: str) -> bool:
-        """Whether a person closed a node, or its step repeats one of its path."""
-        repeated = self.nodes[node_id].get("repeats", False)
-        return repeated or is_closed(self.stats.get(node_id, {}))
+        """Whether a person closed a node, its step repeats one of its path, or was cut short."""
+        record = self.nodes[node_id]
+        if record.get("repeats", False) or "cut" in record:
+            return True
+        return is_closed(self.stats.get(node_id, {}))
 
     def is_expanded(self, node_id: str) -> bool:
         """Whether a node has got all its children."""

@@ -68,5 +68,6 @@ def _record(parts: Parts, expansion: Expansion, poll: Poll) -> NodeRecord | None
         action="finish",
         terminal=True,
         answer=poll.tally.winner,
+        cut=parts.cut_of(completion),
     )
     return poll.result(record)

@@ -9,11 +9,13 @@ from typing import Any
 from langchain_qstar.actions import ActionForms, Opening
 from langchain_qstar.nodes.endings import ends_of
 from langchain_qstar.nodes.preface import prefaced
+from langchain_qstar.nodes.replies import is_cut
 from langchain_qstar.nodes.retrieving import Retrieval
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.nodes.rstar.slots import Rules, Slots
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, Task
 from langchain_qstar.settings.rstar import RStarSettings
+from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.state.rstar import Expansion, Work
 
 
@@ -79,6 +81,11 @@ class Parts:
             repetition_penalty=settings.repetition_penalty,
             ends=ends_of(opening, self.task),
         )
+
+    @staticmethod
+    def cut_of(completion: Completion) -> str | None:
+        """The budget that cut a completion short, None where none did."""
+        return cutting() if is_cut(completion) else None
 
     def is_step(self, action: Action, completion: Completion) -> bool:
         """Whether a completion is a step of `action`; an empty or failed one is none."""

@@ -16,11 +16,12 @@ from langchain_qstar.actions import Opening, Thought
 from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.phase import Call, aside, sample
 from langchain_qstar.nodes.preface import prefaced
-from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.replies import checked, is_cut, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.voting import SHARES, SHARES_BESIDE, Tally
 from langchain_qstar.protocols import Action, Completion, SampleRequest
 from langchain_qstar.seeds import sample_seed
+from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.state.channels import add_usage
 from langchain_qstar.state.events import VotedEvent
 from langchain_qstar.state.rstar import Work
@@ -41,6 +42,7 @@ class Poll:
         final: Whether a sample ends a solution; one without an answer is asked for it.
         completions: The samples drawn.
         guessed: For each of them, whether its answer is not marked as one.
+        begun: A sample that a budget cut short; it is no vote.
     """
 
     node_id: str
@@ -52,12 +54,17 @@ class Poll:
     final: bool = False
     completions: list[Completion] = field(default_factory=list)
     guessed: list[bool] = field(default_factory=list)
+    begun: Completion | None = None
 
     def chosen(self, parts: Parts) -> Completion | None:
-        """The first sample of the winning answer; without any, the first that is a step."""
+        """The first sample of the winning answer; without any, the first that is a step.
+
+        Without any step it is one that a budget cut short.
+        """
         if self.tally.winner is not None:
             return self.completions[self.tally.first]
-        return next((each for each in self.completions if parts.is_step(self.action, each)), None)
+        steps = (each for each in self.completions if parts.is_step(self.action, each))
+        return next(steps, self.begun)
 
     def result(self, record: NodeRecord) -> NodeRecord:
         """The record with what the vote found."""
@@ -82,7 +89,7 @@ def shares_for(parts: Parts, work: Work) -> Sequence[float]:
 def hold(
     parts: Parts, seed: int, polls: Sequence[Poll], shares: Sequence[float]
 ) -> Generator[Call, Any, dict[str, float]]:
-    """Draw until every vote is decided.
+    """Draw until every vote is decided, or a budget cuts one short.
 
     Args:
         parts: Of the action.
@@ -103,11 +110,21 @@ def hold(
             len(due),
             parts.policy.name,
         )
-        drawn = [(poll, group) for (poll, _), group in zip(due, groups, strict=True)]
         usage = add_usage(usage, used(groups))
+        drawn = [(poll, _whole(poll, group)) for (poll, _), group in zip(due, groups, strict=True)]
         usage = add_usage(usage, (yield from _conclude(parts, seed, drawn)))
         yield aside(partial(_count, parts, drawn))
+        if cutting() is not None:
+            break
     return usage
+
+
+def _whole(poll: Poll, drawn: Sequence[Completion]) -> list[Completion]:
+    """The samples that no budget cut short; one that it did is put aside."""
+    begun = [each for each in drawn if is_cut(each)]
+    poll.begun = poll.begun or next(iter(begun), None)
+    lost = cutting() is not None
+    return [each for each in drawn if not (lost and each.finish == "cancelled")]
 
 
 def _next(parts: Parts, seed: int, poll: Poll, shares: Sequence[float]) -> SampleRequest | None:

@@ -48,6 +48,7 @@ def _record(parts: Parts, expansion: Expansion, node_id: str, completion: Comple
         expansion,
         node_id,
         completion,
+        cut=parts.cut_of(completion),
         action="propose_step",
         terminal=states and parts.settings.end_at_answer,
         answer=parts.task.answer(stated) if states else None,

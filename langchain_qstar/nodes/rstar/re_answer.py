@@ -32,7 +32,10 @@ def make_re_answer(parts: Parts) -> Beat:
         nodes: dict[str, NodeRecord] = {}
         for expansion, poll in polls:
             if (completion := poll.chosen(parts)) is not None:
-                record = record_of(parts, expansion, poll.node_id, completion, action="re_answer")
+                cut = parts.cut_of(completion)
+                record = record_of(
+                    parts, expansion, poll.node_id, completion, action="re_answer", cut=cut
+                )
                 nodes[poll.node_id] = poll.result(record)
         write(proposed((expansion["id"] for expansion, _ in polls), nodes.values()))
         write(voted(list(nodes.values())))

@@ -46,6 +46,7 @@ def record_of(
     action: Action,
     terminal: bool = False,
     answer: str | None = None,
+    cut: str | None = None,
 ) -> NodeRecord:
     """The record of a new step.
 
@@ -60,11 +61,13 @@ def record_of(
         action: How it was asked for.
         terminal: Whether it ends a solution.
         answer: The final answer that it states.
+        cut: The budget that cut the step short, if one did.
     """
     slot = int(node_id.rpartition(".")[2])
     before = [each["text"] for each in expansion["path"]]
     texts: Sequence[str] = [*before, completion.text]
-    again = action == "propose_step" and not terminal and repeats(completion.text, before)
+    whole = cut is None
+    again = action == "propose_step" and whole and not terminal and repeats(completion.text, before)
     record: NodeRecord = {
         "id": node_id,
         "parent": expansion["id"],
@@ -75,11 +78,14 @@ def record_of(
         "logprobs": list(completion.logprobs),
         "samples": 1,
         "length": completion.prompt_tokens + completion.generated,
-        "terminal": terminal,
-        "truncated": not terminal and (again or depth(node_id) >= parts.settings.max_depth),
-        "answer": answer,
+        "terminal": terminal and whole,
+        "truncated": not whole
+        or (not terminal and (again or depth(node_id) >= parts.settings.max_depth)),
+        "answer": answer if whole else None,
         "key": state_key("".join(texts)),
     }
+    if cut is not None:
+        return {**record, "cut": cut}
     return {**record, "repeats": True} if again else record
 
 

@@ -20,7 +20,14 @@ def make_rephrase(parts: Parts) -> Beat:
         work, here = view["work"], parts.with_preface(view)
         drawn, usage = yield from draw_steps(here, work, "rephrase")
         nodes = {
-            node_id: record_of(parts, expansion, node_id, completion, action="rephrase")
+            node_id: record_of(
+                parts,
+                expansion,
+                node_id,
+                completion,
+                action="rephrase",
+                cut=parts.cut_of(completion),
+            )
             for expansion, node_id, completion in drawn
         }
         write(proposed((each["id"] for each, _ in parts.places(work, "rephrase")), nodes.values()))

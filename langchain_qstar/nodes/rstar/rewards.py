@@ -43,8 +43,11 @@ def agreement(parts: Parts, nodes: Nodes, node_id: str, answer: str) -> float:
     same = parts.task.equivalent
     for sibling in parts.rules.siblings(nodes, node_id, "finish"):
         record = nodes[sibling]
+        if not record.get("votes"):  # a budget cut them all short
+            continue
         agreeing = sum(count for each, count in record["tally"].items() if same(each, answer))
         return agreeing / record["votes"]
-    thoughts = [nodes[each] for each in parts.rules.siblings(nodes, node_id, "propose_step")]
+    beside = (nodes[each] for each in parts.rules.siblings(nodes, node_id, "propose_step"))
+    thoughts = [each for each in beside if "cut" not in each]
     said = (each["answer"] for each in thoughts)
     return sum(each is not None and same(each, answer) for each in said) / len(thoughts)

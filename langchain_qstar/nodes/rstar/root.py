@@ -27,6 +27,7 @@ from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Policy
 from langchain_qstar.settings.rstar import RSTAR_BUDGETS, RStarSettings
+from langchain_qstar.spending.allowance import cut_of
 from langchain_qstar.state.rstar import RStarRootView, Work
 from langchain_qstar.tree import ROOT
 
@@ -57,7 +58,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -
         run = run_facts(question, seed, used, names, images)
         before = finished_root(view, run) if used.remember_thread else None
         if before is not None and goes_on(before["run"], run):
-            return gone_on(view, before, run, used)
+            return gone_on(view, before, run, used) | _taken_up(view)
         record = root_record(run, length)
         if before is not None:
             settings_then = RStarSettings(**before["run"]["settings"])
@@ -89,6 +90,14 @@ def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -
         }
 
     return root
+
+
+def _taken_up(view: RStarRootView) -> Update:
+    """What a round that a budget cut short is begun again with: the same places for its nodes."""
+    work = view["work"]
+    if cut_of(view["usage"]) is None or not work["expansions"]:
+        return {}
+    return {"work": {**work, "slots": work["expansions"][0]["order"]}}
 
 
 def _check_prompts(parts: Parts, question: str) -> None:

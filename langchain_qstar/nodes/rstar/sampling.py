@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_qstar.actions import trace_of
 from langchain_qstar.nodes.phase import Call, sample
-from langchain_qstar.nodes.replies import checked, used
+from langchain_qstar.nodes.replies import checked, is_cut, used
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.protocols import Action, Completion
 from langchain_qstar.seeds import sample_seed
@@ -23,7 +23,7 @@ def draw_steps(
     """One sample for each slot of `action`, all as one batch.
 
     Returns:
-        The samples that are steps of that action, and what they cost.
+        The samples that are steps of that action, or that a budget cut, and what they cost.
     """
     asked, requests = [], []
     for expansion, slots in parts.places(work, action):
@@ -40,6 +40,6 @@ def draw_steps(
         (expansion, node_id, completion)
         for (expansion, ids), group in zip(asked, groups, strict=True)
         for node_id, completion in zip(ids, group, strict=False)
-        if parts.is_step(action, completion)
+        if parts.is_step(action, completion) or is_cut(completion)
     ]
     return drawn, used(groups)

@@ -12,13 +12,19 @@ or, where a step is closed by then, made otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import Any
 
 from langgraph.types import Command
 
 from langchain_qstar.mcts import exploration_weight
-from langchain_qstar.nodes.budgets import spent_budget
+from langchain_qstar.nodes.budgets import (
+    Budgets,
+    budgets_of,
+    completes,
+    for_completion,
+    less,
+    spent_budget,
+)
 from langchain_qstar.nodes.intervention import unapproved, undecided
 from langchain_qstar.nodes.mutual.affording import with_verification
 from langchain_qstar.nodes.phase import Beat, Writer
@@ -29,9 +35,10 @@ from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.protocols import Action
 from langchain_qstar.settings.rstar import EVERY_ACTION, RStarSettings
 from langchain_qstar.solution import Stopped
+from langchain_qstar.spending.allowance import now
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.rstar import Expansion, Rollout, SelectView, Work
-from langchain_qstar.tree import ROOT, Nodes, path
+from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed, path
 
 Next = Command[Any]
 
@@ -59,17 +66,19 @@ def make_select(known: Sequence[Action], choose: Choose) -> Beat:
             work = {**work, "verified": len(view["ended"]), "expansions": []}
             return Command(update={"work": work}, goto="verify_by_completion")
         owed = _owed(work, descent)
-        stopped = _stop_reason(view, settings, descent)
+        budgets = _budgets(view, settings)
+        stopped = _stop_reason(view, settings, descent, budgets)
         if stopped and not owed:
             return Command(update={"stopped": stopped}, goto=_end(settings))
         rollouts, begun = _in_flight(view, settings, descent, owed, stopped=bool(stopped))
         handed = _handed_out(nodes, descent, work, rollouts, begun)
+        handed = {**handed, "budgets": budgets}
         if "expand" in settings.interrupt and unapproved(stats, waiting_in(handed)):
             # Begun only when a person agrees: then all this is found again.
             asking: Work = {**handed, "begun": work["begun"], "slots": work["slots"]}
             return Command(update={"work": asking}, goto="human_gate")
         write(_event(nodes, handed, settings))
-        update = {"work": handed, "since": perf_counter()}
+        update = {"work": handed, "since": now()}
         return Command(update=update, goto=_actions(handed, descent.rules) or ["backup"])
 
     return select
@@ -101,13 +110,37 @@ def _owed(work: Work, descent: Descent) -> list[str]:
     ]
 
 
-def _stop_reason(view: SelectView, settings: RStarSettings, descent: Descent) -> Stopped | None:
+def _budgets(view: SelectView, settings: RStarSettings) -> Budgets:
+    """What may have been spent before the search ends.
+
+    The rest is for verifying what was found; or, while nothing was, for the completion of the
+    question.
+    """
+    nodes, stats, usage = view["nodes"], view["stats"], view["usage"]
+    budgets = budgets_of(nodes[ROOT])
+    spent = with_verification(nodes, stats, usage, settings)
+    budgets = less(budgets, {key: spent[key] - usage.get(key, 0) for key in spent})
+    if completes(settings.model_dump()) and not _has_answer(nodes, stats):
+        budgets = less(budgets, for_completion(budgets, settings.completion_share))
+    return budgets
+
+
+def _has_answer(nodes: Nodes, stats: Stats) -> bool:
+    """Whether some trajectory ends in an answer, so that no completion will be needed."""
+    return any(
+        record["terminal"] and record["answer"] is not None and not is_closed(stats.get(each, {}))
+        for each, record in nodes.items()
+    )
+
+
+def _stop_reason(
+    view: SelectView, settings: RStarSettings, descent: Descent, budgets: Budgets
+) -> Stopped | None:
     """Whether the search ends here, and why; rollouts in flight are given up."""
-    spent = with_verification(view["nodes"], view["stats"], view["usage"], settings)
-    spent["nodes"] = len(view["nodes"])
+    spent = {**view["usage"], "nodes": len(view["nodes"])}
     if _counted(view) >= settings.num_rollouts and not view["in_flight"]:
         return "complete"
-    if reason := spent_budget(spent, settings.model_dump() | view["nodes"][ROOT].get("left", {})):
+    if reason := spent_budget(spent, budgets):
         return reason
     if descent.is_end(ROOT):
         return "exhausted"

@@ -14,11 +14,12 @@ from typing import Any
 from langchain_qstar.actions import Thought, Trace, trace_of
 from langchain_qstar.nodes.phase import Beat, Call, Update, Writer
 from langchain_qstar.nodes.remembering import Subquestion, recalled
+from langchain_qstar.nodes.replies import is_cut
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.polling import Poll, hold, voted
 from langchain_qstar.nodes.rstar.proposing import proposed
 from langchain_qstar.nodes.rstar.recording import record_of, step_by, written
-from langchain_qstar.nodes.rstar.sampling import draw_steps
+from langchain_qstar.nodes.rstar.sampling import Drawn, draw_steps
 from langchain_qstar.nodes.rstar.voting import SHARES_LAST, Tally
 from langchain_qstar.protocols import Completion, Step
 from langchain_qstar.state.channels import add_usage
@@ -50,6 +51,7 @@ class _Asked:
             action="subquestion",
             terminal=self.last,
             answer=self.poll.tally.winner if self.last else None,
+            cut=parts.cut_of(completion),
         )
         return self.poll.result({**record, "subquestion": written(self.question)})
 
@@ -86,7 +88,7 @@ def make_subquestion(parts: Parts) -> Beat:
     def subquestion(view: ActionView, write: Writer) -> Generator[Call, Any, Update]:
         work, here = view["work"], parts.with_preface(view)
         drawn, usage = yield from draw_steps(here, work, "subquestion")
-        asked = [_asked(parts, work, *each) for each in drawn]
+        asked = [_asked(parts, work, *each) for each in drawn if not is_cut(each[2])]
         memories = yield from recalled(
             here.preface.get("memory"),
             [Subquestion(each.question.text, each.last) for each in asked],
@@ -99,12 +101,25 @@ def make_subquestion(parts: Parts) -> Beat:
         nodes = {
             record["id"]: record for each in asked if (record := each.record(parts)) is not None
         }
+        nodes |= _cut_short(parts, drawn)
         parents = (expansion["id"] for expansion, _ in parts.places(work, "subquestion"))
         write(proposed(parents, nodes.values()))
-        write(voted([each for each in nodes.values() if "remembered" not in each]))
+        told = (each for each in nodes.values() if "tally" in each)
+        write(voted([each for each in told if "remembered" not in each]))
         return {"nodes": nodes, "usage": add_usage(usage, spent)}
 
     return subquestion
+
+
+def _cut_short(parts: Parts, drawn: Drawn) -> dict[str, NodeRecord]:
+    """The records of questions that a budget cut short, which nobody answers."""
+    return {
+        node_id: record_of(
+            parts, expansion, node_id, question, action="subquestion", cut=parts.cut_of(question)
+        )
+        for expansion, node_id, question in drawn
+        if is_cut(question)
+    }
 
 
 def _asked(

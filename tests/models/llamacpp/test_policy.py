@@ -313,7 +313,7 @@ class TestOptions:
     ):
         monkeypatch.setattr("langchain_qstar.models.llamacpp.policy.free_memory", lambda: 10**6)
         with pytest.raises(
-            ModelSpecError, match=r"32,768 tokens takes 0\.\d+ GB.*0\.0\d* GB free.*cache_tokens="
+            ModelSpecError, match=r"32,768 tokens takes 0\.\d+ GB.*0\.0\d* GB free.*cache_tokens"
         ):
             llamacpp()
         monkeypatch.setattr("langchain_qstar.models.llamacpp.policy.free_memory", lambda: None)

@@ -1,0 +1,64 @@
+"""The ways that `search.py` compares, with the settings that were chosen on train questions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from real_models.searches import Way
+
+SAMPLING: Final = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
+"""Of all sampling: the publisher's for this family of models, and the better on train."""
+
+SEARCH: Final[dict[str, Any]] = {
+    **SAMPLING,
+    "root_samples": 4,
+    "num_samples": 1,
+    "num_trajectories": 4,
+    "selection": "majority",
+}
+"""Of Q*."""
+
+REFERENCE: Final = "checked_vote"
+"""The way that the others are compared to."""
+
+
+def ways(cap: int, head: str | None) -> list[Way]:
+    """What is judged: baselines, and Q* with each scorer."""
+    found = [
+        Way("greedy", "greedy", None, None, {}),
+        Way("checked_vote", "checked_vote", cap, None, SAMPLING),
+        Way("vote", "vote", cap, None, SAMPLING),
+        Way("best_of_n", "best_of_n", cap, "path-log-probability", SAMPLING),
+        Way("qstar", "qstar", cap, "path-log-probability", SEARCH),
+        Way("qstar_step", "qstar", cap, "log-probability", SEARCH),
+        Way("qstar_agreement", "qstar", cap, "agreement", SEARCH),
+    ]
+    if head is not None:
+        found += [
+            Way("qstar_head", "qstar", cap, head, SEARCH),
+            Way("weighted_head", "best_of_n", cap, head, {**SAMPLING, "weighted": True}),
+        ]
+    return found
+
+
+def tuned(cap: int) -> list[Way]:
+    """What settings of Q* are chosen among: K at the root and after it, and the depth bias."""
+    found = [Way("checked_vote", "checked_vote", cap, None, SAMPLING)]
+    for root, samples, bias, trajectories in (
+        (4, 1, 0.0, 4),
+        (2, 2, 0.0, 4),
+        (2, 2, 0.1, 4),
+        (4, 2, 0.1, 4),
+        (6, 6, 0.0, 6),
+    ):
+        settings = {
+            **SAMPLING,
+            "root_samples": root,
+            "num_samples": samples,
+            "num_trajectories": trajectories,
+            "depth_bias": bias,
+            "selection": "majority",
+        }
+        name = f"qstar_{root}_{samples}_{bias:g}"
+        found.append(Way(name, "qstar", cap, "path-log-probability", settings))
+    return found

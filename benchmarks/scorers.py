@@ -1,0 +1,268 @@
+"""Which value of a step guides a search on a model that nothing was trained for.
+
+    python benchmarks/scorers.py --rows DRAWN.jsonl              # steps with log-probabilities
+    python benchmarks/scorers.py --bank results/banks/NAME.train.jsonl.xz --policy gguf:FILE
+    python benchmarks/scorers.py --rows DRAWN.jsonl --policy gguf:FILE --bare   # question, too
+
+A choice is made on train questions only: a bank of another split is refused. Rows are solutions
+that were drawn a step at a time (`real_models/stepwise.py`); a bank keeps texts, which the policy
+reads again for their log-probabilities. `--bare` reads them once more without the question, for
+the candidate `question`; `read_tokens` says what that costs.
+
+Figures for each candidate of `real_models/candidates.py`, with low_ and high_ (95 %, bootstrap
+over questions):
+
+auc_50_NAME, _75_, _100_  the chance that, at that share of its steps, a right sample of a
+                          question has the higher value than a wrong one of the same question
+best_NAME, weighted_NAME  share right of best-of-N, and of the vote weighted by the value at the end
+weighted_over_vote_NAME   paired difference to the plain vote
+idle_wins_NAME            of pairs of steps of a question at the same place, one of which finds a
+                          number and one of which does not (it copies, announces or repeats): how
+                          often the idle one has the higher value; ties count half
+
+`questions`, `mixed` (with right and wrong samples, of which alone the AUC is) and `samples` say
+how much there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+
+from real_models.candidates import CANDIDATES, Asked, Tried, Values
+from real_models.files import AbsentError, records
+
+from langchain_qstar.evaluation.banks import read_bank, reread
+from langchain_qstar.evaluation.grading import grade
+from langchain_qstar.evaluation.intervals import paired_difference
+from langchain_qstar.evaluation.recording import print_figures, tell
+from langchain_qstar.evaluation.rows import read_rows
+from langchain_qstar.models.resolve import resolve_policy
+from langchain_qstar.protocols import State, Step, Task
+from langchain_qstar.scoring.identity import ReadingPolicy
+from langchain_qstar.scoring.results import results_of
+from langchain_qstar.stepping.splitting import pieces
+from langchain_qstar.tasks import fit_task, get_task
+
+PLACES: Final = (50, 75, 100)
+"""Percents of the steps of a sample."""
+
+DRAWS: Final = 2000
+
+
+def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
+    """Questions whose steps were drawn one at a time.
+
+    Raises:
+        AbsentError: The questions are not there.
+    """
+    questions = {each["id"]: each["question"] for each in records(f"{task}_train")}
+    drawn: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in read_rows(path):
+        drawn[row["id"]].append(row)
+    asked = []
+    for name, rows in list(drawn.items())[:count]:
+        if name not in questions:
+            raise AbsentError(f"{name} is no question of the train split of {task}")
+        samples = sorted(rows, key=lambda row: row["number"])
+        asked.append(Asked(questions[name], tuple(_tried(row) for row in samples if row["steps"])))
+    return asked
+
+
+def _tried(row: dict[str, Any]) -> Tried:
+    steps = tuple(
+        Step(each["text"], token_ids=tuple(each["ids"]), logprobs=tuple(each["logprobs"]))
+        for each in row["steps"]
+    )
+    return Tried(steps, row["answer"], row["right"])
+
+
+def from_bank(path: Path, policy: ReadingPolicy, count: int | None) -> list[Asked]:
+    """Questions of a bank, whose steps the policy reads for their log-probabilities.
+
+    Raises:
+        AbsentError: It is not of the train split.
+    """
+    bank = read_bank(path)
+    if bank.about["split"] != "train":
+        raise AbsentError(f"{path.name} is of the {bank.about['split']} split; choose on train")
+    task = fit_task(get_task(bank.about["task"]), policy)  # type: ignore[arg-type]
+    asked = []
+    for each in bank.questions[:count]:
+        read = reread(each, task)
+        samples = [
+            Tried(
+                tuple(Step(text) for text in pieces(one.sample.text, task)),
+                one.sample.answer,
+                one.sample.answer is not None
+                and grade(one.sample.answer, each.gold, task) == "right",
+            )
+            for one in read.samples
+            if one.sample.text
+        ]
+        asked.append(with_logprobs(Asked(each.question, tuple(samples)), policy, task))
+    return asked
+
+
+def with_logprobs(asked: Asked, policy: ReadingPolicy, task: Task) -> Asked:
+    """The same with the log-probabilities of every step, as the policy reads it now."""
+    read = iter(_read(asked, policy, task.messages(asked.question)))
+    samples = tuple(
+        replace(one, steps=tuple(replace(step, logprobs=next(read)) for step in one.steps))
+        for one in asked.samples
+    )
+    return Asked(asked.question, samples)
+
+
+def with_bare(asked: Asked, policy: ReadingPolicy, task: Task) -> Asked:
+    """The same with what the steps are worth where the question is left out of the prompt."""
+    read = iter(_read(asked, policy, task.messages("(The question is not shown.)")))
+    samples = tuple(
+        replace(one, bare=tuple(next(read) for _ in one.steps)) for one in asked.samples
+    )
+    return Asked(asked.question, samples)
+
+
+def _read(
+    asked: Asked, policy: ReadingPolicy, messages: tuple[tuple[str, str], ...]
+) -> list[tuple[float, ...]]:
+    states, steps = [], []
+    for one in asked.samples:
+        state = State(asked.question, messages)
+        for step in one.steps:
+            states.append(state)
+            steps.append(step)
+            state = state.then(step)
+    return policy.token_logprobs(states, steps)
+
+
+def figures(asked: Sequence[Asked], names: Iterable[str]) -> dict[str, Any]:
+    """Every figure; see the module's text for their names."""
+    mixed = [each for each in asked if 0 < sum(one.right for one in each.samples) < _size(each)]
+    told: dict[str, Any] = {
+        "questions": len(asked),
+        "mixed": len(mixed),
+        "samples": mean(map(_size, asked)),
+        "idle_steps": mean(not kind for each in asked for kinds in _kinds(each) for kind in kinds),
+        "vote": mean(map(_vote, asked)),
+    }
+    for name in names:
+        values = {id(each): CANDIDATES[name](each) for each in asked}
+        for place in PLACES:
+            told |= _interval(
+                f"auc_{place}_{name}", [_auc(each, values[id(each)], place) for each in mixed]
+            )
+        told[f"best_{name}"] = mean(_best(each, values[id(each)]) for each in asked)
+        weighted = [_vote(each, values[id(each)]) for each in asked]
+        told[f"weighted_{name}"] = mean(weighted)
+        difference = paired_difference(weighted, [_vote(each) for each in asked])
+        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
+            told[f"{prefix}weighted_over_vote_{name}"] = value
+        pairs = [won for each in asked for won in _idle(each, values[id(each)])]
+        told[f"idle_wins_{name}"] = mean(pairs) if pairs else 0.5
+    return told
+
+
+def _size(asked: Asked) -> int:
+    return len(asked.samples)
+
+
+def _auc(asked: Asked, values: Values, percent: int) -> float:
+    at = [each[max(1, round(percent / 100 * len(each))) - 1] for each in values]
+    right = [v for v, one in zip(at, asked.samples, strict=True) if one.right]
+    wrong = [v for v, one in zip(at, asked.samples, strict=True) if not one.right]
+    return mean((a > b) + (a == b) / 2 for a in right for b in wrong)
+
+
+def _best(asked: Asked, values: Values) -> float:
+    answered = [n for n, one in enumerate(asked.samples) if one.answer is not None]
+    best = max(answered, key=lambda n: (values[n][-1], -n), default=None)
+    return float(best is not None and asked.samples[best].right)
+
+
+def _vote(asked: Asked, values: Values | None = None) -> float:
+    """Whether the vote is right; of answers as written, which canonical ones may be."""
+    weights: defaultdict[str, float] = defaultdict(float)
+    right: dict[str, bool] = {}
+    for number, one in enumerate(asked.samples):
+        if one.answer is not None:
+            weights[one.answer] += 1.0 if values is None else values[number][-1]
+            right[one.answer] = one.right
+    return float(right[max(weights, key=lambda each: weights[each])]) if weights else 0.0
+
+
+def _kinds(asked: Asked) -> list[list[bool]]:
+    """Of each step of each sample: whether it finds a number."""
+    return [
+        [
+            found is not None
+            for found in results_of([step.text for step in one.steps], asked.question)
+        ]
+        for one in asked.samples
+    ]
+
+
+def _idle(asked: Asked, values: Values) -> Iterator[float]:
+    kinds = _kinds(asked)
+    for place in range(max(map(len, values), default=0)):
+        here = [n for n in range(len(values)) if place < len(values[n])]
+        idle = [values[n][place] for n in here if not kinds[n][place]]
+        busy = [values[n][place] for n in here if kinds[n][place]]
+        yield from ((a > b) + (a == b) / 2 for a in idle for b in busy)
+
+
+def _interval(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The mean of some values and its 95 % bootstrap interval."""
+    if not values:
+        return {}
+    rng = random.Random(0)
+    means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(DRAWS))
+    low, high = means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1]
+    return {name: mean(values), f"low_{name}": low, f"high_{name}": high}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--rows", type=Path, help="solutions drawn a step at a time")
+    source.add_argument("--bank", type=Path, help="a bank of train questions")
+    parser.add_argument("--policy", help="who reads texts, such as gguf:FILE")
+    parser.add_argument("--task", default="gsm8k", help="of rows")
+    parser.add_argument("--bare", action="store_true", help="read them without the question too")
+    parser.add_argument("--questions", type=int, help="the first of them only")
+    parser.add_argument("--scorers", nargs="*", choices=tuple(CANDIDATES), metavar="NAME")
+    options = parser.parse_args()
+    if (options.bank or options.bare) and not options.policy:
+        parser.error("--bank and --bare need a --policy that reads")
+    policy: Any = resolve_policy(options.policy) if options.policy else None
+    try:
+        asked = (
+            from_rows(options.rows, options.task, options.questions)
+            if options.rows
+            else from_bank(options.bank, policy, options.questions)
+        )
+    except AbsentError as error:
+        sys.exit(f"{error}")
+    told: dict[str, Any] = {}
+    if options.bare:
+        task = fit_task(get_task(options.task), policy)
+        before = policy.counters.prefilled
+        asked = [with_bare(each, policy, task) for each in asked]
+        told["read_tokens"] = policy.counters.prefilled - before
+    names = options.scorers or [each for each in CANDIDATES if each != "question" or options.bare]
+    tell(f"{len(asked)} questions")
+    print_figures(figures(asked, names) | told)
+
+
+if __name__ == "__main__":
+    main()

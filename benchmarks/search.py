@@ -1,0 +1,162 @@
+"""Searches on a real model beside votes, at equal tokens: what guides, and what it is worth.
+
+    python benchmarks/search.py --quick                       # the recorded figures
+    python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
+    python benchmarks/search.py --full --record               # the test questions, run once
+    python benchmarks/search.py --words --record              # 30 plain-word questions, run once
+
+Each way of `real_models/ways.py` is run live through its chain, every question with a cap of
+tokens. Rows, one for each question and way, are kept in results/search.rows.jsonl, so that runs
+add up, after a kill and on other days; a way with other settings has rows of its own, and a row
+that is there is never run again. `--tune` is what settings are chosen on: train questions, none
+of which is judged on. A search whose budget is below one rollout is told (`collected_` is below
+1), not hidden.
+
+Figures, printed last, for each task and way, with low_ and high_ (95 %; differences paired over
+questions):
+
+TASK_WAY               share right
+TASK_WAY_minus_vote    minus the checked vote, on the same questions; undecided_ says whether
+                       its interval holds 0
+tokens_, collected_    tokens a question, of all models; candidates that decided the answer
+fallback_              share of questions whose answer is a completion, because nothing complete
+                       was found
+
+A model is a name of `real_models/files.py`, whose file is in the folder that the variable
+QSTAR_MODELS names. Qwen2.5-Coder may have seen problems like these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+
+from real_models.files import KNOWN, AbsentError, model_file, sha256
+from real_models.searches import Row, Runs, Way, told
+from real_models.ways import REFERENCE, tuned, ways
+
+from langchain_qstar.evaluation.intervals import paired_difference, wilson
+from langchain_qstar.evaluation.recording import (
+    print_figures,
+    provenance,
+    read_record,
+    tell,
+    write_record,
+)
+
+RESULTS: Final = Path(__file__).parent / "results"
+ROWS: Final = RESULTS / "search.rows.jsonl"
+RECORD: Final = RESULTS / "search.json"
+PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
+POLICY: Final = "qwen2.5-coder-0.5b"
+QUESTIONS: Final = {"gsm8k": 150, "multiarith": 100}
+CAP: Final = 1000
+
+
+def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[str, Any]:
+    """The figures of all ways on the same questions."""
+    figures: dict[str, Any] = {}
+    reference = next((rows for way, rows in found if way.name == REFERENCE), None)
+    for way, rows in found:
+        name = f"{task}_{way.name}"
+        right = [float(row["right"]) for row in rows]
+        low, high = wilson(sum(right), len(right))
+        figures |= {name: mean(right), f"low_{name}": low, f"high_{name}": high}
+        for count in ("tokens", "collected", "fallback"):
+            figures[f"{count}_{name}"] = mean(float(row[count]) for row in rows)
+        if reference is not None and way.name != REFERENCE:
+            other = [float(row["right"]) for row in reference]
+            difference = paired_difference(right, other)
+            for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
+                figures[f"{prefix}{name}_minus_vote"] = value
+            figures[f"undecided_{name}_minus_vote"] = difference[1] <= 0 <= difference[2]
+    return figures
+
+
+def measure(
+    runs: Runs, chosen: Sequence[Way], count: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The figures of these ways on the first questions, and what they are."""
+    found = [(way, runs.run(way, 0, count)) for way in chosen]
+    figures = {f"questions_{runs.task}": count} | figures_of(runs.task, found)
+    return figures, [told(way, rows) for way, rows in found]
+
+
+def record(policy: str, figures: dict[str, Any], about: list[dict[str, Any]]) -> None:
+    """Add the figures to those recorded, with all that is needed to repeat them."""
+    file, known = model_file(policy), KNOWN[policy]
+    before = read_record(RECORD) if RECORD.exists() else {"figures": {}, "ways": []}
+    kept = [way for way in before["ways"] if way not in about]
+    document = {
+        **provenance(Path(__file__), PACKAGES),
+        "model": {"name": policy, "repository": known.repository, "sha256": sha256(file)},
+        "ways": [*kept, *about],
+        "figures": {**before["figures"], **figures},
+    }
+    write_record(RECORD, document)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--quick", action="store_true", help="the recorded figures (the default)")
+    mode.add_argument("--tune", action="store_true", help="settings, on train questions")
+    mode.add_argument("--full", action="store_true", help="the test questions")
+    mode.add_argument("--words", action="store_true", help="the plain-word questions")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results")
+    parser.add_argument("--policy", default=POLICY, choices=list(KNOWN))
+    parser.add_argument("--tasks", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
+    parser.add_argument("--ways", nargs="+", help="some of the ways; all by default")
+    parser.add_argument("--questions", type=int, help="of each task (150 and 100; to tune: 30)")
+    parser.add_argument("--cap", type=int, default=CAP, help="tokens of a question")
+    parser.add_argument("--head", help="a folder that qstar train wrote, for the ways with a head")
+    options = parser.parse_args()
+    if not (options.tune or options.full or options.words):
+        if RECORD.exists():
+            print_figures(read_record(RECORD)["figures"])
+        return
+    started = time.monotonic()
+    figures: dict[str, Any] = {}
+    about: list[dict[str, Any]] = []
+    try:
+        if options.tune:
+            runs = Runs(options.policy, "gsm8k", "train", ROWS)
+            chosen = _named(options.ways, tuned(options.cap))
+            figures, about = measure(runs, chosen, options.questions or 30)
+            figures = {f"train_{name}": value for name, value in figures.items()}
+        elif options.words:
+            runs = Runs(options.policy, "plain_words", "test", ROWS)
+            chosen = _named(options.ways or ["greedy", "qstar"], ways(options.cap, options.head))
+            figures, about = measure(runs, chosen, options.questions or 30)
+        else:
+            for task in options.tasks:
+                runs = Runs(options.policy, task, "test", ROWS)
+                chosen = _named(options.ways, ways(options.cap, options.head))
+                found, new = measure(runs, chosen, options.questions or QUESTIONS[task])
+                figures, about = {**figures, **found}, [*about, *new]
+    except AbsentError as error:
+        tell(f"skipped: {error}")
+        return
+    rounded = {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in figures.items()
+    }
+    if options.record:
+        record(options.policy, rounded, about)
+    tell(f"{time.monotonic() - started:.0f} s")
+    print_figures(rounded)
+
+
+def _named(names: Sequence[str] | None, known: Sequence[Way]) -> list[Way]:
+    return [way for way in known if names is None or way.name in names]
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from langchain_qstar.agents import ChatQStar
 from langchain_qstar.chains import GreedyChain, QStarChain
-from langchain_qstar.errors import QuestionError, SettingsError
+from langchain_qstar.errors import QuestionError, SettingsError, UnguidedWarning
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.models.scripted_chat import ScriptedChatModel
 from langchain_qstar.protocols import Task
@@ -155,7 +155,8 @@ def test_any_chain_will_do(letters):
 
 
 def test_a_chat_model_alone_is_searched_over():
-    model: Any = ChatQStar(model=ScriptedChatModel(["2+3=5", "The answer is 5."]))
+    with pytest.warns(UnguidedWarning, match="ScriptedChatModel gives none"):
+        model: Any = ChatQStar(model=ScriptedChatModel(["2+3=5", "The answer is 5."]))
     assert model.chain.policy.name == "ScriptedChatModel"
 
 

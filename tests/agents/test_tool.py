@@ -70,7 +70,7 @@ def test_any_chain_will_do_whatever_it_returns(letters):
 
 
 def test_without_a_chain_it_takes_the_arguments_of_qstar_chain(letters):
-    tool: Any = create_qstar_tool(policy=ScriptedPolicy({}), task=letters, seed=5)
+    tool: Any = create_qstar_tool(policy=ScriptedPolicy({}, logprob=-0.1), task=letters, seed=5)
     assert isinstance(tool.chain, QStarChain)
     assert (tool.chain.seed, tool.chain.task) == (5, letters)
 

@@ -232,6 +232,11 @@ CANNOT = (
 )
 
 
+def abstaining(solution: Solution) -> list[str]:
+    """What is said of abstaining; that the model repeats itself is said beside it."""
+    return [line for line in solution.usage.shortfalls if not line.startswith("samples: ")]
+
+
 @every_method
 @pytest.mark.parametrize(
     ("options", "said"),
@@ -244,13 +249,13 @@ CANNOT = (
     ],
 )
 def test_to_abstain_where_nothing_can_verify_is_told(method: str, options: Any, said: list[str]):
-    assert list(solved(method, one_of(RIGHT), **options).usage.shortfalls) == said
+    assert abstaining(solved(method, one_of(RIGHT), **options)) == said
 
 
 @every_machine
 def test_a_setting_to_abstain_is_told_too(method: str):
     solution = solved(method, one_of(RIGHT), settings={"abstain": True})
-    assert (solution.answer, len(solution.usage.shortfalls)) == (None, 1)
+    assert (solution.answer, len(abstaining(solution))) == (None, 1)
 
 
 @every_method

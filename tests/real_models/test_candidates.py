@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from langchain_qstar.protocols import Step
 
 QUESTION = "Tom has 12 boxes of 4 pens and gives 8 pens away. How many pens are left?"
 FIRST, SECOND = "48-8=40\n", "The answer is 40.\n"
-SAMPLES = [
+SAMPLES: list[dict[str, Any]] = [
     {
         "answer": "40",
         "right": True,
@@ -99,6 +100,7 @@ def test_the_last_step_alone_prefers_copying_and_agreement_does_not(candidates, 
 
 def test_figures_are_of_train_questions_drawn_a_step_at_a_time(monkeypatch, rows):
     import scorers
+    from real_models.files import AbsentError
 
     known = {"gsm8k_train": [{"id": "q", "question": QUESTION}]}
     monkeypatch.setattr(scorers, "records", known.__getitem__)
@@ -107,13 +109,15 @@ def test_figures_are_of_train_questions_drawn_a_step_at_a_time(monkeypatch, rows
     assert (figures["auc_100_path"], figures["best_path"]) == (1.0, 1.0)
     assert figures["idle_wins_last_step"] == 1.0  # copying is surest
     monkeypatch.setattr(scorers, "records", {"gsm8k_train": []}.__getitem__)
-    with pytest.raises(scorers.AbsentError, match="no question of the train split"):
+    with pytest.raises(AbsentError, match="no question of the train split"):
         scorers.from_rows(rows, "gsm8k", None)
 
 
 def test_a_bank_of_test_questions_is_refused():
     import pool
     import scorers
+    from real_models.files import AbsentError
 
-    with pytest.raises(scorers.AbsentError, match="choose on train"):
-        scorers.from_bank(next(pool.BANKS.glob("*.test.jsonl.xz")), None, None)
+    nobody: Any = None
+    with pytest.raises(AbsentError, match="choose on train"):
+        scorers.from_bank(next(pool.BANKS.glob("*.test.jsonl.xz")), nobody, None)

@@ -52,8 +52,9 @@ class Row:
     thought ends; both together are never more than `budget`. `cut` holds ids of a
     token that the end of the step cut. `feed` are tokens that are yet to be read
     before the row leaves, None while tokens are drawn. `whole` says that the tokens
-    read make up the step, so that its node can be stored. `likeliest` holds the `alternatives` most probable tokens at the
-    place of each of `ids`, nothing if there are to be none.
+    read make up the step, so that its node can be stored. `likeliest` holds the
+    `alternatives` most probable tokens at the place of each of `ids`, nothing if
+    there are to be none.
     """
 
     context: tuple[int, ...]

@@ -47,11 +47,8 @@ def greedy(
         ModelError: The policy failed.
     """
     budget = Budget(max_tokens, max_completions, max_seconds)
-    return drive(
-        _method(Run(question, policy, task, seed, images, budget, checks)),
-        policy,
-        budget.allowance(),
-    )
+    run = Run(question, policy, task, seed, images, budget, checks)
+    return drive(_method(run), policy, budget.allowance())
 
 
 async def agreedy(

@@ -169,14 +169,20 @@ class Run:
         ]
 
     def _see_cuts(self) -> None:
-        """Say which budget cut something short, and what of that nobody knows."""
+        """Say which budget cut something short, and count what a scorer drew until then."""
         allowance = current()
         if allowance is None:
             return
         self.stopped = allowance.cut or self.stopped
-        if allowance.unheard:
-            told = (unheard_line(allowance.unheard),)
-            self.usage = self.usage.model_copy(update={"shortfalls": told})
+        usage = self.usage
+        told = (unheard_line(allowance.unheard),) if allowance.unheard else usage.shortfalls
+        self.usage = usage.model_copy(
+            update={
+                "completions": max(usage.completions, allowance.drawn),
+                "completion_tokens": max(usage.completion_tokens, allowance.drawn_tokens),
+                "shortfalls": told,
+            }
+        )
 
     def answering(self) -> list[int]:
         """The numbers of the samples with an answer that would not be withheld (`abstain`)."""
@@ -188,7 +194,6 @@ class Run:
 
     def spend(self, scores: Sequence[Scores]) -> None:
         """Add what a scorer itself cost, and see whether a budget ended it."""
-        self._see_cuts()
         self.usage = self.usage.model_copy(
             update={
                 "calls": self.usage.calls + 1,
@@ -200,6 +205,7 @@ class Run:
         )
         if any(s.stood_in for s in scores):
             self.shortfalls.append(stood_in(self.policy.name))
+        self._see_cuts()
 
     def solution(
         self,

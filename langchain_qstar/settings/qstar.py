@@ -23,9 +23,8 @@ _AGGREGATORS: Final[dict[str, Aggregator]] = {"gsm8k": "min", "math": "constant"
 class QStarSettings(VerificationSettings):
     """The settings of a Q* search. Defaults are the paper's where it gives any.
 
-    A budget is looked at before each pop, so the expansion that passes it is
-    the last one: a search can use up to `batch_pops * num_samples` samples more
-    than it was given, and the fallback one completion more.
+    Budgets are bounds (`settings.checked`): a search that has spent one ends, with what it
+    has. What a budget cut short is in the tree, closed, and the reason says which.
 
     Raises:
         SettingsError: A name is unknown or a value out of its range.

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.chains import QStarChain, RStarChain
 from langchain_qstar.errors import InputError, LabelError, SettingsError
 from langchain_qstar.nodes.root import check_question
-from langchain_qstar.protocols import Completion, Policy, State, Step, Task
-from langchain_qstar.qstar import superstep_limit
-from langchain_qstar.rstar import rstar_superstep_limit
+from langchain_qstar.protocols import Completion, Policy, Task
 from langchain_qstar.scoring.identity import identity_of
 from langchain_qstar.training.label_file import (
     FORMAT,
@@ -31,11 +25,10 @@ from langchain_qstar.training.label_file import (
     open_labels,
     read_labels,
 )
-from langchain_qstar.training.progress import Progress, Tally
+from langchain_qstar.training.progress import Budget, Progress, Tally
 from langchain_qstar.training.questions import GradedQuestion
 from langchain_qstar.training.rollouts import Labeller, Labelling, LabelSettings
-from langchain_qstar.training.step_tree import QUESTION, StepTree
-from langchain_qstar.tree import ROOT, NodeRecord, Nodes, path
+from langchain_qstar.training.searches import Searches
 
 _ROWS: Final = 24
 """Completions in flight where a policy does not say how many keep it busy."""
@@ -132,8 +125,11 @@ async def acollect_labels(
     tally = Tally(len(askable), [each for each in before if each.question in wanted])
     done = {each.question for each in before}
     missing = iter([each for each in askable if each.question not in done])
-    source = _Source(policy, completer or policy, task, settings, q_model)
-    budget = _Budget(max_tokens, settings.samples * task.solution_tokens, tally)
+    search = None
+    if settings.trajectories != "sampling":
+        search = Searches(policy, task, settings, q_model)
+    source = _Source(policy, completer or policy, task, settings, search)
+    budget = Budget(max_tokens, settings.samples * task.solution_tokens, tally)
     with out.open("a", encoding="utf-8") as file:
 
         async def work() -> None:
@@ -147,7 +143,10 @@ async def acollect_labels(
                 if progress:
                     progress(tally.progress())
 
+        begun = tally.done
         await _together([work() for _ in range(_in_flight(policy, settings))])
+    if progress and tally.done == begun < tally.total:
+        progress(tally.progress())  # the budget was spent before
     return read_labels(out, skip_bad=skip_bad)
 
 
@@ -169,41 +168,6 @@ def _in_flight(policy: Policy, settings: LabelSettings) -> int:
     if settings.by == "completions":
         asked *= STEPS * settings.completions
     return max(1, math.ceil(_STRAGGLERS * rows / asked))
-
-
-@dataclass
-class _Budget:
-    """Whether another question may be begun.
-
-    Attributes:
-        most: Tokens of the whole file; None for any number.
-        first: Tokens of a question while none has ended.
-        tally: What has been spent.
-    """
-
-    most: int | None
-    first: int
-    tally: Tally
-    _running: int = 0
-
-    def begins(self) -> bool:
-        """Whether the tokens of one more, and of those that run, are still there."""
-        if self.most is None:
-            return True
-        done, spent = self.tally.done, self.tally.tokens
-        each = spent / done if done else self.first
-        if not done and not self._running:
-            return True  # one is needed to know what questions cost
-        return spent + (self._running + 1) * each <= self.most
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """A question runs meanwhile."""
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
 
 def _header(
@@ -244,63 +208,15 @@ class _Source:
     completer: Policy
     task: Task
     settings: LabelSettings
-    q_model: Any
+    search: Searches | None
 
     async def labelled(self, question: GradedQuestion) -> LabelledQuestion:
         is_right = _grader(question.answer, self.task)
         tree = None
-        if self.settings.trajectories != "sampling":
-            tree = await self._searched(question, is_right)
+        if self.search is not None:
+            tree = await self.search.tree(question.question, is_right)
         labeller = Labeller(self.policy, self.completer, self.task, self.settings, is_right)
         return await drive(labeller.label(question.question, tree))
-
-    async def _searched(
-        self, question: GradedQuestion, is_right: Callable[[str], bool]
-    ) -> StepTree:
-        """The tree of a search, with a count for every trajectory in it.
-
-        Of Q* these are the complete states, as often as each was sampled; of Monte Carlo tree
-        search the ends of its rollouts, as often as one ended there.
-        """
-        by_q = self.settings.trajectories == "qstar"
-        graph, limit = self._search
-        found = await graph.ainvoke(
-            {"question": question.question, "seed": self.settings.seed},
-            {"recursion_limit": limit},
-            output_keys=["nodes", "usage", *(() if by_q else ("ended",))],
-        )
-        nodes = found["nodes"]
-        ends = _complete(nodes) if by_q else Counter(found["ended"])
-        return _tree_of(nodes, found["usage"], ends, is_right, self.task)
-
-    @cached_property
-    def _search(self) -> tuple[Any, int]:
-        """The graph, and the most supersteps it takes."""
-        return self._by_q() if self.settings.trajectories == "qstar" else self._by_rollouts()
-
-    def _by_q(self) -> tuple[Any, int]:
-        chain = QStarChain(
-            self.policy,
-            self.q_model,
-            task=self.task,
-            settings={
-                "num_trajectories": self.settings.samples,
-                "temperature": self.settings.temperature,
-            },
-        )
-        return chain.graph, superstep_limit(chain.settings)
-
-    def _by_rollouts(self) -> tuple[Any, int]:
-        """The tree search of rStar with single steps alone; it sees no gold answer."""
-        settings: dict[str, Any] = {
-            "actions": ("propose_step",),
-            "num_rollouts": self.settings.samples,
-            "temperature": self.settings.temperature,
-            "verify": "never",
-            "fallback": False,
-        }
-        chain = RStarChain(self.policy, task=self.task, settings=settings)
-        return chain.graph, rstar_superstep_limit(chain.settings)
 
 
 def _grader(gold: str, task: Task) -> Callable[[str], bool]:
@@ -323,40 +239,3 @@ async def drive(labelling: Labelling) -> LabelledQuestion:
             labelled: LabelledQuestion = end.value
             return labelled
         drawn = await asked.policy.asample(asked.requests)
-
-
-def _complete(nodes: Nodes) -> dict[str, int]:
-    """The complete states, and how often each was sampled."""
-    return {each["id"]: each["samples"] for each in nodes.values() if each["terminal"]}
-
-
-def _tree_of(
-    nodes: Nodes,
-    usage: dict[str, float],
-    ends: Mapping[str, int],
-    is_right: Callable[[str], bool],
-    task: Task,
-) -> StepTree:
-    question = nodes[ROOT]["run"]["question"]
-    tree = StepTree(
-        State(question, task.messages(question)),
-        tokens=int(usage.get("completion_tokens", 0)),
-        completions=int(usage.get("completions", 0)),
-    )
-    for record in nodes.values():
-        records = path(nodes, record["id"])
-        numbers = tree.extend(QUESTION, [_step(each) for each in records], ends=record["terminal"])
-        if times := ends.get(record["id"], 0):
-            text = "".join(each["text"] for each in records)
-            whole = record["terminal"] or task.is_terminal(text)
-            tree.count(numbers, right=whole and is_right(text), times=times)
-    return tree
-
-
-def _step(record: NodeRecord) -> Step:
-    ids = record["token_ids"]
-    return Step(
-        record["text"],
-        token_ids=None if ids is None else tuple(ids),
-        logprobs=tuple(record["logprobs"]),
-    )

@@ -1,8 +1,9 @@
-"""How far a collection of labels is, and whether anything can be learnt from it."""
+"""How far a collection of labels is, what it costs, and whether it teaches anything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -97,3 +98,38 @@ class Tally:
         self.tokens += labelled.tokens
         for place, more in enumerate((right, rollouts, int(labelled.mixed))):
             self._outcomes[place] += more
+
+
+@dataclass
+class Budget:
+    """Whether another question may be begun.
+
+    Attributes:
+        most: Tokens of the whole file; None for any number.
+        first: Tokens of a question while none has ended.
+        tally: What has been spent.
+    """
+
+    most: int | None
+    first: int
+    tally: Tally
+    _running: int = 0
+
+    def begins(self) -> bool:
+        """Whether the tokens of one more, and of those that run, are still there."""
+        if self.most is None:
+            return True
+        done, spent = self.tally.done, self.tally.tokens
+        each = spent / done if done else self.first
+        if not done and not self._running:
+            return True  # one is needed to know what questions cost
+        return spent + (self._running + 1) * each <= self.most
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A question runs meanwhile."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1

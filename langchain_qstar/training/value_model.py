@@ -6,32 +6,31 @@ the settings and a calibration plot.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from langchain_qstar.errors import LabelError, MissingExtraError, SettingsError
+from langchain_qstar.errors import MissingExtraError
 from langchain_qstar.protocols import Policy, Task
 from langchain_qstar.scoring.identity import identity_of
 from langchain_qstar.scoring.recalibration import Logistic, fit_logistic
 from langchain_qstar.training.examples import ESTIMATES, FITTED_Q, Example, divided
 from langchain_qstar.training.held_out import HeldOut
-from langchain_qstar.training.label_file import LabelFile, check_policy
+from langchain_qstar.training.label_checks import check_origin, check_teaching
+from langchain_qstar.training.label_file import LabelFile
 from langchain_qstar.training.ranking import fitness, middle_auc, ranking_figures
 from langchain_qstar.training.recipe import ValueRecipe
 
 try:
     import torch
-    from safetensors.torch import save_file
     from torch import Tensor
 
-    from langchain_qstar.scoring.q_head import CONFIG_FILE, WEIGHTS_FILE
     from langchain_qstar.training.fitting import Told, fit, logits_of
     from langchain_qstar.training.learners import Learner, learner_of
-    from langchain_qstar.training.value_card import CARD_FILE, write_card
-    from langchain_qstar.training.value_network import Batch, ValueHead, ValueNetwork
+    from langchain_qstar.training.training_folder import claim, finished_config, save_head
+    from langchain_qstar.training.value_card import write_card
+    from langchain_qstar.training.value_network import Batch, ValueNetwork
 except ImportError as error:
     if (error.name or "").startswith("langchain_qstar"):
         raise
@@ -41,15 +40,6 @@ Reading: TypeAlias = Callable[[int, int], None]
 
 FEATURES: Final = "features"
 """Where a training keeps the hidden states that it read."""
-
-_FEWEST: Final = 2
-"""Mixed questions of which one can be learnt from and one held out."""
-
-_FEW_MIXED: Final = 30
-"""Mixed questions below which a training is told to be hardly worth it."""
-
-SETTINGS_FILE: Final = "training.json"
-"""What a folder is being trained with, so that another training does not continue it."""
 
 
 @dataclass(frozen=True)
@@ -111,28 +101,19 @@ def train_value_model(
     """
     recipe = recipe or ValueRecipe()
     identity = identity_of(policy)
-    check_policy(labels, identity)
-    if labels.header.get("task") != task.name:
-        raise LabelError(f"the labels are of the task {labels.header.get('task')}, not {task.name}")
-    if labels.header.get("prompts", "") != task.prompts:
-        raise LabelError(
-            f"the labels were made with the prompts {labels.header.get('prompts')!r}, not "
-            f"{task.prompts!r}; give the same prompts and shots"
-        )
+    check_origin(labels, identity, task)
     examples = [each for each in (Example(q, task) for q in labels.questions) if each.rows]
-    if len(examples) < _FEWEST:
-        raise LabelError(f"{len(examples)} labelled questions are too few to train and hold out")
-    notes = _check_mixed(labels, examples)
+    notes = check_teaching(labels, examples)
     kept = (features or out / FEATURES) if recipe.reads_features else None
     learner = learner_of(policy, recipe, base, features=kept, identity=identity)
-    _claim(out, recipe, base, labels)
+    claim(out, recipe, base, labels)
     made_of = {
         "policy": identity,
         "labels": {k: v for k, v in labels.header.items() if k != "policy"},
         "recipe": asdict(recipe),
     }
-    if (finished := _finished(out, made_of)) is not None:
-        return finished
+    if (finished := finished_config(out, made_of)) is not None:
+        return _trained_as(out, finished)
     train, held = divided(examples, recipe.held_out, recipe.seed)
     read = [learner.read(each) for each in _counted([*train, *held], reading)]
     if not learner.choose_numeric(read):
@@ -161,7 +142,7 @@ def train_value_model(
         "notes": notes,
     }
     learner.save(network, out)
-    _save_head(network.head, calibration, config, out)
+    save_head(network.head, calibration, config, out)
     write_card(out, config, measured.curve())
     return _trained_as(out, config)
 
@@ -178,68 +159,6 @@ def _counted(examples: Sequence[Example], reading: Reading | None) -> Iterator[E
 
 def _trained_as(out: Path, config: Mapping[str, Any]) -> Trained:
     return Trained(out, config["figures"], config.get("fits", ""), tuple(config.get("notes", ())))
-
-
-def _check_mixed(labels: LabelFile, examples: Sequence[Example]) -> list[str]:
-    """Refuse labels that teach nothing; what is to be said of those that teach little."""
-    _check_both(labels)
-    mixed = sum(each.mixed for each in examples)
-    if mixed < _FEWEST:
-        raise LabelError(
-            f"of {len(examples)} labelled questions {mixed} had right and wrong rollouts, too few "
-            "to learn what tells them apart; label more questions, or more samples of each"
-        )
-    if mixed >= _FEW_MIXED:
-        return []
-    few = f"only {mixed} questions have right and wrong rollouts"
-    return [f"{few}; below {_FEW_MIXED} a model hardly learns to tell them apart"]
-
-
-def _check_both(labels: LabelFile) -> None:
-    """Refuse labels that all say the same, from which nothing can be learnt."""
-    for sort, found, what in (
-        ("right", labels.ever_right, "look at the gold answers, the task and the policy"),
-        ("wrong", labels.ever_wrong, "label harder questions"),
-    ):
-        if not found:
-            raise LabelError(
-                f"no rollout in the labels was {sort}, so there is nothing to learn; {what}"
-            )
-
-
-def _finished(out: Path, made_of: Mapping[str, Any]) -> Trained | None:
-    """What `out` holds, if the card, which is written last, says that it is whole."""
-    if not (out / CARD_FILE).exists():
-        return None
-    try:
-        config = json.loads((out / CONFIG_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None  # damaged since: written anew from the last checkpoint
-    same = all(config.get(key) == json.loads(json.dumps(each)) for key, each in made_of.items())
-    return _trained_as(out, config) if same else None
-
-
-def _claim(out: Path, recipe: ValueRecipe, base: str | None, labels: LabelFile) -> None:
-    """Refuse to continue a training of other settings or labels; note these otherwise."""
-    settings = json.loads(
-        json.dumps({**asdict(recipe), "base": base, "questions": len(labels.questions)})
-    )
-    path = out / SETTINGS_FILE
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text("utf-8")) if path.exists() else settings
-        if known == settings:
-            path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-            return
-        names = [name for name in settings if known.get(name) != settings[name]]
-    except OSError as error:
-        raise SettingsError(f"cannot write to {out}: {error.strerror or error}") from None
-    except (ValueError, AttributeError):
-        raise SettingsError(f"{path} is damaged; delete it and checkpoints there") from None
-    raise SettingsError(
-        f"{out} holds a training with another {', '.join(names)}; choose another --out, "
-        f"or delete {SETTINGS_FILE} and checkpoints there"
-    )
 
 
 @dataclass(frozen=True)
@@ -321,17 +240,3 @@ def _calibrated(
 def _values(logits: Tensor, calibration: Logistic) -> list[float]:
     values: list[float] = torch.sigmoid(logits * calibration.slope + calibration.intercept).tolist()
     return values
-
-
-def _save_head(head: ValueHead, calibration: Logistic, config: dict[str, Any], out: Path) -> None:
-    """Write the two files that `scoring.q_head` reads."""
-    state = head.state_dict()
-    names = {"mean": "mean", "std": "std", "w2": "outer.weight", "b2": "outer.bias"}
-    if head.inner is not None:
-        names |= {"w1": "inner.weight", "b1": "inner.bias"}
-    tensors = {name: state[key].cpu().contiguous() for name, key in names.items()}
-    # sigmoid(slope * z + intercept) = sigmoid((z + intercept / slope) / temperature)
-    tensors["b2"] = tensors["b2"] + calibration.intercept / calibration.slope
-    tensors["temperature"] = torch.tensor([1 / calibration.slope])
-    save_file(tensors, out / WEIGHTS_FILE)
-    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from langchain_qstar import cli
 from langchain_qstar.evaluation.banks import Asked, Bank, Kept, write_bank
 from langchain_qstar.solution import Sample
-from langchain_qstar.training.commands import _Teller
+from langchain_qstar.training.labelling import Teller
 from langchain_qstar.training.progress import Progress
 
 
@@ -89,21 +89,21 @@ def told(done, right, rollouts, total=40):
 
 
 def test_samples_that_all_say_the_same_are_warned_of_once_and_early(capsys):
-    teller = _Teller()
+    teller = Teller()
     for done in range(1, 30):
         teller(told(done, 0, 8 * done))
     error = capsys.readouterr().err
     assert "labelled 19 of 40 questions, 100 tokens in 10 completions; 0% of samples right" in error
     assert error.count("warning: no rollout was right, of any of 20 questions") == 1
     assert error.count("warning") == 1
-    teller = _Teller()
+    teller = Teller()
     for done in range(1, 30):
         teller(told(done, 8 * done, 8 * done))
     assert "warning: every rollout of 20 questions was right" in capsys.readouterr().err
 
 
 def test_samples_of_both_kinds_and_too_few_questions_are_not_warned_of(capsys):
-    teller = _Teller()
+    teller = Teller()
     for progress in (told(19, 0, 152), told(20, 1, 160), told(40, 0, 320)):
         teller(progress)
     assert "warning" not in capsys.readouterr().err

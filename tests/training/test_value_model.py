@@ -21,9 +21,10 @@ from langchain_qstar.scoring.q_head import Head
 from langchain_qstar.scoring.recalibration import Logistic
 from langchain_qstar.scoring.resolve import resolve_scorer
 from langchain_qstar.tasks import NANO
-from langchain_qstar.training import fitting, value_model
+from langchain_qstar.training import fitting
 from langchain_qstar.training.label_file import LabelFile, LabelledQuestion, LabelledStep
 from langchain_qstar.training.recipe import ValueRecipe
+from langchain_qstar.training.training_folder import save_head
 from langchain_qstar.training.value_model import train_value_model
 from langchain_qstar.training.value_network import ValueHead
 
@@ -103,7 +104,7 @@ def test_a_saved_head_gives_the_calibrated_values_of_the_network(tmp_path, hidde
     torch.manual_seed(2)
     head = ValueHead(torch.randn(4), torch.rand(4) + 0.5, hidden=hidden, dropout=0.3).eval()
     config = {"layers": [1], "hidden_size": 3, "numeric": ["steps"]}
-    value_model._save_head(head, Logistic(2.0, 0.5), config, tmp_path)
+    save_head(head, Logistic(2.0, 0.5), config, tmp_path)
     x = torch.randn(6, 4)
     with torch.inference_mode():
         expected = torch.sigmoid(2.0 * head(x) + 0.5).tolist()
@@ -126,6 +127,8 @@ def test_a_lora_of_the_policy_and_a_model_of_its_own_load_too(policy, labels, tm
         searched = chain.invoke("How many?", seed=3)
         # The value model has a cache of its own: what the policy says has not changed.
         assert [n.text for n in searched.tree[:3]] == [n.text for n in before.tree[:3]]
+        config = json.loads((out / "q_head.json").read_text())
+        assert {"step_min_logprob", "path_surprises"} <= set(config["numeric"])
     config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "nano"
 
@@ -208,6 +211,13 @@ def test_labels_of_another_model_or_task_are_refused_before_any_work(policy, lab
     other = replace(labels, header={**labels.header, "policy": changed})
     with pytest.raises(LabelError, match="it differs in the weights"):
         train_value_model(other, policy, NANO, tmp_path / "a", SMALL)
+    changed = {**labels.header["policy"], "token_ids": [1, 2, 3]}
+    other = replace(labels, header={**labels.header, "policy": changed})
+    with pytest.raises(LabelError, match="made with another policy; it differs in the tokenizer"):
+        train_value_model(other, policy, NANO, tmp_path / "a", SMALL)
+    other = replace(labels, header={**labels.header, "policy": None})
+    with pytest.raises(LabelError, match=r"it differs in the model \(None, not nano\)"):
+        train_value_model(other, policy, NANO, tmp_path / "a", SMALL)
     other = replace(labels, header={**labels.header, "task": "gsm8k"})
     with pytest.raises(LabelError, match="of the task gsm8k, not nano"):
         train_value_model(other, policy, NANO, tmp_path / "b", SMALL)
@@ -233,6 +243,112 @@ def test_labels_that_all_say_the_same_are_refused(policy, labels, tmp_path, righ
     assert not list(tmp_path.iterdir())
 
 
+def test_labels_of_which_hardly_a_question_has_right_and_wrong_rollouts_are_refused(
+    policy, labels, tmp_path
+):
+    def one_sided(each, right):
+        return replace(each, steps=tuple(replace(step, right=right) for step in each.steps))
+
+    some = [one_sided(each, n % 2) for n, each in enumerate(labels.questions)]
+    few = replace(labels, questions=(labels.questions[0], *some[1:]))
+    with pytest.raises(LabelError, match="of 24 labelled questions 1 had right and wrong rollouts"):
+        train_value_model(few, policy, NANO, tmp_path, SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_says_what_it_fits_and_what_it_lacked(policy, labels, tmp_path):
+    recipe = replace(SMALL, kind="linear", epochs=6, learning_rate=0.02)
+    trained = train_value_model(labels, policy, NANO, tmp_path, recipe)
+    # Every token is as likely as every other, and right solutions speak of cats.
+    assert trained.fits.startswith("Fits search and vote weight: ")
+    assert trained.figures["auc_50"] > trained.figures["logprob_auc_50"] == 0.5
+    assert trained.notes[0].startswith("only 24 questions have right and wrong rollouts")
+    card = (tmp_path / "README.md").read_text()
+    assert trained.fits in card
+    assert "| 75 % of the steps | " in card
+    assert f"Note: {trained.notes[0]}." in card
+
+
+class Mute:
+    """The bundled model without its log-probabilities, as a server may be."""
+
+    name = "mute"
+    window = None
+
+    def __init__(self, policy):
+        self._policy = policy
+
+    @property
+    def feature_layers(self):
+        return self._policy.feature_layers
+
+    @feature_layers.setter
+    def feature_layers(self, layers):
+        self._policy.feature_layers = layers
+
+    def features(self, states):
+        return self._policy.features(states)
+
+    async def afeatures(self, states):
+        return await self._policy.afeatures(states)
+
+    def count_tokens(self, text):
+        return self._policy.count_tokens(text)
+
+    def sample(self, requests):
+        raise AssertionError
+
+    async def asample(self, requests):
+        raise AssertionError
+
+
+def test_a_head_of_a_policy_without_log_probabilities_is_trained_and_used_without(
+    policy, labels, tmp_path
+):
+    mute = Mute(policy)
+    bare = tuple(
+        replace(each, steps=tuple(replace(step, logprobs=()) for step in each.steps))
+        for each in labels.questions
+    )
+    own = LabelFile({**labels.header, "policy": {"name": "mute"}}, bare)
+    trained = train_value_model(own, mute, NANO, tmp_path / "without", SMALL)
+    assert any("mute gives no log-probabilities" in note for note in trained.notes)
+    config = json.loads((tmp_path / "without" / "q_head.json").read_text())
+    assert config["numeric"] == ["steps", "step_tokens", "terminal", "path_tokens"]
+    asked = ScoreRequest(State("Tom has 4 cats. How many?"), (Step("He has 4 cats.\n"),))
+    scorer = resolve_scorer(tmp_path / "without", mute)
+    assert scorer is not None
+    assert len(scorer.score([asked])[0].values) == 1
+    known = LabelFile({**labels.header, "policy": {"name": "mute"}}, labels.questions)
+    train_value_model(known, mute, NANO, tmp_path / "with", SMALL)
+    scorer = resolve_scorer(tmp_path / "with", mute)
+    assert scorer is not None
+    with pytest.raises(ModelSpecError, match="reads the policy's log-probabilities, and mute"):
+        scorer.score([asked])
+
+
+def test_hidden_states_are_read_once_for_trainings_that_share_them(
+    policy, labels, tmp_path, monkeypatch
+):
+    states = tmp_path / "states"
+    told: list[tuple[int, int]] = []
+    train_value_model(
+        labels,
+        policy,
+        NANO,
+        tmp_path / "one",
+        SMALL,
+        features=states,
+        reading=lambda done, total: told.append((done, total)),
+    )
+    assert told[0] == (0, 24)
+    assert told[-1] == (24, 24)
+    monkeypatch.setattr(type(policy), "features", None)
+    other = replace(SMALL, loss="pairwise")
+    trained = train_value_model(labels, policy, NANO, tmp_path / "two", other, features=states)
+    assert trained.figures["held_out_problems"] == 7
+
+
 def test_a_folder_is_not_trained_with_other_settings(policy, labels, tmp_path):
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
     with pytest.raises(SettingsError, match="a training with another epochs"):
@@ -246,6 +362,9 @@ def test_a_head_of_another_policy_is_refused_when_it_is_loaded(policy, labels, t
     config["policy"]["token_ids"][0] += 1
     path.write_text(json.dumps(config))
     with pytest.raises(ModelSpecError, match="trained on another policy; it differs in the token"):
+        resolve_scorer(tmp_path, policy)
+    (tmp_path / "model.safetensors").write_bytes(b"weights of a value model of its own")
+    with pytest.raises(ModelSpecError, match="trained on another policy"):
         resolve_scorer(tmp_path, policy)
 
 

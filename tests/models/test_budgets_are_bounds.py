@@ -108,9 +108,7 @@ class Chatting(BaseChatModel):
         with self._lock:
             self._written += len(text) or 1
         usage = {"input_tokens": 5, "output_tokens": len(text) or 1, "total_tokens": 6}
-        message = AIMessage(
-            text, usage_metadata=usage, response_metadata={"finish_reason": finish}
-        )
+        message = AIMessage(text, usage_metadata=usage, response_metadata={"finish_reason": finish})
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 

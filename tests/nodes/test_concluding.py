@@ -7,6 +7,7 @@ import pytest
 from langchain_core.messages import BaseMessage
 
 from langchain_qstar.baselines import greedy
+from langchain_qstar.driving import drive
 from langchain_qstar.models.chat import ChatModelPolicy
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.models.scripted_chat import ScriptedChatModel
@@ -17,7 +18,6 @@ from langchain_qstar.nodes.concluding import (
     concluded,
     is_unanswered,
 )
-from langchain_qstar.nodes.phase import drive
 from langchain_qstar.protocols import Completion, State, Step, Task
 from langchain_qstar.tasks import GSM8K, NANO, TASKS
 

@@ -96,7 +96,7 @@ def test_hidden_states_are_those_of_one_memory(llamacpp, ask):
         (group,) = made.sample([request])
         after = [request.state.then(Step(one.text, token_ids=one.token_ids)) for one in group]
         states.append(made.features([request.state, *after]))
-    np.testing.assert_allclose(*states, atol=1e-4)
+    np.testing.assert_allclose(states[0], states[1], atol=1e-4)
 
 
 def test_what_is_kept_on_the_host_stays_within_its_room(llamacpp, ask):
@@ -139,4 +139,4 @@ def test_a_state_without_steps_can_be_scored(llamacpp, ask):
         made.token_logprobs([state], [Step("It is so.")])
         for made in (llamacpp(), llamacpp(row_tokens=ROOM))
     ]
-    np.testing.assert_allclose(*scored, atol=1e-4)
+    np.testing.assert_allclose(scored[0], scored[1], atol=1e-4)

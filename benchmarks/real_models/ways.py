@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from langchain_qstar.settings import QStarSettings
 from real_models.searches import Way
 
 SAMPLING: Final = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
 """Of all sampling: the publisher's for this family of models, and the better on train."""
-
-SEARCH: Final[dict[str, Any]] = {
-    **SAMPLING,
-    "root_samples": 4,
-    "num_samples": 1,
-    "num_trajectories": 4,
-    "selection": "majority",
-}
-"""Of Q*."""
 
 REFERENCE: Final = "checked_vote"
 """The way that the others are compared to."""
@@ -24,21 +16,27 @@ REFERENCE: Final = "checked_vote"
 
 def ways(cap: int, head: str | None) -> list[Way]:
     """What is judged: baselines, and Q* with each scorer."""
+    search = searching(cap)
     found = [
         Way("greedy", "greedy", None, None, {}),
         Way("checked_vote", "checked_vote", cap, None, SAMPLING),
         Way("vote", "vote", cap, None, SAMPLING),
         Way("best_of_n", "best_of_n", cap, "path-log-probability", SAMPLING),
-        Way("qstar", "qstar", cap, "path-log-probability", SEARCH),
-        Way("qstar_step", "qstar", cap, "log-probability", SEARCH),
-        Way("qstar_agreement", "qstar", cap, "agreement", SEARCH),
+        Way("qstar", "qstar", cap, "path-log-probability", search),
+        Way("qstar_step", "qstar", cap, "log-probability", search),
+        Way("qstar_agreement", "qstar", cap, "agreement", search),
     ]
     if head is not None:
         found += [
-            Way("qstar_head", "qstar", cap, head, SEARCH),
+            Way("qstar_head", "qstar", cap, head, search),
             Way("weighted_head", "best_of_n", cap, head, {**SAMPLING, "weighted": True}),
         ]
     return found
+
+
+def searching(cap: int) -> dict[str, Any]:
+    """The settings of Q* for a budget that differ from the defaults, but for the budget."""
+    return QStarSettings.within(cap).model_dump(exclude_defaults=True, exclude={"max_tokens"})
 
 
 def tuned(cap: int) -> list[Way]:

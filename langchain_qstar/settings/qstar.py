@@ -17,6 +17,9 @@ BUDGETS: Final = ("max_pops", *SHARED_BUDGETS)
 
 DataSet = Literal["gsm8k", "math", "mbpp"]
 
+SOLUTION_TOKENS: Final = 250
+"""What a solution of a word problem takes about, by a small instruct model."""
+
 _AGGREGATORS: Final[dict[str, Aggregator]] = {"gsm8k": "min", "math": "constant", "mbpp": "last"}
 
 
@@ -122,6 +125,39 @@ class QStarSettings(VerificationSettings):
             raise SettingsError(f"no profile {data_set!r}; known: {', '.join(_AGGREGATORS)}")
         paper = {"num_samples": 6, "num_trajectories": 6, "lam": 1.0}
         return cls(**{**paper, "aggregator": _AGGREGATORS[data_set], **changes})
+
+    @classmethod
+    def within(cls, max_tokens: int, **changes: Any) -> Self:
+        """Settings for a pretrained model whose questions may cost `max_tokens` each.
+
+        The paper's K = 6 at every state spends a small budget on first steps: no solution
+        comes to its end. These draw several first steps and go on with each by one sample, those
+        first that the Q-value model likes best; what a check refutes is not gone on with, and
+        the solutions that come to their end vote. Sampling is less hot than for the bundled
+        model. Which scorer is used is not a setting.
+
+        Args:
+            max_tokens: Most tokens of a question, at least 1. There is a first step for every
+                `SOLUTION_TOKENS` of them, two at least.
+            changes: Other settings.
+
+        Raises:
+            SettingsError: A value is out of its range.
+
+        Source: our own; chosen on questions of GSM8K train (`benchmarks/search.py --tune`).
+        """
+        begun = max(2, max_tokens // SOLUTION_TOKENS) if isinstance(max_tokens, int) else 2
+        chosen = {
+            "root_samples": begun,
+            "num_samples": 1,
+            "num_trajectories": begun,
+            "selection": "majority",
+            "temperature": 0.7,
+            "top_p": 0.8,
+            "top_k": 20,
+            "max_tokens": max_tokens,
+        }
+        return cls(**{**chosen, **changes})
 
     @field_validator("actions")
     @classmethod

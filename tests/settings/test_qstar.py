@@ -91,6 +91,18 @@ def test_a_profile_is_the_papers_setting_for_a_data_set(data_set: str, aggregato
     assert QStarSettings.profile(data_set, num_samples=2).num_samples == 2  # type: ignore[arg-type]
 
 
+def test_a_budget_of_tokens_begins_as_many_solutions_as_it_pays_for():
+    small, large = QStarSettings.within(100), QStarSettings.within(2000, depth_bias=0.5)
+    assert (small.root_samples, small.num_samples, small.max_tokens) == (2, 1, 100)
+    assert (large.root_samples, large.num_trajectories, large.depth_bias) == (8, 8, 0.5)
+
+
+@pytest.mark.parametrize("tokens", [0, -5, 1.5, "many"])
+def test_a_budget_that_is_no_count_is_refused(tokens: Any):
+    with pytest.raises(SettingsError, match="max_tokens"):
+        QStarSettings.within(tokens)
+
+
 def test_an_unknown_profile_lists_the_known_ones():
     with pytest.raises(SettingsError, match="gsm8k, math, mbpp"):
         QStarSettings.profile("humaneval")  # type: ignore[arg-type]

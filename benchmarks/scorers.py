@@ -38,8 +38,9 @@ from typing import Any, Final
 
 from real_models.candidates import CANDIDATES, Asked, Tried, Values
 from real_models.files import AbsentError, records
+from real_models.stepwise import answered, step_of
 
-from langchain_qstar.evaluation.banks import read_bank, reread
+from langchain_qstar.evaluation.banks import read_bank, reread, restored
 from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.evaluation.intervals import paired_difference
 from langchain_qstar.evaluation.recording import print_figures, tell
@@ -63,7 +64,8 @@ def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
     Raises:
         AbsentError: The questions are not there.
     """
-    questions = {each["id"]: each["question"] for each in records(f"{task}_train")}
+    questions = {each["id"]: each for each in records(f"{task}_train")}
+    known = get_task(task)
     drawn: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in read_rows(path):
         drawn[row["id"]].append(row)
@@ -72,16 +74,16 @@ def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
         if name not in questions:
             raise AbsentError(f"{name} is no question of the train split of {task}")
         samples = sorted(rows, key=lambda row: row["number"])
-        asked.append(Asked(questions[name], tuple(_tried(row) for row in samples if row["steps"])))
+        gold = known.right_answer(questions[name]["answer"])
+        tried = (_tried(row, gold, known) for row in samples if row["steps"])
+        asked.append(Asked(questions[name]["question"], tuple(tried)))
     return asked
 
 
-def _tried(row: dict[str, Any]) -> Tried:
-    steps = tuple(
-        Step(each["text"], token_ids=tuple(each["ids"]), logprobs=tuple(each["logprobs"]))
-        for each in row["steps"]
-    )
-    return Tried(steps, row["answer"], row["right"])
+def _tried(row: dict[str, Any], gold: str, task: Task) -> Tried:
+    steps = tuple(map(step_of, row["steps"]))
+    answer = answered(restored(row["sample"]), steps, task)
+    return Tried(steps, answer, answer is not None and grade(answer, gold, task) == "right")
 
 
 def from_bank(path: Path, policy: ReadingPolicy, count: int | None) -> list[Asked]:

@@ -61,9 +61,9 @@ def rows(tmp_path):
     path = tmp_path / "rows.jsonl"
     drawn = [
         {
-            **each,
             "id": "q",
             "number": number,
+            "sample": {"text": "".join(text for text, _ in each["steps"]), "finish": "stop"},
             "steps": [
                 {"text": text, "ids": [], "logprobs": logprobs} for text, logprobs in each["steps"]
             ],
@@ -102,7 +102,7 @@ def test_figures_are_of_train_questions_drawn_a_step_at_a_time(monkeypatch, rows
     import scorers
     from real_models.files import AbsentError
 
-    known = {"gsm8k_train": [{"id": "q", "question": QUESTION}]}
+    known = {"gsm8k_train": [{"id": "q", "question": QUESTION, "answer": "40"}]}
     monkeypatch.setattr(scorers, "records", known.__getitem__)
     figures = scorers.figures(scorers.from_rows(rows, "gsm8k", None), ["path", "last_step"])
     assert (figures["questions"], figures["mixed"], figures["vote"]) == (1, 1, 1.0)

@@ -341,8 +341,60 @@ def samples(figures: dict[str, float]) -> str:
     )
 
 
+SEARCHED: Final = {
+    "greedy": "greedy",
+    "vote": "votes",
+    "checked_vote": "votes of what no check refutes",
+    "best_of_n": "best-of-N by log-probability of the path",
+    "qstar": "**Q\\***, log-probability of the path",
+    "qstar_step": "Q\\*, log-probability of the last step",
+    "qstar_agreement": "Q\\*, agreement of the samples",
+    "qstar_head": "Q\\*, a trained head",
+    "weighted_head": "weighted votes by the head",
+}
+
+
+def search() -> str:
+    """Searches on a pretrained model beside votes."""
+    run = recorded("search")
+    f, model = run["figures"], run["model"]
+    tasks = {**TASK_NAMES, "plain_words": "plain words"}
+    tables = [_searched(f, task, name) for task, name in tasks.items() if f"questions_{task}" in f]
+    return f"""\
+{model["name"]} (`{model["repository"]}`), {run["cap"]} tokens a question at most but for greedy:
+
+{chr(10).join(tables)}"""
+
+
+def _searched(f: dict[str, Any], task: str, name: str) -> str:
+    rows = []
+    for way, shown in SEARCHED.items():
+        if (key := f"{task}_{way}") not in f:
+            continue
+        minus = f.get(f"{key}_minus_vote")
+        difference = (
+            ""
+            if minus is None
+            else (
+                f"{100 * minus:+.0f} ({100 * f[f'low_{key}_minus_vote']:+.0f} to "
+                f"{100 * f[f'high_{key}_minus_vote']:+.0f})"
+                + (", undecided" if f[f"undecided_{key}_minus_vote"] else "")
+            )
+        )
+        rows.append(
+            f"| {shown} | {share(f, key)} | {f[f'collected_{key}']:.1f} "
+            f"| {f[f'fallback_{key}']:.0%} | {difference} |"
+        )
+    return f"""\
+| {name}, {f[f"questions_{task}"]} questions | right, tokens | solutions | completed | minus checked |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
 SECTIONS: Final = {
     "real": real,
+    "search": search,
     "results": lambda: f"{accuracy()}\n{overhead()}",
     "engine": engine,
     "llamacpp": llamacpp,

@@ -94,6 +94,7 @@ def record(policy: str, figures: dict[str, Any], about: list[dict[str, Any]]) ->
     document = {
         **provenance(Path(__file__), PACKAGES),
         "model": {"name": policy, "repository": known.repository, "sha256": sha256(file)},
+        "cap": CAP,
         "ways": [*kept, *about],
         "figures": {**before["figures"], **figures},
     }

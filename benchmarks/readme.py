@@ -385,8 +385,9 @@ def _searched(f: dict[str, Any], task: str, name: str) -> str:
             f"| {shown} | {share(f, key)} | {f[f'collected_{key}']:.1f} "
             f"| {f[f'fallback_{key}']:.0%} | {difference} |"
         )
+    asked = f"{name}, {f[f'questions_{task}']} questions"
     return f"""\
-| {name}, {f[f"questions_{task}"]} questions | right, tokens | solutions | completed | minus checked |
+| {asked} | right, tokens | solutions | completed | minus checked |
 |---|---|---|---|---|
 {chr(10).join(rows)}
 """

@@ -3,6 +3,7 @@
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
     python benchmarks/search.py --full --record               # the test questions, run once
+    python benchmarks/search.py --rstar --record              # rStar, 30 questions of each task
     python benchmarks/search.py --words --record              # 30 plain-word questions, run once
 
 Each way of `real_models/ways.py` is run live through its chain, every question with a cap of
@@ -37,7 +38,7 @@ from typing import Any, Final
 
 from real_models.files import KNOWN, AbsentError, model_file, sha256
 from real_models.searches import Row, Runs, Way, told
-from real_models.ways import REFERENCE, tuned, ways
+from real_models.ways import REFERENCE, rstar, tuned, ways
 
 from langchain_qstar.evaluation.intervals import paired_difference, wilson
 from langchain_qstar.evaluation.recording import (
@@ -54,6 +55,7 @@ RECORD: Final = RESULTS / "search.json"
 PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
 POLICY: Final = "qwen2.5-coder-0.5b"
 QUESTIONS: Final = {"gsm8k": 150, "multiarith": 100}
+RSTAR_QUESTIONS: Final = 30
 CAP: Final = 1000
 
 
@@ -82,7 +84,8 @@ def measure(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The figures of these ways on the first questions, and what they are."""
     found = [(way, runs.run(way, 0, count)) for way in chosen]
-    figures = {f"questions_{runs.task}": count} | figures_of(runs.task, found)
+    mark = f"questions_{runs.task}" if any(way.name == REFERENCE for way in chosen) else ""
+    figures = ({mark: count} if mark else {}) | figures_of(runs.task, found)
     return figures, [told(way, rows) for way, rows in found]
 
 
@@ -111,6 +114,7 @@ def main() -> None:
     mode.add_argument("--tune", action="store_true", help="settings, on train questions")
     mode.add_argument("--full", action="store_true", help="the test questions")
     mode.add_argument("--words", action="store_true", help="the plain-word questions")
+    mode.add_argument("--rstar", action="store_true", help="rStar, at four and eight times the cap")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results")
     parser.add_argument("--policy", default=POLICY, choices=list(KNOWN))
     parser.add_argument("--tasks", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
@@ -119,7 +123,7 @@ def main() -> None:
     parser.add_argument("--cap", type=int, default=CAP, help="tokens of a question")
     parser.add_argument("--head", help="a folder that qstar train wrote, for the ways with a head")
     options = parser.parse_args()
-    if not (options.tune or options.full or options.words):
+    if not (options.tune or options.full or options.words or options.rstar):
         if RECORD.exists():
             print_figures(read_record(RECORD)["figures"])
         return
@@ -139,8 +143,9 @@ def main() -> None:
         else:
             for task in options.tasks:
                 runs = Runs(options.policy, task, "test", ROWS)
-                chosen = _named(options.ways, ways(options.cap, options.head))
-                found, new = measure(runs, chosen, options.questions or QUESTIONS[task])
+                known = rstar(options.cap) if options.rstar else ways(options.cap, options.head)
+                asked = options.questions or (RSTAR_QUESTIONS if options.rstar else QUESTIONS[task])
+                found, new = measure(runs, _named(options.ways, known), asked)
                 figures, about = {**figures, **found}, [*about, *new]
     except AbsentError as error:
         tell(f"skipped: {error}")

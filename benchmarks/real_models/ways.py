@@ -34,6 +34,22 @@ def ways(cap: int, head: str | None) -> list[Way]:
     return found
 
 
+SMALL_RSTAR: Final[dict[str, Any]] = {
+    **SAMPLING,
+    "num_steps": 2,
+    "num_subquestions": 1,
+    "num_votes": 3,
+    "num_last_votes": 4,
+    "verify": "never",
+}
+"""Of rStar: what a rollout costs is bounded by its votes first."""
+
+
+def rstar(cap: int) -> list[Way]:
+    """rStar, whose rollout costs several solutions: at four and at eight times the cap."""
+    return [Way(f"rstar_{times}", "rstar", times * cap, None, SMALL_RSTAR) for times in (4, 8)]
+
+
 def searching(cap: int) -> dict[str, Any]:
     """The settings of Q* for a budget that differ from the defaults, but for the budget."""
     return QStarSettings.within(cap).model_dump(exclude_defaults=True, exclude={"max_tokens"})

@@ -1,0 +1,99 @@
+"""Live runs of searches: a row is run once, and a difference that decides nothing says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from langchain_qstar.models.scripted import ScriptedPolicy
+from langchain_qstar.tasks import GSM8K
+
+RECORDS = [{"id": f"q{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(4)]
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    from real_models import searches
+
+    def records(name, count):
+        assert name == "gsm8k"
+        return RECORDS[:count]
+
+    monkeypatch.setattr(searches, "records", records)
+    made = searches.Runs("m", "gsm8k", "test", tmp_path / "rows.jsonl")
+    asked: list[str] = []
+
+    def script(before):
+        asked.append(before)
+        if not before:
+            return ["1 + 1 = 2\nThe answer is 2.\n"]
+        return [] if "answer" in before else ["The answer is 2.\n"]
+
+    made.policy = ScriptedPolicy(script)
+    return made, asked
+
+
+@pytest.mark.parametrize("method", ["greedy", "vote", "checked_vote", "best_of_n", "qstar"])
+def test_every_way_runs_and_says_what_it_cost(runs, method):
+    from real_models.searches import Way
+
+    made, _ = runs
+    rows = made.run(Way(method, method, 60, "agreement", {}), 0, 2)
+    assert [row["id"] for row in rows] == ["q0", "q1"]
+    assert [row["right"] for row in rows] == [False, True]
+    assert all(0 < row["tokens"] <= 60 for row in rows)
+
+
+def test_a_row_that_is_there_is_never_run_again(runs):
+    from real_models.searches import Way
+
+    made, asked = runs
+    way = Way("votes", "vote", 60, None, {"temperature": 0.7, "top_k": 20})
+    made.run(way, 0, 2)
+    before = len(asked)
+    renamed = Way("other", "vote", 60, None, {"top_k": 20, "temperature": 0.7})
+    assert made.run(renamed, 0, 2) == made.run(way, 0, 2)
+    assert len(asked) == before
+    made.run(way, 0, 3)
+    assert len(asked) > before
+    hotter = Way("votes", "vote", 60, None, {"temperature": 0.9, "top_k": 20})
+    assert hotter.key != way.key
+
+
+def row(*, right: bool, **values: Any) -> dict[str, Any]:
+    return {"right": right, "tokens": 10, "collected": 2, "fallback": False, **values}
+
+
+def test_a_difference_whose_interval_holds_0_is_undecided():
+    import search
+    from real_models.searches import Way
+    from real_models.ways import REFERENCE
+
+    vote = Way(REFERENCE, "checked_vote", 9, None, {})
+    other = Way("qstar", "qstar", 9, None, {})
+    wrong, right = [row(right=False)] * 40, [row(right=True)] * 40
+    figures = search.figures_of("t", [(vote, wrong), (other, right)])
+    assert figures["t_qstar_minus_vote"] == 1.0
+    assert not figures["undecided_t_qstar_minus_vote"]
+    close = [row(right=n % 2 == 0) for n in range(40)]
+    figures = search.figures_of("t", [(vote, close), (other, close[::-1])])
+    assert figures["undecided_t_qstar_minus_vote"]
+    assert figures["collected_t_qstar"] == 2.0
+
+
+def test_the_plain_words_have_answers_that_the_task_reads():
+    from real_models.searches import WORDS_FILE
+
+    asked = [json.loads(line) for line in WORDS_FILE.read_text("utf-8").splitlines()]
+    assert len({each["question"] for each in asked}) == 30
+    assert all(GSM8K.right_answer(each["answer"]) == each["answer"] for each in asked)
+
+
+def test_settings_of_the_judged_searches_are_those_of_the_product():
+    from real_models.ways import searching
+
+    from langchain_qstar.settings import QStarSettings
+
+    assert QStarSettings(**searching(1000), max_tokens=1000) == QStarSettings.within(1000)

@@ -39,7 +39,7 @@ def example(sums):
 
 def test_values_are_read_at_a_share_of_the_steps(example):
     #         a    b    c    end  d    end  e    f
-    values = [0.1, 0.9, 0.2, 0.9, 0.5, 0.5, 0.5, 0.5]
+    values = [0.1, 0.9, 0.2, 0.9, 0.1, 0.5, 0.1, 0.5]
     assert aucs(example, values, "50") == 1.0  # b against d and e
     assert aucs(example, values, "75") == 0.0  # c against the ends of both others
     assert aucs(example, values, "end") == 1.0

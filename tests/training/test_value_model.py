@@ -343,7 +343,11 @@ def test_hidden_states_are_read_once_for_trainings_that_share_them(
     )
     assert told[0] == (0, 24)
     assert told[-1] == (24, 24)
-    monkeypatch.setattr(type(policy), "features", None)
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(type(policy), "features", refuse)
     other = replace(SMALL, loss="pairwise")
     trained = train_value_model(labels, policy, NANO, tmp_path / "two", other, features=states)
     assert trained.figures["held_out_problems"] == 7

@@ -22,6 +22,7 @@ from langchain_qstar.doctor.machine import (
     has_nvidia_driver,
     this_machine,
 )
+from langchain_qstar.doctor.server import OPTIONS, Server, look_at
 from langchain_qstar.doctor.throughput import Throughput, measure
 from langchain_qstar.models.llamacpp.building import CUDA_BUILD
 from langchain_qstar.models.resolve import BUNDLED
@@ -64,6 +65,7 @@ class Report:
         llama_cpp: llama.cpp, if it is installed.
         bundled: Which of the bundled models are there.
         throughput: Speed of the bundled model; None when it was not measured.
+        server: What was asked about; None when nobody asked.
     """
 
     version: str
@@ -75,10 +77,13 @@ class Report:
     llama_cpp: LlamaCpp | None
     bundled: dict[str, bool]
     throughput: Throughput | None = None
+    server: Server | None = None
 
     @property
     def healthy(self) -> bool:
-        """Whether the bundled model can answer questions here."""
+        """Whether the server can answer questions or, if none was named, the bundled model here."""
+        if self.server is not None:
+            return not self.base.missing and not self.server.fault
         local = next((each for each in self.extras if each.name == "transformers"), None)
         ready = not self.base.missing and local is not None and not local.missing
         return ready and self.bundled["nano"]
@@ -95,11 +100,16 @@ class Report:
         return found | {"healthy": self.healthy, "advice": list(self.advice())}
 
 
-def examine(*, seconds: float = 10.0) -> Report:
+def examine(*, seconds: float = 10.0, server: str | None = None) -> Report:
     """Look at everything.
 
     Args:
         seconds: How long to measure throughput; 0 leaves it out.
+        server: See `look_at`; the bundled model is not measured then.
+
+    Raises:
+        ModelSpecError: `server` names none.
+        MissingExtraError: It needs the extra `remote`.
     """
     report = Report(
         version=version(OURSELVES),
@@ -110,8 +120,9 @@ def examine(*, seconds: float = 10.0) -> Report:
         extras=extras(),
         llama_cpp=llama_cpp(),
         bundled={name: (folder / "config.json").is_file() for name, folder in BUNDLED.items()},
+        server=None if server is None else look_at(server),
     )
-    if seconds <= 0 or not report.healthy:
+    if seconds <= 0 or server is not None or not report.healthy:
         return report
     return Report(**(vars(report) | {"throughput": measure(seconds)}))
 
@@ -129,6 +140,8 @@ def _advice(report: Report) -> Iterator[str]:
         yield f"there is an NVIDIA GPU that torch does not use: {_PYTORCH}"
     if report.llama_cpp is not None:
         yield from _about_llama_cpp(report, report.llama_cpp)
+    if report.server is not None:
+        yield from _about_server(report.server)
     free = report.machine.free_memory
     if free is not None and free < LITTLE_MEMORY:
         yield "little memory is free: give policies a smaller cache_bytes"
@@ -145,6 +158,12 @@ def _about_llama_cpp(report: Report, found: LlamaCpp) -> Iterator[str]:
         yield f"llama-cpp-python does not load ({found.fault}): install it again"
     elif not found.offload and (report.nvidia or report.devices):
         yield _OFFLOAD
+
+
+def _about_server(server: Server) -> Iterator[str]:
+    if server.fault:
+        yield f"the server is of no use so: {server.fault}"
+    yield from server.shortfalls
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -166,6 +185,9 @@ def lines(report: Report) -> Iterator[str]:
     there = ", ".join(name if here else f"no {name}" for name, here in report.bundled.items())
     yield f"bundled      {there}"
     yield f"throughput   {_speed(report.throughput)}"
+    if report.server is not None:
+        for number, each in enumerate(_server(report.server)):
+            yield f"{'' if number else 'server':<12} {each}"
     for number, each in enumerate(report.advice()):
         yield f"{'next' if not number else '':<12} {each}"
 
@@ -176,6 +198,20 @@ def _llama_cpp(found: LlamaCpp | None) -> str:
     if found.offload is None:
         return f"{found.version}, does not load: {found.fault}"
     return f"{found.version}, {'can' if found.offload else 'cannot'} put layers on a GPU"
+
+
+def _server(found: Server) -> Iterator[str]:
+    if found.fault:
+        yield f"{found.url}, of no use"
+        return
+    others = f", beside {len(found.models) - 1} more" if len(found.models) > 1 else ""
+    yield f"{found.url} answers in {found.seconds:.2f} s as {found.model}{others}"
+    window = "unknown" if found.window is None else f"{found.window} tokens"
+    yield f"{found.way}; window {window}"
+    yield ", ".join(
+        f"{'' if name in found.options else 'no '}{said}" for name, said in OPTIONS.items()
+    )
+    yield f"grammars: {', '.join(found.grammars) or 'none is enforced'}"
 
 
 def _speed(found: Throughput | None) -> str:

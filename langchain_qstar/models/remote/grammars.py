@@ -82,6 +82,15 @@ class ServerGrammars:
         form = self._forms[notation]
         return None if form is None else form(grammar)
 
+    async def notations(self) -> tuple[Notation, ...]:
+        """Those that are enforced.
+
+        Raises:
+            ServerError: No server answers.
+        """
+        found = [(name, await self.fields(probe)) for name, probe in _PROBES.items()]
+        return tuple(name for name, fields in found if fields is not None)
+
     async def _taken_form(self, notation: Notation) -> Form | None:
         probe = _PROBES[notation]
         for form in _forms(notation):

@@ -255,3 +255,16 @@ def _message(data: Any, text: str) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or error
     return " ".join(str(error or text or "no reason given").split())[:300]
+
+
+def remedy(error: ServerError) -> str:
+    """The error in one line, with what to do."""
+    if isinstance(error, UnreachableError):
+        return f"{error}; start the server there, or correct the URL"
+    if isinstance(error, SlowError):
+        return f"{error}; give it a longer timeout, or fewer requests at a time (max_concurrency)"
+    if isinstance(error, RefusedError) and error.status in {401, 403}:
+        return f"{error}; pass its api_key"
+    if isinstance(error, RefusedError):
+        return f"{error}; check the URL and the name of the model"
+    return f"{error}; look at the server's own log, and whether the URL is one of its API"

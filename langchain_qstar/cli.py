@@ -14,7 +14,6 @@ import argparse
 import io
 import math
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,9 +51,6 @@ PIPE_WIDTH: Final = 120
 
 THREAD: Final = "qstar solve"
 """The thread where --thread names none, as of a file that holds one search."""
-
-CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
-"""Of an address, which never becomes a part of a message."""
 
 _SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
 _CHANCES: Final = {name: name for name in ("temperature", "top_p", "top_k")}
@@ -458,9 +454,9 @@ def _failed(message: str, code: int, *, debug: bool) -> int:
 
 def _printable(message: str) -> str:
     """`message` on one line, with no credentials and nothing that a terminal would act upon."""
-    from langchain_qstar.rendering import plain
+    from langchain_qstar.rendering import plain, without_credentials
 
-    return plain(CREDENTIALS.sub("***@", message))
+    return plain(without_credentials(message))
 
 
 def _reader_left() -> int:

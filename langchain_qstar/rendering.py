@@ -20,6 +20,7 @@ from typing import Any, Final
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 _PICTURES: Final = 0x2400  # the block of visible symbols for C0 controls
 
 MAX_ROWS: Final = 400
@@ -54,6 +55,11 @@ def plain(text: str) -> str:
     spaces, other control characters become visible symbols.
     """
     return _UNSAFE.sub(_visible, " ".join(text.split()))
+
+
+def without_credentials(text: str) -> str:
+    """`text` with `***` for what stands before the host in its addresses."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def path_ids(nodes: Iterable[tuple[str, str | None, str]], steps: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
@@ -37,13 +38,20 @@ class LlamaCpp:
 
     Attributes:
         version: Of the package.
-        offload: Whether it can put layers on a GPU; None when it does not load.
+        offload: Whether it can put layers on a GPU that is here; None when it does not load.
         fault: Why it does not load, if it does not.
+        backends: What it was built for, by llama.cpp's own names: `CPU`, `CUDA`, `Metal`.
     """
 
     version: str
     offload: bool | None
     fault: str = ""
+    backends: tuple[str, ...] = ()
+
+    @property
+    def has_cuda(self) -> bool:
+        """Whether it was built for NVIDIA's GPUs, of which none may be here."""
+        return "CUDA" in self.backends
 
 
 def base() -> Extra:
@@ -63,9 +71,11 @@ def llama_cpp() -> LlamaCpp | None:
         return None
     found = _version("llama-cpp-python") or "unknown"
     try:
-        from llama_cpp import llama_supports_gpu_offload
+        from llama_cpp import llama_print_system_info, llama_supports_gpu_offload
 
-        return LlamaCpp(found, bool(llama_supports_gpu_offload()))
+        # `CPU : SSE3 = 1 | AVX = 1 | `, after a stretch of the same kind for each other backend.
+        backends = tuple(re.findall(r"(\w+) : ", llama_print_system_info().decode()))
+        return LlamaCpp(found, bool(llama_supports_gpu_offload()), backends=backends)
     except (ImportError, OSError, RuntimeError) as error:  # a build for another machine
         return LlamaCpp(found, None, str(error).splitlines()[0] if str(error) else "unknown")
 

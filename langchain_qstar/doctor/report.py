@@ -47,6 +47,12 @@ _PURPOSES: Final = {
 """What the extras are for; a new one may not be described yet."""
 
 _PYTORCH: Final = "install the CUDA build of torch: see pytorch.org/get-started"
+_NO_GPU: Final = (
+    "llama.cpp is built with CUDA and finds no GPU: see nvidia-smi and CUDA_VISIBLE_DEVICES"
+)
+_NO_DRIVER: Final = (
+    "llama.cpp is built with CUDA and there is no NVIDIA driver: install it, or run on the CPU"
+)
 _OFFLOAD: Final = f"for GPU layers build llama.cpp with CUDA: {CUDA_BUILD}"
 
 
@@ -143,6 +149,8 @@ def _advice(report: Report) -> Iterator[str]:
 def _about_llama_cpp(report: Report, found: LlamaCpp) -> Iterator[str]:
     if found.offload is None:
         yield f"llama-cpp-python does not load ({found.fault}): install it again"
+    elif found.has_cuda and not found.offload:
+        yield _NO_GPU if report.nvidia else _NO_DRIVER
     elif not found.offload and (report.nvidia or report.devices):
         yield _OFFLOAD
 
@@ -155,7 +163,8 @@ def lines(report: Report) -> Iterator[str]:
         f"machine      {machine.processor}, {machine.cores} cores, "
         f"{_size(machine.memory)} memory, {_size(machine.free_memory)} free"
     )
-    for device in report.devices or (Device("none", "no accelerator; the CPU is used"),):
+    unused = "an NVIDIA GPU that torch does not use" if report.nvidia else "no accelerator"
+    for device in report.devices or (Device("none", f"{unused}; the CPU is used"),):
         memory = f", {_size(device.memory)}, {_size(device.free_memory)} free"
         yield f"device       {device.name}{memory if device.memory else ''}"
     for extra in (report.base, *report.extras):
@@ -175,7 +184,10 @@ def _llama_cpp(found: LlamaCpp | None) -> str:
         return "not installed"
     if found.offload is None:
         return f"{found.version}, does not load: {found.fault}"
-    return f"{found.version}, {'can' if found.offload else 'cannot'} put layers on a GPU"
+    built = f"{found.version}, built for {', '.join(found.backends) or 'an unknown device'}"
+    if found.has_cuda and not found.offload:
+        return f"{built}, finds no GPU"
+    return f"{built}, {'can' if found.offload else 'cannot'} put layers on a GPU"
 
 
 def _speed(found: Throughput | None) -> str:

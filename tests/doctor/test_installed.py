@@ -60,9 +60,14 @@ def test_our_own_extras_are_described_by_the_package():
 def test_llama_cpp_says_whether_it_can_offload(monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda name: name)
     monkeypatch.setattr(installed, "_version", lambda package: "0.3.36")
-    library = SimpleNamespace(llama_supports_gpu_offload=lambda: 1)
+    info = b"CUDA : ARCHS = 900 | USE_GRAPHS = 1 | CPU : SSE3 = 1 | AVX = 1 | "
+    library = SimpleNamespace(
+        llama_supports_gpu_offload=lambda: 1, llama_print_system_info=lambda: info
+    )
     monkeypatch.setitem(sys.modules, "llama_cpp", library)
-    assert llama_cpp() == LlamaCpp("0.3.36", offload=True)
+    found = llama_cpp()
+    assert found == LlamaCpp("0.3.36", offload=True, backends=("CUDA", "CPU"))
+    assert found.has_cuda
 
 
 def test_a_llama_cpp_that_does_not_load_says_why(monkeypatch):
@@ -71,7 +76,9 @@ def test_a_llama_cpp_that_does_not_load_says_why(monkeypatch):
 
     monkeypatch.setattr(installed, "find_spec", lambda name: name)
     monkeypatch.setattr(installed, "_version", lambda package: "0.3.36")
-    library = SimpleNamespace(llama_supports_gpu_offload=broken)
+    library = SimpleNamespace(
+        llama_supports_gpu_offload=broken, llama_print_system_info=lambda: b""
+    )
     monkeypatch.setitem(sys.modules, "llama_cpp", library)
     assert llama_cpp() == LlamaCpp("0.3.36", None, "libcuda.so.1: cannot open")
 
@@ -79,3 +86,11 @@ def test_a_llama_cpp_that_does_not_load_says_why(monkeypatch):
 def test_no_llama_cpp_is_none(monkeypatch):
     monkeypatch.setattr(installed, "find_spec", lambda name: None)
     assert llama_cpp() is None
+
+
+@pytest.mark.peer
+def test_the_llama_cpp_that_is_installed_was_built_for_a_processor():
+    pytest.importorskip("llama_cpp")
+    found = llama_cpp()
+    assert found is not None
+    assert "CPU" in found.backends

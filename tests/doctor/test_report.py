@@ -22,10 +22,11 @@ HEALTHY = Report(
     nvidia=False,
     base=Extra("", {"langgraph": "1.2.22"}, ()),
     extras=(Extra("cli", {"rich": "15"}, ()), Extra("transformers", {"torch": "2.13"}, ())),
-    llama_cpp=LlamaCpp("0.3.36", offload=False),
+    llama_cpp=LlamaCpp("0.3.36", offload=False, backends=("CPU",)),
     bundled={"nano": True},
     throughput=Throughput("cpu", 96, 900.0, 1000.0, 10.0),
 )
+CUDA = LlamaCpp("0.3.36", offload=False, backends=("CUDA", "CPU"))
 GPU = Device("cuda", "H200", 140 * GIB, 100 * GIB)
 
 
@@ -48,6 +49,8 @@ def test_how_llama_cpp_is_built_for_a_gpu_stands_in_the_documents_as_well():
         ({"extras": (Extra("transformers", {}, ("torch",)),)}, r"qstar\[transformers\]'  \(local"),
         ({"nvidia": True}, "an NVIDIA GPU that torch does not use"),
         ({"devices": (GPU,)}, "build llama.cpp with CUDA: CMAKE_ARGS"),
+        ({"nvidia": True, "llama_cpp": CUDA}, "built with CUDA and finds no GPU"),
+        ({"llama_cpp": CUDA}, "there is no NVIDIA driver"),
         ({"llama_cpp": LlamaCpp("0.3", None, "no libcuda")}, r"does not load \(no libcuda\)"),
         ({"machine": replace(HEALTHY.machine, free_memory=GIB)}, "smaller cache_bytes"),
         ({"throughput": Throughput("cpu", 96, 600.0, 1000.0, 10.0)}, "60% of the ceiling"),
@@ -92,11 +95,32 @@ def test_it_reads_as_a_list_of_facts():
         "device       H200, 140.0 GiB, 100.0 GiB free",
         "base         langgraph 1.2.22",
         "remote       no httpx>=0.27",
-        "llama.cpp    0.3.36, cannot put layers on a GPU",
+        "llama.cpp    0.3.36, built for CPU, cannot put layers on a GPU",
     ]
     text = "\n".join(lines(report))
     assert "900 tokens/s of the bundled model, 96 rows on cpu: 90% of the bare model's 1000" in text
     assert "next         pip install 'langchain-qstar[remote]'  (models behind servers)" in text
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (CUDA, "built for CUDA, CPU, finds no GPU"),
+        (replace(CUDA, offload=True), "built for CUDA, CPU, can put layers on a GPU"),
+        (LlamaCpp("0.3", offload=False), "built for an unknown device, cannot put layers"),
+    ],
+)
+def test_what_llama_cpp_was_built_for_is_told(found, says):
+    assert any(says in line for line in lines(replace(HEALTHY, llama_cpp=found)))
+
+
+def test_a_build_with_cuda_is_not_to_be_built_again():
+    told = replace(HEALTHY, nvidia=True, devices=(GPU,), llama_cpp=CUDA).advice()
+    assert not any(CUDA_BUILD in line for line in told)
+
+
+def test_a_gpu_that_torch_does_not_use_is_no_missing_one():
+    assert any("NVIDIA GPU that torch" in line for line in lines(replace(HEALTHY, nvidia=True)))
 
 
 def test_what_is_unknown_is_said_to_be():

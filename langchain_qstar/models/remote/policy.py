@@ -24,18 +24,17 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from langchain_qstar.errors import (
     GrammarError,
     ModelError,
-    ModelSpecError,
     QuestionError,
     SettingsError,
 )
 from langchain_qstar.models.grammar_text import notation_of
 from langchain_qstar.models.instruction import estimated_tokens
 from langchain_qstar.models.remote.abilities import Abilities, find_abilities, plain_prompt
+from langchain_qstar.models.remote.addresses import base_of, bearing, remedy, window_of
 from langchain_qstar.models.remote.asking import (
     body_of,
     completions_of,
@@ -54,9 +53,7 @@ from langchain_qstar.models.remote.transport import (
     Patience,
     RefusedError,
     ServerError,
-    SlowError,
     Transport,
-    UnreachableError,
 )
 from langchain_qstar.models.remote.wire import Reply
 from langchain_qstar.protocols import Completion, SampleRequest
@@ -85,7 +82,6 @@ _TOO_LONG: Final = re.compile(r"context[ _](?:length|window|size)|too long|excee
 _REFUSALS: Final = frozenset({400, 413, 422})
 """Statuses of a request that is understood and cannot be met."""
 
-_URL: Final = re.compile(r"https?://[^\s/,]+[^\s,]*")
 _FAILED: Final = Completion(text="", finish="error")
 _GIVEN_UP: Final = Completion(text="", finish="cancelled")
 
@@ -152,11 +148,10 @@ class RemotePolicy:
             MissingExtraError: The extra `remote` is not installed.
         """
         _check(timeout, retries, backoff, max_concurrency)
-        bases = [_base(url) for url in ([urls] if isinstance(urls, str) else urls)]
+        bases = [base_of(url) for url in ([urls] if isinstance(urls, str) else urls)]
         template = _template(name, chat_template)
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         patience = Patience(timeout, retries, backoff, max_concurrency)
-        transport = Transport(bases, patience, headers)
+        transport = Transport(bases, patience, bearing(api_key))
         loop = LoopThread(f"remote {name}", transport.close)
         policy = cls(name, transport, loop)
         try:
@@ -261,7 +256,7 @@ class RemotePolicy:
                 window=window or listed,
             )
         except ServerError as error:
-            raise ModelError(_remedy(error)) from error
+            raise ModelError(remedy(error)) from error
         self._grammars = self._grammars_there()
         self._shortfalls |= self._abilities.shortfalls
 
@@ -284,7 +279,7 @@ class RemotePolicy:
                 continue
             if isinstance(data, BaseException):
                 raise data
-            windows.append(_window(url, self._model, data))
+            windows.append(window_of(url, self._model, data))
         known = [window for window in windows if window]
         return min(known, default=None)
 
@@ -293,7 +288,7 @@ class RemotePolicy:
         groups = await asyncio.gather(*(self._group(each, reasons) for each in requests))
         flat = [completion for group in groups for completion in group]
         if reasons and all(completion.finish == "error" for completion in flat):
-            raise ModelError(_remedy(reasons[0])) from reasons[0]
+            raise ModelError(remedy(reasons[0])) from reasons[0]
         if reasons:
             self._failures += sum(completion.finish == "error" for completion in flat)
             self._shortfalls["error"] = f"error: {self._failures} samples failed: {reasons[0]}"
@@ -473,49 +468,10 @@ def _check(timeout: float, retries: int, backoff: float, max_concurrency: int) -
         raise SettingsError(f"max_concurrency is {max_concurrency}; allow at least 1 request")
 
 
-def _base(url: str) -> str:
-    """The base of the endpoints; servers have them under `/v1` unless a path is given."""
-    url = url.strip().rstrip("/")
-    if not _URL.fullmatch(url) or not _has_host(url):
-        raise ModelSpecError(f"{url[:80]!r} is no URL; write http://HOST:PORT/v1")
-    return url if url.count("/") > 2 else f"{url}/v1"
-
-
-def _has_host(url: str) -> bool:
-    """Whether there is a host, and a port that can be one if any."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def _template(name: str, given: str | Path | None) -> ChatTemplate | None:
     if given is None and name == "nano":
         given = Path(__file__).parents[2] / "nano"
     return None if given is None else ChatTemplate(given)
-
-
-def _window(url: str, name: str, data: Any) -> int | None:
-    """The context length that a list of models tells of ours.
-
-    Raises:
-        ModelSpecError: The list holds others only.
-    """
-    listed = data.get("data")
-    entries = (
-        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    )
-    if not entries:
-        return None
-    for entry in entries:
-        if entry.get("id") == name:
-            length = entry.get("max_model_len")
-            return length if isinstance(length, int) else None
-    others = ", ".join(str(entry.get("id")) for entry in entries[:3])
-    raise ModelSpecError(
-        f"{url} does not serve {name!r} but {others}; write openai:{entries[0].get('id')}@{url}"
-    )
 
 
 def _is_one(told: str, asked: str) -> bool:
@@ -529,16 +485,3 @@ def _full(request: SampleRequest, error: RefusedError) -> Completion:
     if not request.state.steps:
         raise QuestionError(f"the question does not fit the server's window: {error.message}")
     return Completion(text="", finish="length")
-
-
-def _remedy(error: ServerError) -> str:
-    """The error in one line, with what to do."""
-    if isinstance(error, UnreachableError):
-        return f"{error}; start the server there, or correct the URL"
-    if isinstance(error, SlowError):
-        return f"{error}; give it a longer timeout, or fewer requests at a time (max_concurrency)"
-    if isinstance(error, RefusedError) and error.status in {401, 403}:
-        return f"{error}; pass its api_key"
-    if isinstance(error, RefusedError):
-        return f"{error}; check the URL and the name of the model"
-    return f"{error}; look at the server's own log, and whether the URL is one of its API"

@@ -41,7 +41,7 @@ def test_none_is_the_question_that_the_thread_holds(make, mortal, killed, saver,
     [
         ("r", {}, "question='q' (here 'r')"),
         ("q", {"seed": 1}, "seed=0 (here 1)"),
-        ("q", {"max_tokens": 9}, "max_tokens=None (here 9)"),
+        ("q", {"max_tokens": 9}, "max_tokens=16384 (here 9)"),
     ],
 )
 def test_another_call_in_the_thread_of_an_unfinished_search_is_refused_and_loses_nothing(

@@ -167,7 +167,7 @@ def serve(socket_enabled: None) -> Iterator[Callable[[str], Any]]:
     ends: list[Callable[[], None]] = []
 
     def start(writes: str) -> Any:
-        handler = type("Own", (Handler,), {"writes": writes})
+        handler: Any = type("Own", (Handler,), {"writes": writes})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -265,7 +265,7 @@ def test_nodes_are_passed_by_one_batch_at_most(name: str):
     for most in (1, 2, 6):
         writes = ScriptedPolicy(lambda text: [f"{len(text)}{each}\n" for each in "abcdef"])
         solution = METHODS[name](writes).invoke(QUESTION, max_nodes=most)
-        batch = 8 if name == "rstar" else SEARCHED["num_samples"]
+        batch = {"rstar": 8, "qstar lookahead": 9}.get(name, 3)
         assert len(solution.tree) <= most + batch
         assert solution.stopped == "nodes"
 
@@ -354,7 +354,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize("writes", ["a", "aa\n"])
 @pytest.mark.parametrize("blocking", [True, False])
 async def test_an_engine_stops_between_two_tokens(
-    saying: Any, clock: Clock, name: str, writes: str, blocking: bool
+    saying: Any, clock: Clock, name: str, writes: str, *, blocking: bool
 ):
     """Every step of it, a token of every row, takes a second, and nothing else takes time."""
     policy, backend = saying(writes, window=4000)
@@ -427,7 +427,7 @@ async def test_a_coroutine_that_does_not_come_back_is_cancelled(name: str, stuck
 @pytest.mark.parametrize("name", ["greedy", "qstar", "rstar"])
 @pytest.mark.parametrize("blocking", [True, False])
 async def test_requests_to_a_server_are_cancelled(
-    serve: Any, stuck: Stuck, name: str, blocking: bool
+    serve: Any, stuck: Stuck, name: str, *, blocking: bool
 ):
     policy, handler = serve("a")
     handler.before = staticmethod(stuck)
@@ -442,7 +442,7 @@ async def test_requests_to_a_server_are_cancelled(
 
 @pytest.mark.parametrize("name", ["greedy", "qstar", "rstar"])
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, blocking: bool):
+async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, *, blocking: bool):
     class Slow(Chatting):
         def _generate(self, *args: Any, **options: Any) -> Any:
             stuck()
@@ -461,7 +461,7 @@ async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, block
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, blocking: bool):
+async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, *, blocking: bool):
     class Slow:
         name = "slow"
 
@@ -472,7 +472,7 @@ async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, blocki
             await stuck.later()
 
     writes = ScriptedPolicy(lambda text: [] if text else ["The answer is 7.\n"])
-    chain = QStarChain(writes, Slow(), task=TASK, settings=SEARCHED)  # type: ignore[arg-type]
+    chain = QStarChain(writes, Slow(), task=TASK, settings=SEARCHED)
     if blocking:
         solution = await asyncio.to_thread(chain.invoke, QUESTION, max_seconds=30.0)
     else:

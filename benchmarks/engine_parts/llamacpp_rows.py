@@ -33,7 +33,6 @@ class LlamaCppRows:
         self._policy = policy
         self._context = context
         self._seeds = 0
-        self._bare = {}
 
     def contexts(self, rows: int) -> list[State]:
         """So many states of different prompts, which the engine holds as if it had read them."""
@@ -82,7 +81,8 @@ class LlamaCppRows:
 
     def bare(self, rows: int, *, unified: bool, flash: bool = True) -> BareRows:
         """Rows of their own contexts in a bare context of llama.cpp."""
-        model = self._policy._backend._context.model
+        backend: Any = self._policy._backend
+        model = backend._context.model
         return BareRows(model, rows, self._context, unified=unified, flash=flash)
 
 

@@ -146,7 +146,7 @@ class QStarSettings(VerificationSettings):
 
         Source: our own; chosen on questions of GSM8K train (`benchmarks/search.py --tune`).
         """
-        begun = max(2, max_tokens // SOLUTION_TOKENS) if isinstance(max_tokens, int) else 2
+        begun = max(2, int(max_tokens) // SOLUTION_TOKENS) if type(max_tokens) is int else 2
         chosen = {
             "root_samples": begun,
             "num_samples": 1,

@@ -356,6 +356,8 @@ SEARCHED: Final = {
 
 def search() -> str:
     """Searches on a pretrained model beside votes."""
+    if not (RESULTS / "search.json").exists():
+        return "Not recorded yet.\n"
     run = recorded("search")
     f, model = run["figures"], run["model"]
     tasks = {**TASK_NAMES, "plain_words": "plain words"}

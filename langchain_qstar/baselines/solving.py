@@ -245,7 +245,13 @@ class Run:
             samples=tuple(each.kept(score) for each, score in zip_longest(self.samples, scores)),
             unparsed=sum(sample.answer is None for sample in self.samples),
             usage=self.usage.model_copy(
-                update={"shortfalls": (*self.shortfalls, *self._undecided(scores))}
+                update={
+                    "shortfalls": (
+                        *self.usage.shortfalls,
+                        *self.shortfalls,
+                        *self._undecided(scores),
+                    )
+                }
             ),
             stopped=self.stopped,
             seconds=self.seconds,

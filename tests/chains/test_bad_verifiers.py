@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -13,8 +13,9 @@ from langchain_qstar.chains import RStarChain
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.nodes.mutual.asking import MOST_FAILURES
-from langchain_qstar.protocols import Completion, SampleRequest, State
+from langchain_qstar.protocols import Completion, SampleRequest
 from langchain_qstar.solution import Solution
+from langchain_qstar.spending import allowance
 
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
 SMALL: Any = {
@@ -157,14 +158,14 @@ def test_one_request_that_always_fails_costs_its_own_completion_alone():
     class Choking(Verifier):
         """It cannot bear one of the texts that it is asked first."""
 
-        asked_about: ClassVar[list[tuple[State, ...]]] = []
+        asked_about: ClassVar[list[tuple[Any, ...]]] = []
 
         def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-            states = tuple(each.state for each in requests)
+            texts = tuple((each.state.question, each.seeds) for each in requests)
             if not self.asked_about:
-                self.unbearable = states[1]
-            self.asked_about.append(states)
-            if self.unbearable in states:
+                self.unbearable = texts[1]
+            self.asked_about.append(texts)
+            if self.unbearable in texts:
                 raise ModelError("the text is too strange")
             return [[self._next() for _ in each.seeds] for each in requests]
 
@@ -197,14 +198,20 @@ def test_wherever_a_budget_ends_there_is_an_answer_and_the_reason(
     assert solution.stopped == stopped
 
 
-def test_the_time_that_ends_while_the_verifier_is_asked_is_not_waited_out():
+def test_the_time_that_ends_while_the_verifier_is_asked_is_not_waited_out(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    time, test_ends = [0.0], threading.Event()
+    monkeypatch.setattr(allowance, "clock", lambda: time[0])
+
     class Slow(Verifier):
         def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-            time.sleep(0.3)
+            time[0] += 60.0
+            test_ends.wait(20)
             return super().sample(requests)
 
-    verifier = Slow(lambda _: AGREES)
-    solution = searched(verifier, verify="during", num_rollouts=16, max_seconds=0.25)
-    assert len(verifier.calls) == 1
+    settings: Any = {"verify": "during", "num_rollouts": 16, "max_seconds": 30.0}
+    solution = searched(Slow(lambda _: AGREES), **settings)
+    test_ends.set()
     assert (solution.stopped, completed(solution)) == ("seconds", [])
     assert solution.answer in {"7", "12"}

@@ -209,7 +209,7 @@ def test_a_search_ends_with_an_answer_and_tells_what_fell_short(policy):
     assert solution.answer == "17"
     assert solution.policy == "openai:nano"
     assert solution.usage.completion_tokens > 0
-    assert solution.usage.shortfalls == policy.shortfalls
+    assert set(policy.shortfalls) <= set(solution.usage.shortfalls)
 
 
 def test_many_searches_at_once_lose_nothing_and_need_no_memory(policy, server):

@@ -96,7 +96,9 @@ def test_a_text_that_cannot_be_gone_on_with_is_cut_at_its_share():
 def test_rows_are_not_begun_with_less_than_they_need_but_follow_where_others_leave_it():
     policy = Typist(*[20] * 9)
     allowance, groups = drawn(policy, ask(9, most=100), tokens=3 * LEAST_TOKENS)
-    assert [sum(rows for _, rows in each) for each in policy.asked] == [3, 1, 1][: len(policy.asked)]
+    assert [sum(rows for _, rows in each) for each in policy.asked] == [3, 1, 1][
+        : len(policy.asked)
+    ]
     assert [each.generated for each in groups[0]] == [20] * 4 + [16]
     assert groups[0][-1].finish == "cancelled"
     assert (allowance.cut, allowance.drawn_tokens) == ("tokens", 96)

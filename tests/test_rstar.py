@@ -568,9 +568,6 @@ def test_without_adaptive_votes_all_are_drawn():
         ({"max_completions": 100}, "completions"),
         ({"max_tokens": 300}, "tokens"),
         ({"max_nodes": 12}, "nodes"),
-        ({"max_seconds": 1e-9}, "seconds"),
-        ({"max_completions": 1}, "completions"),
-        ({"max_tokens": 1}, "tokens"),
     ],
 )
 @pytest.mark.parametrize("flying", [1, 3])
@@ -580,6 +577,23 @@ def test_a_budget_that_ends_gives_the_best_answer_so_far_and_the_reason(
     run = search(Speaker(agreeing(0.9)), budget=budget, num_rollouts=16, rollouts_in_flight=flying)
     assert run.solution.stopped == stopped
     assert run.solution.answer == "7"
+
+
+@pytest.mark.parametrize(
+    ("budget", "stopped", "spent"),
+    [
+        ({"max_seconds": 1e-9}, "seconds", 0),
+        ({"max_completions": 1}, "completions", 1),
+        ({"max_tokens": 1}, "tokens", 1),
+    ],
+)
+def test_a_budget_that_is_enough_for_nothing_is_kept_all_the_same(
+    budget: dict[str, Any], stopped: str, spent: int
+):
+    """One completion is the fallback's; what it says may be right or wrong."""
+    solution = search(Speaker(agreeing(0.9)), budget=budget).solution
+    assert (solution.stopped, solution.usage.completions) == (stopped, spent)
+    assert spent or solution.answer is None
 
 
 def test_an_unknown_budget_is_an_error_that_lists_the_known_ones():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,6 +15,7 @@ from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.nodes.mutual.asking import MOST_FAILURES
 from langchain_qstar.protocols import Completion, SampleRequest
 from langchain_qstar.solution import Solution
+from langchain_qstar.spending import allowance
 
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does Ann have?"
 SMALL: Any = {
@@ -155,13 +156,16 @@ def test_a_verifier_that_is_gone_is_given_up():
 
 def test_one_request_that_always_fails_costs_its_own_completion_alone():
     class Choking(Verifier):
-        """It cannot bear one of the requests that it is asked first."""
+        """It cannot bear one of the texts that it is asked first."""
+
+        asked_about: ClassVar[list[tuple[Any, ...]]] = []
 
         def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-            if not self.calls:
-                self.unbearable = requests[1]
-            self.calls.append(tuple(requests))
-            if self.unbearable in requests:
+            texts = tuple((each.state.question, each.seeds) for each in requests)
+            if not self.asked_about:
+                self.unbearable = texts[1]
+            self.asked_about.append(texts)
+            if self.unbearable in texts:
                 raise ModelError("the text is too strange")
             return [[self._next() for _ in each.seeds] for each in requests]
 
@@ -170,10 +174,11 @@ def test_one_request_that_always_fails_costs_its_own_completion_alone():
     answers = [answer for each in completed(solution) for answer in each]
     assert answers.count(None) == 1
     assert answers.count("12") == len(answers) - 1
-    assert all(verifier.calls)
-    alone = verifier.calls.index((verifier.unbearable,))
-    assert [verifier.unbearable in each for each in verifier.calls].count(True) <= 5
-    assert len(verifier.calls[alone + 1 :]) <= 1
+    asked = verifier.asked_about
+    assert all(asked)
+    alone = asked.index((verifier.unbearable,))
+    assert [verifier.unbearable in each for each in asked].count(True) <= 5
+    assert len(asked[alone + 1 :]) <= 1
 
 
 @pytest.mark.parametrize("verify", PHASES)
@@ -193,14 +198,20 @@ def test_wherever_a_budget_ends_there_is_an_answer_and_the_reason(
     assert solution.stopped == stopped
 
 
-def test_the_time_that_ends_while_the_verifier_is_asked_keeps_what_it_said():
+def test_the_time_that_ends_while_the_verifier_is_asked_is_not_waited_out(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    time, test_ends = [0.0], threading.Event()
+    monkeypatch.setattr(allowance, "clock", lambda: time[0])
+
     class Slow(Verifier):
         def sample(self, requests: Sequence[SampleRequest]) -> list[list[Completion]]:
-            time.sleep(0.3)
+            time[0] += 60.0
+            test_ends.wait(20)
             return super().sample(requests)
 
-    verifier = Slow(lambda _: AGREES)
-    solution = searched(verifier, verify="during", num_rollouts=16, max_seconds=0.25)
-    assert len(verifier.calls) == 1
-    assert (solution.stopped, bool(completed(solution))) == ("seconds", True)
+    settings: Any = {"verify": "during", "num_rollouts": 16, "max_seconds": 30.0}
+    solution = searched(Slow(lambda _: AGREES), **settings)
+    test_ends.set()
+    assert (solution.stopped, completed(solution)) == ("seconds", [])
     assert solution.answer in {"7", "12"}

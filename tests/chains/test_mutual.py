@@ -111,7 +111,11 @@ def test_verified_during_the_search_no_candidate_is_completed_twice():
 
 
 def test_a_budget_keeps_enough_for_the_verifier():
-    solution = searched(ScriptedPolicy(knows), max_tokens=320)
+    # By seed, for a budget decides how many samples are asked for together.
+    policy = ScriptedPolicy(writes, by_seed=True)
+    given = SMALL | {"max_tokens": 320}
+    chain = RStarChain(policy, ScriptedPolicy(knows), task="nano", checks=[], settings=given)
+    solution = chain.invoke(QUESTION)
     assert solution.stopped == "tokens"
     assert solution.usage.completion_tokens <= 320
     assert any(node.completed for node in solution.tree)

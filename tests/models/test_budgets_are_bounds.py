@@ -108,9 +108,7 @@ class Chatting(BaseChatModel):
         with self._lock:
             self._written += len(text) or 1
         usage = {"input_tokens": 5, "output_tokens": len(text) or 1, "total_tokens": 6}
-        message = AIMessage(
-            text, usage_metadata=usage, response_metadata={"finish_reason": finish}
-        )
+        message = AIMessage(text, usage_metadata=usage, response_metadata={"finish_reason": finish})
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
@@ -267,7 +265,7 @@ def test_nodes_are_passed_by_one_batch_at_most(name: str):
     for most in (1, 2, 6):
         writes = ScriptedPolicy(lambda text: [f"{len(text)}{each}\n" for each in "abcdef"])
         solution = METHODS[name](writes).invoke(QUESTION, max_nodes=most)
-        batch = 8 if name == "rstar" else SEARCHED["num_samples"]
+        batch = {"rstar": 8, "qstar lookahead": 9}.get(name, 3)
         assert len(solution.tree) <= most + batch
         assert solution.stopped == "nodes"
 

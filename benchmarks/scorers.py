@@ -1,13 +1,13 @@
 """Which value of a step guides a search on a model that nothing was trained for.
 
     python benchmarks/scorers.py --rows DRAWN.jsonl              # steps with log-probabilities
-    python benchmarks/scorers.py --bank results/banks/NAME.train.jsonl.xz --policy gguf:FILE
+    python benchmarks/scorers.py --bank results/banks/NAME.jsonl.xz  # of the train split
     python benchmarks/scorers.py --rows DRAWN.jsonl --policy gguf:FILE --bare   # question, too
 
 A choice is made on train questions only: a bank of another split is refused. Rows are solutions
-that were drawn a step at a time (`real_models/stepwise.py`); a bank keeps texts, which the policy
-reads again for their log-probabilities. `--bare` reads them once more without the question, for
-the candidate `question`; `read_tokens` says what that costs.
+that were drawn a step at a time (`real_models/stepwise.py`), packed or not; of a bank that keeps
+texts only, `--policy` reads the log-probabilities again. `--bare` reads them once more without
+the question, for the candidate `question`; `read_tokens` says what that costs.
 
 Figures for each candidate of `real_models/candidates.py`, with low_ and high_ (95 %, bootstrap
 over questions):
@@ -38,9 +38,9 @@ from typing import Any, Final
 
 from real_models.candidates import CANDIDATES, Asked, Tried, Values
 from real_models.files import AbsentError, records
-from real_models.stepwise import answered, step_of
+from real_models.stepwise import answered
 
-from langchain_qstar.evaluation.banks import read_bank, reread, restored
+from langchain_qstar.evaluation.banks import Kept, read_bank, reread, restored
 from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.evaluation.intervals import paired_difference
 from langchain_qstar.evaluation.recording import print_figures, tell
@@ -75,27 +75,35 @@ def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
             raise AbsentError(f"{name} is no question of the train split of {task}")
         samples = sorted(rows, key=lambda row: row["number"])
         gold = known.right_answer(questions[name]["answer"])
-        tried = (_tried(row, gold, known) for row in samples if row["steps"])
+        drawn_samples = [restored(row["sample"]) for row in samples]
+        tried = (_tried(each, gold, known) for each in drawn_samples if each.steps)
         asked.append(Asked(questions[name]["question"], tuple(tried)))
     return asked
 
 
-def _tried(row: dict[str, Any], gold: str, task: Task) -> Tried:
-    steps = tuple(map(step_of, row["steps"]))
-    answer = answered(restored(row["sample"]), steps, task)
-    return Tried(steps, answer, answer is not None and grade(answer, gold, task) == "right")
+def _tried(kept: Kept, gold: str, task: Task) -> Tried:
+    answer = answered(kept, task)
+    return Tried(kept.steps, answer, answer is not None and grade(answer, gold, task) == "right")
 
 
-def from_bank(path: Path, policy: ReadingPolicy, count: int | None) -> list[Asked]:
-    """Questions of a bank, whose steps the policy reads for their log-probabilities.
+def from_bank(path: Path, policy: ReadingPolicy | None, count: int | None) -> list[Asked]:
+    """Questions of a bank, whose steps the policy reads where the bank has none.
 
     Raises:
-        AbsentError: It is not of the train split.
+        AbsentError: It is not of the train split, or there is no policy to read it.
     """
     bank = read_bank(path)
     if bank.about["split"] != "train":
         raise AbsentError(f"{path.name} is of the {bank.about['split']} split; choose on train")
-    task = fit_task(get_task(bank.about["task"]), policy)  # type: ignore[arg-type]
+    known = get_task(bank.about["task"])
+    if all(one.steps for each in bank.questions for one in each.samples):
+        return [
+            Asked(each.question, tuple(_tried(one, each.gold, known) for one in each.samples))
+            for each in bank.questions[:count]
+        ]
+    if policy is None:
+        raise AbsentError(f"{path.name} has no log-probabilities; give the --policy that reads it")
+    task = fit_task(known, policy)  # type: ignore[arg-type]
     asked = []
     for each in bank.questions[:count]:
         read = reread(each, task)
@@ -244,8 +252,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, help="the first of them only")
     parser.add_argument("--scorers", nargs="*", choices=tuple(CANDIDATES), metavar="NAME")
     options = parser.parse_args()
-    if (options.bank or options.bare) and not options.policy:
-        parser.error("--bank and --bare need a --policy that reads")
+    if options.bare and not options.policy:
+        parser.error("--bare needs a --policy that reads")
     policy: Any = resolve_policy(options.policy) if options.policy else None
     try:
         asked = (

@@ -86,7 +86,6 @@ def _row(record: Record, number: int, one: Drawn) -> Record:
         "number": number,
         "version": product_version(),
         "sample": _kept(one).stored(),
-        "steps": one.stored(),
     }
     if one.hidden is not None:
         row["hidden"] = base64.b85encode(one.hidden.tobytes()).decode("ascii")
@@ -102,4 +101,4 @@ def _kept(one: Drawn) -> Kept:
         completion_tokens=one.generated,
         logprob=round(sum(logprobs), 4) if logprobs else None,
     )
-    return Kept(sample, one.line, one.line_tokens)
+    return Kept(sample, one.line, one.line_tokens, one.steps)

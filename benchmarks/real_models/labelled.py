@@ -20,7 +20,7 @@ from langchain_qstar.training.hidden_states import HiddenStates
 from langchain_qstar.training.label_file import FORMAT, LabelledQuestion, open_labels
 from langchain_qstar.training.rollouts import LabelSettings
 from langchain_qstar.training.step_tree import QUESTION, StepTree
-from real_models.stepwise import answered, step_of
+from real_models.stepwise import answered
 
 Record = dict[str, Any]
 
@@ -75,11 +75,11 @@ def _labelled(
     hidden: dict[int, Any] = {}
     gold = task.right_answer(record["answer"])
     for row in sorted(rows, key=lambda row: row["number"]):
-        steps = tuple(map(step_of, row["steps"]))
+        kept = restored(row["sample"])
+        steps = kept.steps
         if not steps:
             continue
-        kept = restored(row["sample"])
-        answer = answered(kept, steps, task)
+        answer = answered(kept, task)
         numbers = tree.extend(QUESTION, steps, ends=answer is not None)
         right = answer is not None and grade(answer, gold, task) == "right"
         tree.count(numbers, right=right)

@@ -52,17 +52,6 @@ class Drawn:
     line: str | None = None
     line_tokens: int = 0
 
-    def stored(self) -> list[dict[str, Any]]:
-        """The steps as JSON, without the hidden states."""
-        return [
-            {
-                "text": step.text,
-                "ids": list(step.token_ids or ()),
-                "logprobs": [round(value, 4) for value in step.logprobs],
-            }
-            for step in self.steps
-        ]
-
 
 async def drawn(
     policy: Policy, task: Task, question: str, number: int, chances: Chances, *, hidden: bool
@@ -118,17 +107,12 @@ def _ended(finish: Finish) -> bool:
     return finish in ("stop", "eos")
 
 
-def step_of(told: dict[str, Any]) -> Step:
-    """The step that `Drawn.stored` told."""
-    return Step(told["text"], "propose_step", tuple(told["ids"]), tuple(told["logprobs"]))
-
-
-def answered(kept: Kept, steps: tuple[Step, ...], task: Task) -> str | None:
-    """The answer of a solution, with the line that it was asked for."""
+def answered(kept: Kept, task: Task) -> str | None:
+    """The answer of a solution that has steps, with the line that it was asked for."""
     if kept.sample.finish not in ("stop", "eos"):
         text = kept.sample.text
         return task.read(text)[0] if task.is_terminal(text) else None
-    whole = Sampled(steps, task.read(kept.sample.text)[0])
+    whole = Sampled(kept.steps, task.read(kept.sample.text)[0])
     if whole.answer is None and kept.line is not None:
         whole = whole.concluded(Completion(kept.line), task)
     return whole.answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from langchain_qstar.baselines.sampled import sampled
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.errors import InputError
-from langchain_qstar.protocols import Completion, State, Task
+from langchain_qstar.protocols import Completion, State, Step, Task
 from langchain_qstar.solution import Sample
 
 LARGEST: Final = 3_000_000
@@ -31,11 +32,14 @@ class Kept:
         line: What it went on with when it had ended without an answer and was asked for it
             (`nodes.concluding`), None where it was not.
         line_tokens: Tokens generated for that line.
+        steps: What the text was drawn in, a step at a time, with ids and log-probabilities;
+            empty where it was drawn as a whole.
     """
 
     sample: Sample
     line: str | None = None
     line_tokens: int = 0
+    steps: tuple[Step, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -46,13 +50,29 @@ class Kept:
         """As JSON; `restored` reads it."""
         told: dict[str, Any] = self.sample.model_dump(exclude_defaults=True)
         line = {} if self.line is None else {"line": self.line, "line_tokens": self.line_tokens}
-        return told | line
+        steps = {"steps": [_told(step) for step in self.steps]} if self.steps else {}
+        return told | line | steps
+
+
+def _told(step: Step) -> list[Any]:
+    """A step without its text, which the sample has: its length, ids and log-probabilities."""
+    logprobs = [round(value, 4) for value in step.logprobs]
+    return [len(step.text), list(step.token_ids or ()), logprobs]
+
+
+def _steps(text: str, told: Sequence[tuple[int, list[int], list[float]]]) -> Iterator[Step]:
+    at = 0
+    for length, ids, logprobs in told:
+        yield Step(text[at : at + length], token_ids=tuple(ids), logprobs=tuple(logprobs))
+        at += length
 
 
 def restored(told: dict[str, Any]) -> Kept:
     """The sample that `Kept.stored` told."""
-    sample = {name: value for name, value in told.items() if not name.startswith("line")}
-    return Kept(Sample(**sample), told.get("line"), told.get("line_tokens", 0))
+    own = ("line", "line_tokens", "steps")
+    sample = Sample(**{name: value for name, value in told.items() if name not in own})
+    steps = tuple(_steps(sample.text, told.get("steps", ())))
+    return Kept(sample, told.get("line"), told.get("line_tokens", 0), steps)
 
 
 @dataclass(frozen=True, slots=True)

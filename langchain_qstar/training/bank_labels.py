@@ -122,6 +122,8 @@ def labelled_of(
 def _solution(kept: Kept, root: State, policy: Policy, task: Task) -> Sampled:
     """A sample as its steps, with the line that it was asked for."""
     text, finish = kept.sample.text, kept.sample.finish
+    if kept.steps:
+        return _drawn(kept, policy, task)
     ids = _ids(root, text, policy)
     zeros = None if ids is None else (0.0,) * len(ids)
     whole = Completion(text, token_ids=ids, logprobs=zeros or (), finish=finish)
@@ -129,6 +131,20 @@ def _solution(kept: Kept, root: State, policy: Policy, task: Task) -> Sampled:
     if kept.line is not None and found.answer is None and found.steps:
         found = found.concluded(Completion(kept.line), task)
     return replace(found, steps=tuple(replace(step, logprobs=()) for step in found.steps))
+
+
+def _drawn(kept: Kept, policy: Policy, task: Task) -> Sampled:
+    """A sample that was drawn in steps, which are known with their ids and log-probabilities."""
+    whole = Completion(
+        kept.sample.text,
+        token_ids=tuple(id_ for step in kept.steps for id_ in step.token_ids or ()),
+        logprobs=tuple(value for step in kept.steps for value in step.logprobs),
+        finish=kept.sample.finish,
+    )
+    found = sampled(whole, task, policy)
+    if kept.line is not None and found.answer is None and found.steps:
+        found = found.concluded(Completion(kept.line), task)
+    return found
 
 
 def _ids(root: State, text: str, policy: Policy) -> tuple[int, ...] | None:

@@ -1,9 +1,14 @@
 """A bank keeps samples as they were drawn, and reads them as texts are read today."""
 
 from langchain_qstar.evaluation.banks import Asked, Bank, Kept, read_bank, reread, write_bank
+from langchain_qstar.protocols import Step
 from langchain_qstar.solution import Sample
 from langchain_qstar.tasks import GSM8K
 
+STEPS = (
+    Step("Si", token_ids=(3, 4), logprobs=(-0.5, -0.25)),
+    Step("x.", token_ids=(5,), logprobs=(-2.0,)),
+)
 QUESTION = "Ann has 2 bags of 3 pens. How many pens has she?"
 
 
@@ -16,7 +21,7 @@ def test_a_bank_is_read_as_it_was_written(tmp_path):
     samples = (
         Kept(Sample(text="2 * 3 = 6\nThe answer is 6.\n", answer="6", finish="eos", logprob=-1.5)),
         Kept(Sample(text="2 + 3 = 6\u2028…", finish="length", completion_tokens=9, failed=True)),
-        Kept(Sample(text="Six.", completion_tokens=9), "The answer is 6.", 3),
+        Kept(Sample(text="Six.", completion_tokens=9), "The answer is 6.", 3, STEPS),
     )
     bank = Bank({"model": "m", "seed": 0}, (Asked("a", QUESTION, "6", samples),))
     size = write_bank(tmp_path / "one.xz", bank)

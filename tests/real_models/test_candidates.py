@@ -63,10 +63,11 @@ def rows(tmp_path):
         {
             "id": "q",
             "number": number,
-            "sample": {"text": "".join(text for text, _ in each["steps"]), "finish": "stop"},
-            "steps": [
-                {"text": text, "ids": [], "logprobs": logprobs} for text, logprobs in each["steps"]
-            ],
+            "sample": {
+                "text": "".join(text for text, _ in each["steps"]),
+                "finish": "stop",
+                "steps": [[len(text), [], logprobs] for text, logprobs in each["steps"]],
+            },
         }
         for number, each in enumerate(SAMPLES)
     ]

@@ -100,6 +100,6 @@ def test_a_solution_is_kept_with_its_steps_as_a_search_has_them(tmp_path):
         return [steps[sum(step in before for step in steps)]]
 
     drawn(rows, QUESTIONS[:1], 1, script)
-    (row,) = read_rows(rows)
-    assert [each["text"] for each in row["steps"]] == steps
-    assert row["sample"]["text"] == "".join(steps)
+    one = kept_in(rows)["q0"][0]
+    assert [step.text for step in one.steps] == steps
+    assert one.sample.text == "".join(steps)

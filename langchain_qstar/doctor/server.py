@@ -40,7 +40,7 @@ _WAYS: Final = {
     "continue": "steps continue the answer that is begun",
     "instruct": "each step is asked for by instruction, which reads and costs more",
 }
-_MEANS: Final = {
+_MEANS: Final[dict[str, dict[bool | None, str]]] = {
     "log-probabilities": {
         True: "steps are ranked by how probable they are to the model",
         False: "steps are ranked by agreement",

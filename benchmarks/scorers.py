@@ -1,5 +1,6 @@
 """Which value of a step guides a search on a model that nothing was trained for.
 
+    python benchmarks/scorers.py --quick                         # the packed banks
     python benchmarks/scorers.py --rows DRAWN.jsonl              # steps with log-probabilities
     python benchmarks/scorers.py --bank results/banks/NAME.jsonl.xz  # of the train split
     python benchmarks/scorers.py --rows DRAWN.jsonl --policy gguf:FILE --bare   # question, too
@@ -56,6 +57,7 @@ PLACES: Final = (50, 75, 100)
 """Percents of the steps of a sample."""
 
 DRAWS: Final = 2000
+BANKS: Final = Path(__file__).parent / "results" / "banks"
 
 
 def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
@@ -238,12 +240,23 @@ def _interval(name: str, values: Sequence[float]) -> dict[str, float]:
     return {name: mean(values), f"low_{name}": low, f"high_{name}": high}
 
 
+def quick() -> None:
+    """The figures of every packed bank that needs no policy to read it."""
+    for path in sorted(BANKS.glob("*.train.*.jsonl.xz")):
+        tell(path.name)
+        names = [each for each in CANDIDATES if each != "question"]
+        print_figures(figures(from_bank(path, None, None), names))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--quick", action="store_true", help="the packed banks of train questions (the default)"
+    )
     source.add_argument("--rows", type=Path, help="solutions drawn a step at a time")
     source.add_argument("--bank", type=Path, help="a bank of train questions")
     parser.add_argument("--policy", help="who reads texts, such as gguf:FILE")
@@ -254,6 +267,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.bare and not options.policy:
         parser.error("--bare needs a --policy that reads")
+    if not (options.rows or options.bank):
+        quick()
+        return
     policy: Any = resolve_policy(options.policy) if options.policy else None
     try:
         asked = (

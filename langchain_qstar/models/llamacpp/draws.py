@@ -201,15 +201,15 @@ def _masses(logits: Floats, temperature: Floats | None = None) -> Floats:
     return mass
 
 
-def _block_sums(mass: Floats) -> Floats:
-    sums: Floats = mass.reshape(len(mass), -1, _BLOCK).sum(axis=2)
+def _block_sums(mass: Floats) -> Doubles:
+    sums: Doubles = mass.reshape(len(mass), -1, _BLOCK).sum(axis=2, dtype=np.float64)
     return sums
 
 
 def _inverted(mass: Floats, uniform: Doubles) -> Ints:
     """The token of every row where its cumulative mass passes `uniform` of all of it."""
     rows = np.arange(len(mass))
-    ends = _block_sums(mass).cumsum(axis=1, dtype=np.float64)
+    ends = _block_sums(mass).cumsum(axis=1)
     target = uniform * ends[:, -1]
     block = _passing(ends, target)
     before = np.where(block > 0, ends[rows, block - 1], 0.0)
@@ -227,7 +227,7 @@ def _passing(cumulative: Doubles, target: Doubles) -> Ints:
 
 def _peaks_and_totals(logits: Floats) -> tuple[Floats, Floats]:
     """Of rows [rows, vocabulary] the largest logit, and the log of the mass relative to it."""
-    totals = _block_sums(_masses(logits)).sum(axis=1, dtype=np.float64)
+    totals = _block_sums(_masses(logits)).sum(axis=1)
     return logits.max(axis=1), np.log(totals).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from langchain_qstar.models.transformers.drawing import (
     uniforms,
 )
 from langchain_qstar.protocols import Likeliest
+
+_AT_ONCE: Final = 2**18
+"""Logits that a CPU works on together, 1 MiB of them, but at least one row."""
 
 
 class Draws:
@@ -57,8 +61,25 @@ class Draws:
         truncation = Truncation(top_p, top_k, min_p) if self._truncates else None
         logits = logits.to(self._device)
         scored = self._only(allowed, self._penalised(logits.float()))
-        tokens = draw(scored, uniforms(seeds, positions), temperature, truncation)
-        return tokens, logprobs_of(logits, tokens)
+        uniform = uniforms(seeds, positions)
+        drawn = [
+            draw(
+                scored[part],
+                uniform[part],
+                temperature[part],
+                None if truncation is None else truncation.part(part),
+            )
+            for part in self._parts(logits)
+        ]
+        tokens = torch.cat(drawn)
+        found = [logprobs_of(logits[part], tokens[part]) for part in self._parts(logits)]
+        return tokens, torch.cat(found)
+
+    def _parts(self, logits: torch.Tensor) -> list[slice]:
+        """Rows that are worked on together: on a CPU as many as stay in its cache."""
+        count, vocabulary = logits.shape
+        size = max(1, _AT_ONCE // vocabulary) if self._device.type == "cpu" else max(1, count)
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     def likeliest(self, logits: torch.Tensor, counts: Mapping[int, int]) -> dict[int, Likeliest]:
         """See `Backend.likeliest`; `logits` [branches, vocabulary]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
 
@@ -15,6 +16,7 @@ from langchain_qstar.models.resolve import NANO_FOLDER
 from langchain_qstar.models.transformers.decoding import TransformersBackend
 from langchain_qstar.models.transformers.policy import TransformersPolicy
 from langchain_qstar.protocols import SampleRequest, State, Step
+from langchain_qstar.tasks.asking import Asking, PromptFiles
 
 FEW_SHOT = "Two and two make four, and four and four make eight."
 QUESTIONS = ["How many apples?", "Why is that so?", "x + 1 = 3", "One more."]
@@ -198,3 +200,16 @@ def test_settings_of_sampling_hold_row_by_row(policy, ask):
     assert penalised[0].token_ids != plain[0].token_ids
     alone = policy.sample([ask(n=1, stop=(), max_tokens=30, temperature=0.7)])[0]
     assert alone[0].token_ids == plain[0].token_ids
+
+
+@pytest.mark.parametrize("style", ["few-shot", "completion"])
+def test_the_examples_of_a_prompt_are_read_once_for_all_questions(saying, style):
+    asking = Asking(PromptFiles("gsm8k"), style, shots=4)
+    policy, _ = saying(*"abc", window=10**6)
+    states = [State(each, asking(each)) for each in QUESTIONS]
+    for one in states:  # one after the other: the first is read as a whole, and parted later
+        policy.sample([SampleRequest(one, (0,), stop=(), max_tokens=3)])
+    paths = [policy.path_ids(one) for one in states]
+    shared = len(os.path.commonprefix(paths))
+    assert shared > 0.8 * max(map(len, paths))
+    assert policy.counters.prefilled <= shared + sum(len(path) - shared for path in paths)

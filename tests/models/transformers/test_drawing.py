@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from langchain_qstar.models.transformers import drawing
 from langchain_qstar.models.transformers.drawing import (
     Truncation,
     draw,
@@ -129,3 +131,35 @@ def test_a_penalty_makes_what_was_seen_less_probable():
     logits = torch.tensor([[2.0, -2.0, 1.0], [2.0, -2.0, 1.0]])
     penalise(logits, 0, torch.tensor([0, 1]), 2.0)
     assert logits.tolist() == [[1.0, -4.0, 1.0], [2.0, -2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"top_p": 0.95},
+        {"top_p": 0.6, "top_k": 20},
+        {"top_k": 5},
+        {"min_p": 0.05},
+        {"min_p": 0.01, "top_k": 1000},
+        {"top_p": 0.2, "min_p": 0.3},
+    ],
+    ids=str,
+)
+def test_of_a_large_vocabulary_the_same_is_kept_without_sorting_all_of_it(limits, monkeypatch):
+    torch.manual_seed(0)
+    rows = torch.stack([torch.randn(500) * scale for scale in (0.1, 2, 9)]).bfloat16().float()
+    full = {"top_p": 1.0, "top_k": 0, "min_p": 0.0} | limits
+    truncation = Truncation(**{name: torch.full((3,), value) for name, value in full.items()})
+    whole = truncation.apply(rows)
+    monkeypatch.setattr(drawing, "SORTED", 100)
+    assert truncation.apply(rows).isfinite().equal(whole.isfinite())
+    assert truncation.apply(rows).equal(whole)
+
+
+def test_a_token_is_found_in_the_last_block_which_is_short():
+    logits = torch.full((1, 700), float("-inf"))
+    logits[0, 690:] = 0.0
+    drawn = {
+        int(draw(logits, torch.tensor([u]).double(), torch.ones(1))) for u in (0.0, 0.55, 0.999)
+    }
+    assert drawn == {690, 695, 699}

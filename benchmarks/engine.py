@@ -3,6 +3,7 @@
     python benchmarks/engine.py --quick
     python benchmarks/engine.py --full --record
     python benchmarks/engine.py --full --llamacpp --record
+    python benchmarks/engine.py --full --rows --record
     python benchmarks/engine.py --device cuda --shape 8b
 
 A random Llama of 28M parameters in fp32 on one CPU thread. Every question has a
@@ -20,7 +21,10 @@ prefilled_over_distinct tokens of prompts that were read over distinct ones: 1 w
                         read twice
 tokens_per_second_N     of our search
 
-The ceiling and the two others are timed on a part of the work and scaled up.
+The ceiling and the two others are timed on a part of the work and scaled up. `--quick` does the
+work of `--full` once, but for 16 questions at once, which it leaves out, and for one, of which it
+does the beginning. (Half of the expansions, as it once did, is other work: prompts are read for
+half as many tokens, and there are fewer rows at once, since rows that end last end alone.)
 
 The same scripts and weights on llama.cpp, with eight questions at once, keys and
 values in 16 bits (with the extra `llamacpp`; `--llamacpp` measures nothing else, and
@@ -30,6 +34,18 @@ llamacpp_over_ceiling   our search over bare `llama_decode` on a full batch of 4
                         a cache of its own, distinct prompt tokens read once
 llamacpp_speedup_8      a `create_completion` call per sample, with its own prefix match, over
                         our search
+
+`--rows` measures nothing but rows of a model of 0.5B with its vocabulary of 152,000, each behind
+300 tokens of its own, CPU seconds a token that the model reads: qwen2.5-coder-0.5b in 4 bits
+where the variable QSTAR_MODELS names its folder, else random weights of that shape in 8 bits:
+
+engine_over_raw_N       our engine with a memory for each row (`row_tokens`) over bare
+                        `llama_decode`, which has that too
+shared_over_raw_N       the same with one memory for all rows, our default
+row_tokens_per_second_N of our engine with a memory for each row
+memory_over_weights     memory in use without the cache that was asked for, over the weights
+transformers_over_raw_N our engine on transformers, random weights in float32, over the model's
+                        forward pass in a static cache; only with `--full`
 """
 
 from __future__ import annotations
@@ -68,7 +84,7 @@ REPEATS: Final = 3
 CHILDREN: Final = 6
 SHARED: Final = 520
 OWN: Final = 80
-QUICK: Final = {1: 6, 4: 3, 16: 1}
+QUICK: Final = {1: 6, 4: 6}
 FULL: Final = {1: 16, 4: 6, 16: 3}
 GPU: Final = {1: 8, 16: 8, 64: 4}
 """Questions at once: expansions of each."""
@@ -81,6 +97,15 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
         "num_hidden_layers": 8,
         "num_attention_heads": 8,
         "num_key_value_heads": 2,
+    },
+    "0.5b": {
+        "vocab_size": 151936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
     },
     "8b": {
         "vocab_size": 128256,
@@ -269,6 +294,12 @@ class Bench:
 LLAMACPP: Final = 8
 """Questions at once."""
 
+LLAMACPP_EXPANSIONS: Final = 4
+"""Of each."""
+
+ROWS: Final = (8, 24, 48)
+"""How many at once."""
+
 
 class LlamaCppBench:
     """The same work with llama.cpp: through our engine, bare, and by its own completions."""
@@ -456,6 +487,28 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
     return {name: median(values) for name, values in figures.items()}
 
 
+def measure_rows(*, full: bool) -> dict[str, float]:
+    """The figures of rows."""
+    from engine_parts import llamacpp_rows, transformers_rows
+    from real_models.files import AbsentError, model_file
+
+    from langchain_qstar.models.llamacpp.export import export_gguf
+
+    counts, turns = (ROWS, 5) if full else (ROWS[:2], 2)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = model_file("qwen2.5-coder-0.5b")
+        except AbsentError:
+            model, _ = make_model("0.5b", "cpu")
+            _save_with_bytes(model, Path(folder))
+            del model
+            file = export_gguf(folder, Path(folder) / "model.gguf", weights="q8_0")
+        figures = llamacpp_rows.measure(file, counts, turns)
+    if full:
+        figures |= transformers_rows.measure(*make_model("0.5b", "cpu"), counts[:2], turns)
+    return figures
+
+
 def _versioned() -> list[str]:
     llamacpp = ["llama-cpp-python"] if find_spec("llama_cpp") else []
     return ["torch", "transformers", *llamacpp]
@@ -464,7 +517,8 @@ def _versioned() -> list[str]:
 def record(figures: dict[str, float], options: argparse.Namespace) -> None:
     """Write the figures down with all that is needed to repeat them."""
     on_gpu = options.device != "cpu"
-    what = f"_{options.device}_{options.shape}" if on_gpu else "_llamacpp" * options.llamacpp
+    part = "_rows" * options.rows or "_llamacpp" * options.llamacpp
+    what = f"_{options.device}_{options.shape}" if on_gpu else part
     document = provenance(Path(__file__), _versioned())
     write_record(
         RESULTS / f"engine{what}.json", {**document, "repeats": REPEATS, "figures": figures}
@@ -472,7 +526,7 @@ def record(figures: dict[str, float], options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure, record if asked, and print."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description="the engine against raw decoding and generate()")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="within 45 s (the default)")
@@ -481,24 +535,33 @@ def main() -> None:
     parser.add_argument(
         "--llamacpp", action="store_true", help="llama.cpp; not with the rest of --full"
     )
+    parser.add_argument("--rows", action="store_true", help="rows of a model of 0.5B, no searches")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--shape", default="30m", choices=list(SHAPES))
     options = parser.parse_args()
     if options.record and not options.full:
         parser.error("--record needs --full")
-    if options.llamacpp and (options.device != "cpu" or not find_spec("llama_cpp")):
-        parser.error("--llamacpp is measured on the CPU, with the extra `llamacpp`")
+    bare = options.llamacpp or options.rows
+    if bare and (options.device != "cpu" or not find_spec("llama_cpp")):
+        parser.error("llama.cpp is measured on the CPU, with the extra `llamacpp`")
     torch.set_num_threads(1)
+    if options.rows:
+        finish(measure_rows(full=options.full), options)
+        return
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
     repeats, part = (REPEATS, 2) if options.full else (1, 1)
     figures = {} if options.llamacpp else measure(bench, sizes, repeats, part)
     both = not options.full and options.device == "cpu" and find_spec("llama_cpp")
     if options.llamacpp or both:
-        expansions = 4 if options.full else 2
-        figures |= measure_llamacpp(bench.model, expansions, repeats, part)
+        figures |= measure_llamacpp(bench.model, LLAMACPP_EXPANSIONS, repeats, part)
     if options.device == "cuda":
         figures["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9
+    finish(figures, options)
+
+
+def finish(figures: dict[str, float], options: argparse.Namespace) -> None:
+    """Record if asked, and print."""
     if options.record:
         record(figures, options)
     for name, value in figures.items():

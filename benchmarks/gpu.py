@@ -85,17 +85,8 @@ MORE_SHAPES: Final[dict[str, dict[str, Any]]] = {
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     },
-    "0.5b": {
-        "vocab_size": 151936,
-        "hidden_size": 896,
-        "intermediate_size": 4864,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 14,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-    },
 }
-"""Beside those of `engine.py`; the tiny one is for tests."""
+"""Beside those of `engine.py`, for tests."""
 
 Kind: TypeAlias = Literal["device", "weights", "measured", "left out"]
 

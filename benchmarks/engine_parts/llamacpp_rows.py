@@ -1,105 +1,89 @@
 # ruff: noqa: SLF001 - contexts are put where the engine keeps what it read
-"""Rows of a GGUF model in the engine beside bare `llama_decode` of as many rows.
-
-Contexts are not computed one by one, which would take minutes: one of them is, and the
-keys and values of all others are copies of it. What a step costs does not depend on what
-they say.
-"""
+"""Rows of a GGUF model, in the engine and in a bare context of llama.cpp."""
 
 from __future__ import annotations
 
 import ctypes
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.models.engine.jobs import CallJob
+from engine_parts.rows import CONTEXT, FIRST, Prompt, Rows, over_bare, placed, resident
 from langchain_qstar.models.llamacpp.cells import Cells
 from langchain_qstar.models.llamacpp.decoding import State as Segment
 from langchain_qstar.models.llamacpp.loading import library
 from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 from langchain_qstar.models.llamacpp.streams import Streams
-from langchain_qstar.protocols import SampleRequest, State, Step
 
-FIRST: Final = 1000
-"""Tokens are counted from here on: those before may be control tokens."""
+ROW_TOKENS: Final = 512
+"""Room of a row with a memory of its own."""
+
+_BATCH: Final = 512
 
 
-class LlamaCppRows:
-    """The engine over one file, and bare contexts over the same weights."""
+def measure(file: Path, counts: Sequence[int], turns: int) -> dict[str, float]:
+    """The figures of one file, with one memory for all rows and with one for each."""
+    figures: dict[str, float] = {}
+    before = resident()
+    for way, row_tokens in (("shared", None), ("engine", ROW_TOKENS)):
+        policy = LlamaCppPolicy(file, threads=1, max_rows=max(counts), row_tokens=row_tokens)
+        model = policy._backend._context.model  # type: ignore[attr-defined]
+        rows = Rows(policy, partial(_hold, policy))
+        for count in counts:
+            rows.seconds(count)  # what bare rows take is not part of the memory
+            if way == "shared":
+                cache = policy._limits.cache_bytes
+                weights = int(library.llama_model_size(model.pointer))
+                taken = (resident() - before - cache) / weights
+                figures["memory_over_weights"] = max(figures.get("memory_over_weights", 0), taken)
+        for count in counts:
+            over, speed = over_bare(rows, BareRows(model, count), count, turns)
+            figures[f"{way}_over_raw_{count}"] = over
+            if way == "engine":
+                figures[f"row_tokens_per_second_{count}"] = speed
+        policy.close()
+    return figures
 
-    def __init__(self, policy: LlamaCppPolicy, context: int) -> None:
-        """Compare rows behind `context` tokens; `policy` is used by nobody else."""
-        self._policy = policy
-        self._context = context
-        self._seeds = 0
 
-    def contexts(self, rows: int) -> list[State]:
-        """So many states of different prompts, which the engine holds as if it had read them."""
-        prompts = [
-            tuple(FIRST + (7 * number + 13 * at) % 3000 for at in range(self._context))
-            for number in range(1, rows + 1)
-        ]
-        # The last token is left for the engine to read, which gives it logits.
-        self._ask([_state((*prompts[0], FIRST))], 1)
-        self._call(lambda: self._hold(prompts))
-        return [_state(prompt) for prompt in prompts]
+def _hold(policy: LlamaCppPolicy, prompts: Sequence[Prompt]) -> None:
+    """Put contexts into the tree, all with the keys and values of one that is read for it."""
+    backend: Any = policy._backend
+    cells, count = backend._cells, CONTEXT - 1
+    branch = cells.fork([], 0, reading=True)
+    cells.decode([FIRST] * count, list(range(count)), [branch] * count, [False] * count)
+    saved = cells.context.saved(branch)
+    (first,) = cells.store(branch, [(0, count)])
+    for number, prompt in enumerate(prompts):
+        # A copy on the host serves any number of rows; cells belong to one.
+        shared = not number or isinstance(cells, Streams)
+        stretch = first if shared else _copied(cells, saved, count)
+        placed(policy._scheduler.tree, prompt, Segment(stretch), 0)
 
-    def engine(self, states: Sequence[State], tokens: int) -> tuple[float, int]:
-        """CPU seconds of so many tokens a row, and how many the model read in them."""
-        before = self._policy.counters.forwarded
-        start = time.process_time()
-        self._ask(states, tokens)
-        return time.process_time() - start, self._policy.counters.forwarded - before
 
-    def _ask(self, states: Sequence[State], tokens: int) -> None:
-        self._seeds += 1
-        self._policy.sample(
-            [
-                SampleRequest(state, (self._seeds,), stop=(), max_tokens=tokens, temperature=0.8)
-                for state in states
-            ]
-        )
-
-    def _call(self, work: Any) -> Any:
-        return self._policy._engine.submit(CallJob(work)).result()
-
-    def _hold(self, prompts: Sequence[tuple[int, ...]]) -> None:
-        """Put contexts into the tree, all with the keys and values of one that was read."""
-        backend: Any = self._policy._backend
-        tree, cells, count = self._policy._scheduler.tree, backend._cells, self._context - 1
-        branch = cells.fork([], 0, reading=True)
-        for at in range(0, count, cells.context.batch):
-            some = range(at, min(at + cells.context.batch, count))
-            cells.decode([FIRST] * len(some), list(some), [branch] * len(some), [False] * len(some))
-        saved = cells.context.saved(branch)
-        (first,) = cells.store(branch, [(0, count)])
-        for number, prompt in enumerate(prompts):
-            shared = not number or isinstance(cells, Streams)
-            stretch = first if shared else _copied(cells, saved, count)
-            tree.store(tree.extend(prompt[:count]), Segment(stretch), 0)
-
-    def bare(self, rows: int, *, unified: bool, flash: bool = True) -> BareRows:
-        """Rows of their own contexts in a bare context of llama.cpp."""
-        backend: Any = self._policy._backend
-        model = backend._context.model
-        return BareRows(model, rows, self._context, unified=unified, flash=flash)
+def _copied(cells: Cells, saved: Any, count: int) -> Any:
+    """Cells of their own with what was saved of another sequence."""
+    branch = cells.fork([], 0)
+    cells.context.restore(branch, saved)
+    cells._read[branch] += count
+    cells._used += count
+    (stretch,) = cells.store(branch, [(0, count)])
+    return stretch
 
 
 class BareRows:
-    """Rows behind contexts of the same tokens in a context of llama.cpp of their own."""
+    """Rows in a context of llama.cpp of their own, each with a memory of its own."""
 
-    def __init__(self, model: Any, rows: int, context: int, *, unified: bool, flash: bool) -> None:
-        self._rows, self._at = rows, context
+    def __init__(self, model: Any, rows: int) -> None:
+        self._rows, self._at = rows, CONTEXT
         parameters = library.llama_context_default_params()
-        parameters.n_ctx = rows * (context + 120)
-        parameters.n_batch, parameters.n_seq_max = 512, rows
+        parameters.n_ctx, parameters.n_seq_max = rows * ROW_TOKENS, rows
+        parameters.n_batch, parameters.kv_unified = _BATCH, False
         parameters.n_threads = parameters.n_threads_batch = 1
-        parameters.kv_unified, parameters.flash_attn_type = unified, int(flash)
         self._pointer = library.llama_init_from_model(model.pointer, parameters)
-        self._batch = library.llama_batch_init(512, 0, 1)
-        for at in range(0, context, 512):
-            self._decode([(0, place) for place in range(at, min(at + 512, context))], wanted=False)
+        self._batch = library.llama_batch_init(_BATCH, 0, 1)
+        self._decode([(0, place) for place in range(CONTEXT)], wanted=False)
         size = library.llama_state_seq_get_size(self._pointer, 0)
         saved = (ctypes.c_uint8 * size)()
         library.llama_state_seq_get_data(self._pointer, saved, size, 0)
@@ -125,20 +109,6 @@ class BareRows:
         return (time.process_time() - start) / steps / self._rows
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Give the memory back."""
         library.llama_batch_free(self._batch)
         library.llama_free(self._pointer)
-
-
-def _copied(cells: Cells, saved: Any, count: int) -> Any:
-    """Cells of their own with what was saved of another sequence."""
-    branch = cells.fork([], 0)
-    cells.context.restore(branch, saved)
-    cells._read[branch] += count
-    cells._used += count
-    (stretch,) = cells.store(branch, [(0, count)])
-    return stretch
-
-
-def _state(ids: tuple[int, ...]) -> State:
-    return State("x", (("user", "x"),), (Step("", token_ids=ids),))

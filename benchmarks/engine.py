@@ -487,8 +487,8 @@ def measure(bench: Bench, sizes: dict[int, int], repeats: int, part: int) -> dic
     return {name: median(values) for name, values in figures.items()}
 
 
-def measure_rows(*, full: bool) -> dict[str, float]:
-    """The figures of rows."""
+def measure_rows(*, full: bool) -> tuple[dict[str, float], str]:
+    """The figures of rows, and of what model they are."""
     from engine_parts import llamacpp_rows, transformers_rows
     from real_models.files import AbsentError, model_file
 
@@ -497,16 +497,17 @@ def measure_rows(*, full: bool) -> dict[str, float]:
     counts, turns = (ROWS, 5) if full else (ROWS[:2], 2)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            file = model_file("qwen2.5-coder-0.5b")
+            file, name = model_file("qwen2.5-coder-0.5b"), "qwen2.5-coder-0.5b in 4 bits"
         except AbsentError:
             model, _ = make_model("0.5b", "cpu")
             _save_with_bytes(model, Path(folder))
             del model
             file = export_gguf(folder, Path(folder) / "model.gguf", weights="q8_0")
+            name = "random weights of the shape of Qwen2.5-0.5B in 8 bits"
         figures = llamacpp_rows.measure(file, counts, turns)
     if full:
         figures |= transformers_rows.measure(*make_model("0.5b", "cpu"), counts[:2], turns)
-    return figures
+    return figures, name
 
 
 def _versioned() -> list[str]:
@@ -514,14 +515,15 @@ def _versioned() -> list[str]:
     return ["torch", "transformers", *llamacpp]
 
 
-def record(figures: dict[str, float], options: argparse.Namespace) -> None:
+def record(figures: dict[str, float], options: argparse.Namespace, more: dict[str, str]) -> None:
     """Write the figures down with all that is needed to repeat them."""
     on_gpu = options.device != "cpu"
     part = "_rows" * options.rows or "_llamacpp" * options.llamacpp
     what = f"_{options.device}_{options.shape}" if on_gpu else part
     document = provenance(Path(__file__), _versioned())
     write_record(
-        RESULTS / f"engine{what}.json", {**document, "repeats": REPEATS, "figures": figures}
+        RESULTS / f"engine{what}.json",
+        {**document, **more, "repeats": REPEATS, "figures": figures},
     )
 
 
@@ -546,7 +548,8 @@ def main() -> None:
         parser.error("llama.cpp is measured on the CPU, with the extra `llamacpp`")
     torch.set_num_threads(1)
     if options.rows:
-        finish(measure_rows(full=options.full), options)
+        figures, name = measure_rows(full=options.full)
+        finish(figures, options, model=name)
         return
     bench = Bench(options.shape, options.device)
     sizes = GPU if options.device == "cuda" else FULL if options.full else QUICK
@@ -560,10 +563,10 @@ def main() -> None:
     finish(figures, options)
 
 
-def finish(figures: dict[str, float], options: argparse.Namespace) -> None:
-    """Record if asked, and print."""
+def finish(figures: dict[str, float], options: argparse.Namespace, **more: str) -> None:
+    """Record if asked, with what `more` says of the run, and print."""
     if options.record:
-        record(figures, options)
+        record(figures, options, more)
     for name, value in figures.items():
         print(f"{name}: {value:.4g}")
 

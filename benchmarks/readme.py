@@ -119,6 +119,35 @@ tree down to every step on {g["same_trees"]:.0%}.
 """
 
 
+def rows() -> str:
+    """Rows of a model of 0.5B in the engine beside bare rows."""
+    if not (RESULTS / "engine_rows.json").exists():
+        return "Not recorded yet: `python benchmarks/engine.py --full --rows --record`.\n"
+    run = recorded("engine_rows")
+    f = run["figures"]
+    table = "\n".join(
+        f"| {n} | {f[f'engine_over_raw_{n}']:.2f} | {f[f'shared_over_raw_{n}']:.2f} "
+        f"| {_or_none(f, f'transformers_over_raw_{n}')} |"
+        for n in (8, 24, 48)
+    )
+    return f"""\
+CPU seconds a token that the model reads, {run["model"]}, 300 tokens before each row, one thread
+(`{run["command"]}`):
+
+| rows | a memory for each ÷ bare decoding | one memory for all ÷ that | transformers ÷ its own |
+|---|---|---|---|
+{table}
+
+Bare decoding is `llama_decode`, with a memory for each row; on transformers, with random weights of
+the same shape, the forward pass in a static cache. Memory without the cache that was asked for:
+{f["memory_over_weights"]:.2f} times the weights.
+"""
+
+
+def _or_none(figures: dict[str, Any], name: str) -> str:
+    return f"{figures[name]:.2f}" if name in figures else "not measured"
+
+
 def labels() -> str:
     """Ways to make labels and kinds of heads."""
     run = recorded("labels")
@@ -401,6 +430,7 @@ SECTIONS: Final = {
     "results": lambda: f"{accuracy()}\n{overhead()}",
     "engine": engine,
     "llamacpp": llamacpp,
+    "rows": rows,
     "labels": labels,
     "rstar": rstar,
     "sweeps": sweeps,

@@ -215,12 +215,12 @@ def counts(solution: Solution) -> tuple[int, int]:
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("writes", WRITES)
 def test_tokens_are_never_passed(model: Any, name: str, writes: str):
-    for most in (1, 7, 30, 90):
+    for most in (1, 30):
         made = model(WRITES[writes])
         solution = METHODS[name](made.policy).invoke(QUESTION, max_tokens=most)
         assert solution.usage.completion_tokens == made.written() <= most
         assert solution.answer is None
-        if writes == "a line for ever" and most <= TASK.solution_tokens:
+        if writes == "a line for ever":
             assert solution.stopped == "tokens"
 
 
@@ -251,13 +251,18 @@ async def test_neither_does_a_model_that_is_computed(
 ):
     made = request.getfixturevalue(backend)
     policy = made() if backend == "llamacpp" else made
-    for most in (5, 60):
-        before = policy.counters.generated
-        solution = METHODS[name](policy).invoke(QUESTION, max_tokens=most)
-        spent = policy.counters.generated - before
-        assert solution.usage.completion_tokens == spent <= most
+    solution = METHODS[name](policy).invoke(QUESTION, max_tokens=50)
+    assert solution.usage.completion_tokens == policy.counters.generated <= 50
     solution = await METHODS[name](policy).ainvoke(QUESTION, max_completions=4)
     assert solution.usage.completions <= 4
+
+
+@pytest.mark.parametrize("name", ["greedy", "qstar", "rstar"])
+def test_thoughts_that_are_kept_apart_count(saying: Any, name: str):
+    policy, _ = saying("<think>", *"abcdefgh", thinking=True, window=4000)
+    solution = METHODS[name](policy).invoke(QUESTION, max_tokens=30)
+    assert solution.usage.completion_tokens == policy.counters.generated <= 30
+    assert (solution.stopped, solution.answer) == ("tokens", None)
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -281,31 +286,40 @@ def test_what_was_cut_is_in_the_tree_and_closed_and_says_by_what():
     assert not any(each.parent == one.id for each in solution.tree for one in cut)
 
 
+class Rambling(Counting):
+    """Its steps lead nowhere; greedily it writes a solution."""
+
+    def __init__(self, solution: str) -> None:
+        super().__init__("a")
+        self.solution = solution
+
+    def sample(self, requests: Any) -> Any:
+        if requests[0].temperature:
+            return super().sample(requests)
+        at_once = [replace(each, state=replace(each.state, steps=())) for each in requests]
+        return ScriptedPolicy({"": [self.solution]}).sample(at_once)
+
+
 def test_an_answer_that_was_cut_short_is_none():
     """`The answer is 1` may be the beginning of 12."""
-    says = ScriptedPolicy(lambda text: [] if text else ["The answer is 1 2 3 4\n"])
-    for most in range(1, 9):
-        solution = METHODS["qstar"](says).invoke(QUESTION, max_tokens=most)
-        assert solution.usage.completion_tokens <= most
-        assert (solution.answer is None) == (not solution.text.endswith("4\n"))
+    task = replace(
+        TASK,
+        answer=lambda text: "".join(text.partition("is ")[2].split()) or None,
+        is_terminal=lambda text: "is 1" in text,
+        answer_prefill="",
+    )
+    chain = QStarChain(Rambling("The answer is 1 2 3 4\n"), None, task=task, settings=SEARCHED)
+    # A quarter is for the completion, which is 7 tokens long.
+    found = [chain.invoke(QUESTION, max_tokens=most) for most in (16, 20, 24, 28)]
+    assert [each.answer for each in found] == [None, None, None, "1234"]
 
 
 def test_the_completion_of_a_search_that_found_nothing_has_its_share():
-    """A quarter of 80 tokens is enough for a solution, where steps lead nowhere."""
     ends = "so it is\nThe answer is 7.\n"
-
-    class Rambling(Counting):
-        def sample(self, requests: Any) -> Any:
-            if requests[0].temperature == 0:
-                return ScriptedPolicy({"": [ends]}).sample(
-                    [replace(each, state=replace(each.state, steps=())) for each in requests]
-                )
-            return super().sample(requests)
-
-    found = METHODS["qstar"](Rambling("a")).invoke(QUESTION, max_tokens=80)
+    found = METHODS["qstar"](Rambling(ends)).invoke(QUESTION, max_tokens=80)
     assert (found.answer, found.stopped) == ("7", "tokens")
     kept = {**SEARCHED, "completion_share": 0.0}
-    all_spent = QStarChain(Rambling("a"), None, task=TASK, settings=kept)
+    all_spent = QStarChain(Rambling(ends), None, task=TASK, settings=kept)
     assert all_spent.invoke(QUESTION, max_tokens=80).answer is None
 
 
@@ -352,9 +366,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("writes", ["a", "aa\n"])
-@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("how", ["blocking", "awaited"])
 async def test_an_engine_stops_between_two_tokens(
-    saying: Any, clock: Clock, name: str, writes: str, *, blocking: bool
+    saying: Any, clock: Clock, name: str, writes: str, *, how: str
 ):
     """Every step of it, a token of every row, takes a second, and nothing else takes time."""
     policy, backend = saying(writes, window=4000)
@@ -364,7 +378,7 @@ async def test_an_engine_stops_between_two_tokens(
 
     backend.before_forward = second
     chain = METHODS[name](policy)
-    if blocking:
+    if how == "blocking":
         solution = await asyncio.to_thread(chain.invoke, QUESTION, max_seconds=9.0)
     else:
         solution = await chain.ainvoke(QUESTION, max_seconds=9.0)
@@ -425,14 +439,12 @@ async def test_a_coroutine_that_does_not_come_back_is_cancelled(name: str, stuck
 
 
 @pytest.mark.parametrize("name", ["greedy", "qstar", "rstar"])
-@pytest.mark.parametrize("blocking", [True, False])
-async def test_requests_to_a_server_are_cancelled(
-    serve: Any, stuck: Stuck, name: str, *, blocking: bool
-):
+@pytest.mark.parametrize("how", ["blocking", "awaited"])
+async def test_requests_to_a_server_are_cancelled(serve: Any, stuck: Stuck, name: str, *, how: str):
     policy, handler = serve("a")
     handler.before = staticmethod(stuck)
     chain = METHODS[name](policy)
-    if blocking:
+    if how == "blocking":
         solution = await asyncio.to_thread(chain.invoke, QUESTION, max_seconds=30.0)
     else:
         solution = await chain.ainvoke(QUESTION, max_seconds=30.0)
@@ -441,8 +453,8 @@ async def test_requests_to_a_server_are_cancelled(
 
 
 @pytest.mark.parametrize("name", ["greedy", "qstar", "rstar"])
-@pytest.mark.parametrize("blocking", [True, False])
-async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, *, blocking: bool):
+@pytest.mark.parametrize("how", ["blocking", "awaited"])
+async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, *, how: str):
     class Slow(Chatting):
         def _generate(self, *args: Any, **options: Any) -> Any:
             stuck()
@@ -452,7 +464,7 @@ async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, *, bl
             await stuck.later()
 
     chain = METHODS[name](ChatModelPolicy(Slow(writes="a")))
-    if blocking:
+    if how == "blocking":
         solution = await asyncio.to_thread(chain.invoke, QUESTION, max_seconds=30.0)
     else:
         solution = await chain.ainvoke(QUESTION, max_seconds=30.0)
@@ -460,8 +472,8 @@ async def test_calls_of_a_chat_model_are_given_up(stuck: Stuck, name: str, *, bl
     assert (solution.stopped, solution.answer) == ("seconds", None)
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, *, blocking: bool):
+@pytest.mark.parametrize("how", ["blocking", "awaited"])
+async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, *, how: str):
     class Slow:
         name = "slow"
 
@@ -473,7 +485,7 @@ async def test_a_scorer_that_does_not_come_back_is_given_up(stuck: Stuck, *, blo
 
     writes = ScriptedPolicy(lambda text: [] if text else ["The answer is 7.\n"])
     chain = QStarChain(writes, Slow(), task=TASK, settings=SEARCHED)
-    if blocking:
+    if how == "blocking":
         solution = await asyncio.to_thread(chain.invoke, QUESTION, max_seconds=30.0)
     else:
         solution = await chain.ainvoke(QUESTION, max_seconds=30.0)

@@ -23,7 +23,7 @@ class Cells:
     def __init__(self, context: Context) -> None:
         """Start with an empty context, which nobody else uses."""
         self.context = context
-        self._sequences = Sequences()
+        self._sequences = Sequences(read=context.sequences)
         self._used = 0
         self._read: dict[int, int] = {}
         """How many tokens were read into every branch."""

@@ -48,6 +48,8 @@ class Settings:
     Attributes:
         cells: Tokens that fit its memory, all sequences together.
         streams: Sequences with cells of their own, all alike many; 0 is one buffer for all.
+        sequences: Without streams, how many sequences tokens can be read into. For each of
+            them llama.cpp reserves the logits of a token.
         batch: Most tokens of one call.
         threads: CPU threads.
         flash_attention: None lets llama.cpp decide.
@@ -58,6 +60,7 @@ class Settings:
 
     cells: int
     streams: int = 0
+    sequences: int = MOST
     batch: int = 512
     threads: int = 1
     flash_attention: bool | None = None
@@ -104,6 +107,8 @@ class Context:
         self.cells = int(library.llama_n_ctx(made))
         self.streams = settings.streams
         """Sequences with cells of their own, 0 where one buffer is shared."""
+        self.sequences = settings.streams or settings.sequences
+        """Sequences that tokens can be read into."""
         self.longest = self.cells // max(1, self.streams)
         """Tokens of the longest text."""
         self.batch = int(library.llama_n_batch(made))
@@ -275,7 +280,7 @@ def _parameters(settings: Settings) -> Any:
     parameters.n_ctx = settings.cells
     parameters.n_batch = settings.batch
     parameters.n_ubatch = min(settings.batch, parameters.n_ubatch)
-    parameters.n_seq_max = settings.streams or MOST
+    parameters.n_seq_max = settings.streams or settings.sequences
     parameters.n_threads = parameters.n_threads_batch = settings.threads
     parameters.pooling_type = library.LLAMA_POOLING_TYPE_NONE
     parameters.flash_attn_type = {

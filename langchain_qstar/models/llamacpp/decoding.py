@@ -26,7 +26,7 @@ Memory: TypeAlias = Cells | Streams
 """What the rows of a context share, or each has of its own."""
 
 
-_LOGITS_BYTES: Final = 2**26
+_LOGITS_BYTES: Final = 2**25
 """Logits of so many ends of segments are kept; one alone has 600 kB in a vocabulary of 150,000."""
 
 
@@ -97,7 +97,7 @@ class LlamaCppBackend:
         self._branches: list[_Branch] = []
         self._draws = HostDraws()
         # All rows may be about to start, each after a context of its own.
-        self._kept = _KeptLogits(max(2 * max_rows, _LOGITS_BYTES // (4 * self.vocabulary)))
+        self._kept = _KeptLogits(max(max_rows, _LOGITS_BYTES // (4 * self.vocabulary)))
         self._logits: list[Floats] = []
         """Of every branch; views, because those of all branches are many megabytes."""
         self._hidden: Floats | None = None

@@ -125,6 +125,7 @@ class LlamaCppPolicy(LocalPolicy):
             Settings(
                 cells=cells,
                 streams=number,
+                sequences=min(MOST, max_rows + 2 * READERS),
                 batch=max(_BATCH, max_rows),
                 threads=threads or _default_threads(model),
                 flash_attention=flash_attention,

@@ -59,16 +59,24 @@ Cells = tuple[int, int, int]
 class Sequences:
     """Hands out numbers, to running branches and to stretches. Used from one thread."""
 
-    def __init__(self, count: int = MOST) -> None:
-        """Start with all of `count` numbers free."""
-        self._free = list(range(count - 1, -1, -1))
+    def __init__(self, count: int = MOST, read: int = MOST) -> None:
+        """Start with all of `count` numbers free.
+
+        Args:
+            count: Of all numbers.
+            read: Tokens can be read into the first so many only: those are for branches, and
+                for stretches when no other is left.
+        """
+        self._branches = min(count, read)
+        self._free = list(range(self._branches - 1, -1, -1))
+        self._others = list(range(count - 1, self._branches - 1, -1))
         self._taken: dict[int, list[tuple[int, int]]] = {}
         """What every number that holds stretches holds, in order."""
         self._returned: deque[Cells] = deque()
 
     @property
     def free(self) -> int:
-        """Numbers that stand for nothing."""
+        """Numbers for branches."""
         return len(self._free)
 
     def take(self) -> int:
@@ -92,7 +100,10 @@ class Sequences:
             A stretch of a number that holds nothing there, and whether that is
             `own`, which then stays behind for it and is no branch any more.
         """
-        number = next((each for each, held in self._taken.items() if _fits(held, start, end)), own)
+        fitting = (each for each, held in self._taken.items() if _fits(held, start, end))
+        number = next(fitting, None)
+        if number is None:
+            number = self._others.pop() if self._others else own
         insort(self._taken.setdefault(number, []), (start, end))
         return Stretch(number, start, end, self._returned), number == own
 
@@ -116,7 +127,7 @@ class Sequences:
             held.remove((start, end))
             if not held:
                 del self._taken[number]
-                self._free.append(number)
+                (self._free if number < self._branches else self._others).append(number)
         return returned
 
 

@@ -36,6 +36,22 @@ def test_stretches_that_share_one_get_numbers_of_their_own():
     assert sequences.free == 1
 
 
+def test_stretches_leave_the_numbers_that_can_be_read_into_to_branches():
+    sequences = Sequences(4, read=2)
+    (first,) = stored(sequences, (0, 10))
+    (second,) = stored(sequences, (0, 10))
+    assert {first.number, second.number} == {2, 3}
+    assert sequences.free == 2
+    (third,) = stored(sequences, (0, 10))  # no other is left
+    assert third.number < 2
+    assert sequences.free == 1
+    del first, third
+    sequences.collect()
+    assert sequences.free == 2
+    (fourth,) = stored(sequences, (5, 9))
+    assert fourth.number >= 2
+
+
 def test_a_number_is_free_again_when_the_last_of_its_stretches_is_gone():
     sequences = Sequences(2)
     first, second = stored(sequences, (0, 10), (10, 20))

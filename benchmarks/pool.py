@@ -55,7 +55,7 @@ from real_models.drawing import AT_ONCE, draw, kept, missing
 from real_models.files import AbsentError, model_file, records, sha256, short_name
 from real_models.labelled import write_labels
 
-from langchain_qstar.baselines.chances import Chances
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
@@ -74,7 +74,9 @@ PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
 
 
-def about(policy: str, file: Path, task: Task, split: str, chances: Chances) -> dict[str, Any]:
+def about(
+    policy: str, file: Path, task: Task, split: str, parameters: SamplingParameters
+) -> dict[str, Any]:
     """What samples are of; those of which any of this differs are never mixed."""
     prompt = json.dumps(task.messages(PROBE), ensure_ascii=False)
     return {
@@ -84,7 +86,7 @@ def about(policy: str, file: Path, task: Task, split: str, chances: Chances) -> 
         "split": split,
         "prompts": task.prompts,
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-        **asdict(chances),
+        **asdict(parameters),
         "max_tokens": task.solution_tokens,
         "drawn": "stepwise",
     }
@@ -203,9 +205,9 @@ def main() -> None:
     parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
     parser.add_argument("--questions", type=int, default=150)
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--temperature", type=float, default=Chances().temperature)
-    parser.add_argument("--top-p", type=float, default=Chances().top_p)
-    parser.add_argument("--top-k", type=int, default=Chances().top_k)
+    parser.add_argument("--temperature", type=float, default=SamplingParameters().temperature)
+    parser.add_argument("--top-p", type=float, default=SamplingParameters().top_p)
+    parser.add_argument("--top-k", type=int, default=SamplingParameters().top_k)
     parser.add_argument(
         "--hidden", action="store_true", help="keep what a head reads, for --labels"
     )
@@ -224,15 +226,15 @@ def main() -> None:
         return
     policy = LlamaCppPolicy(file, max_rows=AT_ONCE, row_tokens=ROW_TOKENS, threads=1)
     task = fit_task(get_task(options.task), policy, prompts=options.prompts)
-    chances = Chances(options.temperature, options.top_p, options.top_k)
-    of = about(options.policy, file, task, options.split, chances)
+    parameters = SamplingParameters(options.temperature, options.top_p, options.top_k)
+    of = about(options.policy, file, task, options.split, parameters)
     path = BANKS / f"{bank_name(of)}.jsonl.xz"
     unpack(of, path)
     if options.draw:
         if options.hidden:
             policy.feature_layers = (-1,)
         rows = rows_file(of)
-        how = {"chances": chances, "rows": rows, "hidden": options.hidden}
+        how = {"parameters": parameters, "rows": rows, "hidden": options.hidden}
         asyncio.run(draw(policy, task, questions, options.samples, **how))
         return
     if options.labels:

@@ -380,6 +380,8 @@ SEARCHED: Final = {
     "qstar_agreement": "Q\\*, agreement of the samples",
     "qstar_head": "Q\\*, a trained head",
     "weighted_head": "weighted votes by the head",
+    "rstar_4": "rStar, four times the tokens",
+    "rstar_8": "rStar, eight times the tokens",
 }
 
 
@@ -390,9 +392,14 @@ def search() -> str:
     run = recorded("search")
     f, model = run["figures"], run["model"]
     tasks = {**TASK_NAMES, "plain_words": "plain words"}
-    tables = [_searched(f, task, name) for task, name in tasks.items() if f"questions_{task}" in f]
+    tables = [
+        _searched(f, task, name)
+        for task, name in tasks.items()
+        if any(f"{task}_{way}" in f for way in SEARCHED)
+    ]
     return f"""\
-{model["name"]} (`{model["repository"]}`), {run["cap"]} tokens a question at most but for greedy:
+{model["name"]} (`{model["repository"]}`), {run["cap"]} tokens a question at most, but for greedy
+and rStar:
 
 {chr(10).join(tables)}"""
 
@@ -413,13 +420,12 @@ def _searched(f: dict[str, Any], task: str, name: str) -> str:
             )
         )
         rows.append(
-            f"| {shown} | {share(f, key)} | {f[f'collected_{key}']:.1f} "
+            f"| {shown} | {f[f'questions_{key}']} | {share(f, key)} | {f[f'collected_{key}']:.1f} "
             f"| {f[f'fallback_{key}']:.0%} | {difference} |"
         )
-    asked = f"{name}, {f[f'questions_{task}']} questions"
     return f"""\
-| {asked} | right, tokens | solutions | completed | minus checked |
-|---|---|---|---|---|
+| {name} | questions | right, tokens | solutions | completed | minus checked |
+|---|---|---|---|---|---|
 {chr(10).join(rows)}
 """
 

@@ -42,7 +42,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from real_models.files import KNOWN, AbsentError, model_file, sha256, short_name
+from real_models.files import KNOWN, AbsentError, model_file, short_name, told
 from real_models.sides import Measured, Row
 
 from langchain_qstar.evaluation.banks import read_bank
@@ -152,14 +152,11 @@ def measure(
 
 def record(measured: Measured, figures: dict[str, Any], right: dict[str, Any]) -> None:
     """Write the figures down with all that is needed to repeat them."""
-    known = KNOWN.get(measured.policy)
-    model = {
-        "name": measured.policy,
-        "file": measured.file.name,
-        "repository": known.repository if known else "",
-        "sha256": sha256(measured.file),
+    document = {
+        **provenance(Path(__file__), PACKAGES),
+        "model": told(measured.policy, measured.file),
+        "note": NOTE,
     }
-    document = {**provenance(Path(__file__), PACKAGES), "model": model, "note": NOTE}
     name = "real.json" if measured.policy == POLICY else f"real.{short_name(measured.policy)}.json"
     write_record(RESULTS / name, {**document, "figures": figures, "right": right})
 

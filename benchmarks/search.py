@@ -19,6 +19,7 @@ questions):
 TASK_WAY               share right
 TASK_WAY_minus_vote    minus the checked vote, on the same questions; undecided_ says whether
                        its interval holds 0
+questions_             how many it was measured on
 tokens_, collected_    tokens a question, of all models; candidates that decided the answer
 fallback_              share of questions whose answer is a completion, because nothing complete
                        was found
@@ -36,8 +37,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from real_models.files import KNOWN, AbsentError, model_file, sha256
-from real_models.searches import Row, Runs, Way, told
+from real_models.files import KNOWN, AbsentError, model_file, short_name, told
+from real_models.searches import Row, Runs, Way
 from real_models.ways import REFERENCE, rstar, tuned, ways
 
 from langchain_qstar.evaluation.intervals import paired_difference, wilson
@@ -51,7 +52,6 @@ from langchain_qstar.evaluation.recording import (
 
 RESULTS: Final = Path(__file__).parent / "results"
 ROWS: Final = RESULTS / "search.rows.jsonl"
-RECORD: Final = RESULTS / "search.json"
 PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
 POLICY: Final = "qwen2.5-coder-0.5b"
 QUESTIONS: Final = {"gsm8k": 150, "multiarith": 100}
@@ -68,6 +68,7 @@ def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[st
         right = [float(row["right"]) for row in rows]
         low, high = wilson(sum(right), len(right))
         figures |= {name: mean(right), f"low_{name}": low, f"high_{name}": high}
+        figures[f"questions_{name}"] = len(rows)
         for count in ("tokens", "collected", "fallback"):
             figures[f"{count}_{name}"] = mean(float(row[count]) for row in rows)
         if reference is not None and way.name != REFERENCE:
@@ -83,25 +84,34 @@ def measure(
     runs: Runs, chosen: Sequence[Way], count: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The figures of these ways on the first questions, and what they are."""
-    found = [(way, runs.run(way, 0, count)) for way in chosen]
-    mark = f"questions_{runs.task}" if any(way.name == REFERENCE for way in chosen) else ""
-    figures = ({mark: count} if mark else {}) | figures_of(runs.task, found)
-    return figures, [told(way, rows) for way, rows in found]
+    found = [(way, runs.run(way, count)) for way in chosen]
+    about = [
+        {**way.told(), "task": runs.task, "versions": sorted({row["version"] for row in rows})}
+        for way, rows in found
+    ]
+    return figures_of(runs.task, found), about
 
 
-def record(policy: str, figures: dict[str, Any], about: list[dict[str, Any]]) -> None:
+def record_of(policy: str, cap: int) -> Path:
+    """Where the figures of a model and a cap of tokens are written."""
+    own = [*([short_name(policy)] if policy != POLICY else []), *([str(cap)] if cap != CAP else [])]
+    return RESULTS / ".".join(["search", *own, "json"])
+
+
+def record(policy: str, cap: int, figures: dict[str, Any], about: list[dict[str, Any]]) -> None:
     """Add the figures to those recorded, with all that is needed to repeat them."""
-    file, known = model_file(policy), KNOWN[policy]
-    before = read_record(RECORD) if RECORD.exists() else {"figures": {}, "ways": []}
-    kept = [way for way in before["ways"] if way not in about]
+    path = record_of(policy, cap)
+    before = read_record(path) if path.exists() else {"figures": {}, "ways": []}
+    new = {(way["name"], way["task"]) for way in about}
+    kept = [way for way in before["ways"] if (way["name"], way["task"]) not in new]
     document = {
         **provenance(Path(__file__), PACKAGES),
-        "model": {"name": policy, "repository": known.repository, "sha256": sha256(file)},
-        "cap": CAP,
+        "model": told(policy, model_file(policy)),
+        "cap": cap,
         "ways": [*kept, *about],
         "figures": {**before["figures"], **figures},
     }
-    write_record(RECORD, document)
+    write_record(path, document)
 
 
 def main() -> None:
@@ -124,8 +134,10 @@ def main() -> None:
     parser.add_argument("--head", help="a folder that qstar train wrote, for the ways with a head")
     options = parser.parse_args()
     if not (options.tune or options.full or options.words or options.rstar):
-        if RECORD.exists():
-            print_figures(read_record(RECORD)["figures"])
+        if (path := record_of(options.policy, options.cap)).exists():
+            print_figures(read_record(path)["figures"])
+        else:
+            tell("no figures are recorded")
         return
     started = time.monotonic()
     figures: dict[str, Any] = {}
@@ -155,7 +167,7 @@ def main() -> None:
         for name, value in figures.items()
     }
     if options.record:
-        record(options.policy, rounded, about)
+        record(options.policy, options.cap, rounded, about)
     tell(f"{time.monotonic() - started:.0f} s")
     print_figures(rounded)
 

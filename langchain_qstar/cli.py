@@ -53,8 +53,8 @@ THREAD: Final = "qstar solve"
 """The thread where --thread names none, as of a file that holds one search."""
 
 _SPENDING: Final = {name: name for name in ("max_completions", "max_tokens", "max_seconds")}
-_CHANCES: Final = {name: name for name in ("temperature", "top_p", "top_k")}
-_SAMPLING: Final = {"samples": "n", **_CHANCES, **_SPENDING}
+_PARAMETERS: Final = {name: name for name in ("temperature", "top_p", "top_k")}
+_SAMPLING: Final = {"samples": "n", **_PARAMETERS, **_SPENDING}
 
 # What each option is called where it is used; an option that is missing here
 # means nothing to that method, and giving it is an error.
@@ -67,7 +67,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "samples": "num_samples",
         "trajectories": "num_trajectories",
         "lam": "lam",
-        **_CHANCES,
+        **_PARAMETERS,
         "max_pops": "max_pops",
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
@@ -81,7 +81,7 @@ METHODS: Final[Mapping[str, Mapping[str, str]]] = {
         "thread": "thread",
         "rollouts": "num_rollouts",
         "depth": "max_depth",
-        **_CHANCES,
+        **_PARAMETERS,
         "max_nodes": "max_nodes",
         "max_completions": "max_completions",
         "max_tokens": "max_tokens",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from langchain_qstar.baselines.chances import Chances
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.evaluation.banks import Kept, restored
 from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
@@ -48,7 +48,7 @@ async def draw(
     questions: Sequence[Record],
     samples: int,
     *,
-    chances: Chances,
+    parameters: SamplingParameters,
     rows: Path,
     hidden: bool = False,
 ) -> None:
@@ -66,7 +66,7 @@ async def draw(
         question = record["question"]
         async with room:
             found = await asyncio.gather(
-                *(drawn(policy, task, question, n, chances, hidden=hidden) for n in numbers)
+                *(drawn(policy, task, question, n, parameters, hidden=hidden) for n in numbers)
             )
         told = [
             _row(record, number, each)

@@ -92,6 +92,17 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def told(policy: str, file: Path) -> dict[str, str]:
+    """A model as records name it."""
+    known = KNOWN.get(policy)
+    return {
+        "name": short_name(policy),
+        "file": file.name,
+        "repository": known.repository if known else "",
+        "sha256": sha256(file),
+    }
+
+
 def records(name: str, count: int | None = None) -> list[dict[str, Any]]:
     """The first records of a benchmark's file, in file order; all by default.
 

@@ -35,10 +35,10 @@ def write_labels(
     out: Path,
     features: Path,
 ) -> tuple[int, int]:
-    """Write what was drawn of these questions as labels, with hidden states in `features`.
+    """Add what was drawn of these questions to labels, with hidden states in `features`.
 
     Returns:
-        How many questions were written, and of how many some samples are right and some wrong.
+        How many questions were added, and of how many some samples are right and some wrong.
     """
     drawn: dict[str, list[Record]] = {}
     for row in rows:
@@ -51,12 +51,12 @@ def write_labels(
         **({"prompts": task.prompts} if task.prompts else {}),
         **asdict(settings),
     }
-    open_labels(out, header)
+    done = {each.question for each in open_labels(out, header).questions}
     kept = HiddenStates.open(policy, (-1,), features, identity_of(policy))
     mixed = written = 0
     with out.open("a", encoding="utf-8") as file:
         for each in questions:
-            if each["id"] not in drawn:
+            if each["id"] not in drawn or each["question"] in done:
                 continue
             labelled, hidden = _labelled(each, drawn[each["id"]], task)
             file.write(labelled.to_json() + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from langchain_qstar.chains import (
 from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
+from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Solution
 from real_models.files import model_file, product_version, records
 
@@ -34,6 +34,8 @@ AT_ONCE: Final = 24
 WORDS: Final = "plain_words"
 WORDS_FILE: Final = Path(__file__).parent / "plain_words.jsonl"
 """Questions that were written once and judged once; no setting is chosen on them."""
+PROBE: Final = "PROBE"
+"""A question whose prompt stands for those of all."""
 SAMPLES: Final = 64
 """Samples of a vote that its budget ends, not their number."""
 
@@ -57,10 +59,22 @@ class Way:
     settings: dict[str, Any]
 
     @property
-    def key(self) -> str:
-        """What rows are kept under: all of it but the name."""
-        told = [self.method, self.max_tokens, self.q_model, sorted(self.settings.items())]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    def scorer(self) -> str | None:
+        """The scorer as it is written down: a trained one by its content, not by its place."""
+        if self.q_model is None or not (folder := Path(self.q_model)).is_dir():
+            return self.q_model
+        content = b"".join(each.read_bytes() for each in sorted(folder.glob("q_head.*")))
+        return f"head {hashlib.sha256(content).hexdigest()[:12]}"
+
+    def told(self) -> Row:
+        """As it is written down beside figures, and what rows are kept under but for its name."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "max_tokens": self.max_tokens,
+            "q_model": self.scorer,
+            "settings": self.settings,
+        }
 
 
 class Runs:
@@ -77,12 +91,12 @@ class Runs:
         file = model_file(self.name)
         return LlamaCppPolicy(file, threads=1, max_rows=ROWS, row_tokens=ROW_TOKENS)
 
-    def questions(self, first: int, count: int) -> list[Row]:
-        """Records of the split from number `first` on."""
+    def questions(self, count: int) -> list[Row]:
+        """The first records of the split."""
         if self.task == WORDS:
             return [json.loads(line) for line in WORDS_FILE.read_text("utf-8").splitlines()][:count]
         name = self.task if self.split == "test" else f"{self.task}_{self.split}"
-        return records(name, first + count)[first:]
+        return records(name, count)
 
     def chain(self, way: Way) -> Any:
         """The chain of a way."""
@@ -102,22 +116,24 @@ class Runs:
         options["checked"] = way.method == "checked_vote"
         return SelfConsistencyChain(self.policy, **options, **shared)
 
-    def known(self, way: Way) -> dict[str, Row]:
-        """Rows of a way by question."""
-        return {row["id"]: row for row in read_rows(self.path) if row["key"] == way.key}
+    def key(self, way: Way, task: Task) -> str:
+        """What rows are kept under: the model, its prompt, and all of the way but its name."""
+        of = [self.name, task.messages(PROBE), {**way.told(), "name": ""}]
+        return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
-    def run(self, way: Way, first: int, count: int) -> list[Row]:
-        """A row for each question; those that are missing are measured."""
-        asked, known = self.questions(first, count), self.known(way)
+    def run(self, way: Way, count: int) -> list[Row]:
+        """A row for each of the first questions; those that are missing are measured."""
+        chain, asked = self.chain(way), self.questions(count)
+        key = self.key(way, chain.task)
+        known = {row["id"]: row for row in read_rows(self.path) if row["key"] == key}
         lacking = [each for each in asked if each["id"] not in known]
         if lacking:
-            chain = self.chain(way)
             inputs = [each["question"] for each in lacking]
             config = {"max_concurrency": AT_ONCE}
             for at, solution in chain.batch_as_completed(inputs, config, return_exceptions=True):
                 if isinstance(solution, Exception):
                     raise solution
-                row = self._row(way, lacking[at], solution, chain.task)
+                row = {"key": key, **_row(lacking[at], solution, chain.task)}
                 add_rows(self.path, [row])
                 known[row["id"]] = row
                 tell(
@@ -126,30 +142,18 @@ class Runs:
                 )
         return [known[each["id"]] for each in asked]
 
-    def _row(self, way: Way, record: Row, solution: Solution, task: Any) -> Row:
-        gold = task.gold(record["answer"]) or record["answer"]
-        return {
-            "key": way.key,
-            "id": record["id"],
-            "version": product_version(),
-            "answer": solution.answer,
-            "right": grade(solution.answer, gold, task) == "right",
-            "tokens": solution.usage.completion_tokens,
-            "stopped": solution.stopped,
-            "collected": sum(vote.count for vote in solution.votes),
-            "fallback": not solution.votes,
-            "nodes": len(solution.tree),
-            "shortfalls": list(solution.usage.shortfalls),
-        }
 
-
-def told(way: Way, rows: Sequence[Row]) -> Row:
-    """A way as it is written down beside its rows."""
+def _row(record: Row, solution: Solution, task: Task) -> Row:
+    gold = task.right_answer(record["answer"])
     return {
-        "name": way.name,
-        "method": way.method,
-        "max_tokens": way.max_tokens,
-        "q_model": way.q_model,
-        "settings": way.settings,
-        "versions": sorted({row["version"] for row in rows}),
+        "id": record["id"],
+        "version": product_version(),
+        "answer": solution.answer,
+        "right": grade(solution.answer, gold, task) == "right",
+        "tokens": solution.usage.completion_tokens,
+        "stopped": solution.stopped,
+        "collected": sum(vote.count for vote in solution.votes),
+        "fallback": not solution.votes,
+        "nodes": len(solution.tree),
+        "shortfalls": list(solution.usage.shortfalls),
     }

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_qstar.actions import InlineForms, Trace
-from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.sampled import Sampled
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.evaluation.banks import Kept
 from langchain_qstar.models.engine.policy import LocalPolicy
 from langchain_qstar.nodes.endings import ends_of
@@ -54,7 +54,13 @@ class Drawn:
 
 
 async def drawn(
-    policy: Policy, task: Task, question: str, number: int, chances: Chances, *, hidden: bool
+    policy: Policy,
+    task: Task,
+    question: str,
+    number: int,
+    parameters: SamplingParameters,
+    *,
+    hidden: bool,
 ) -> Drawn:
     """Draw sample `number` of a question.
 
@@ -63,7 +69,7 @@ async def drawn(
         task: How it is asked, and where steps and solutions end.
         question: Its text.
         number: Of the sample, which its seeds follow from.
-        chances: How tokens are drawn.
+        parameters: How tokens are drawn.
         hidden: Whether to keep the hidden states at the ends of steps.
     """
     opening = InlineForms(task).opening("propose_step", Trace(question))
@@ -81,14 +87,15 @@ async def drawn(
             max_tokens=min(opening.max_tokens, room),
             prefill=opening.prefill,
             ends=ends_of(opening, task),
-            **asdict(chances),
+            **asdict(parameters),
         )
         ((made,),) = await policy.asample([request])
         generated += made.generated
         blank = not made.text.strip()
         if not blank:
             state = state.then(Step(made.text, "propose_step", made.token_ids, made.logprobs))
-            if hidden and isinstance(policy, LocalPolicy):
+            if hidden:
+                assert isinstance(policy, LocalPolicy)
                 features.append((await policy.afeatures([state]))[0].astype(np.float16))
         if blank or made.finish in ("eos", "error", "cancelled") or task.is_terminal(state.text):
             finish = "eos" if blank and made.finish == "stop" else made.finish

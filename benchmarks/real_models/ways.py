@@ -1,4 +1,4 @@
-"""The ways that `search.py` compares, with the settings that were chosen on train questions."""
+"""The ways that `search.py` compares, and those that settings are to be chosen among."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from langchain_qstar.settings import QStarSettings
 from real_models.searches import Way
 
 SAMPLING: Final = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
-"""Of all sampling: the publisher's for this family of models, and the better on train."""
+"""Of all sampling: what the publisher of this family of models recommends."""
 
 REFERENCE: Final = "checked_vote"
 """The way that the others are compared to."""

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Final, Literal, get_args
 
 from langchain_qstar.baselines.budget import Budget
-from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, Scoring, adrive, drive
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.baselines.voting import vote, vote_among
 from langchain_qstar.checks.running import StepChecks
@@ -90,7 +90,7 @@ def best_of_n(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(
-        run, scorer, n, Chances(temperature, top_p, top_k), aggregate, weighted=weighted
+        run, scorer, n, SamplingParameters(temperature, top_p, top_k), aggregate, weighted=weighted
     )
     return drive(method, policy, budget.allowance())
 
@@ -119,7 +119,7 @@ async def abest_of_n(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     method = _method(
-        run, scorer, n, Chances(temperature, top_p, top_k), aggregate, weighted=weighted
+        run, scorer, n, SamplingParameters(temperature, top_p, top_k), aggregate, weighted=weighted
     )
     return await adrive(method, policy, budget.allowance())
 
@@ -128,7 +128,7 @@ def _method(
     run: Run,
     scorer: StepScorer,
     n: int,
-    chances: Chances,
+    parameters: SamplingParameters,
     aggregate: Aggregate,
     *,
     weighted: bool,
@@ -137,8 +137,8 @@ def _method(
         raise SettingsError(
             f"aggregate={aggregate!r}; choose one of: {', '.join(get_args(Aggregate))}"
         )
-    settings = {"n": n, **asdict(chances), "aggregate": aggregate, "weighted": weighted}
-    yield from run.draw(n, chances)
+    settings = {"n": n, **asdict(parameters), "aggregate": aggregate, "weighted": weighted}
+    yield from run.draw(n, parameters)
     scores: list[Scores] = []
     if requests := _requests(run):
         scores = (yield Scoring(scorer, requests)) or []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_qstar.baselines.budget import Budget
-from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, adrive, drive
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.protocols import Image, Policy, Task
@@ -73,5 +73,5 @@ async def agreedy(
 
 
 def _method(run: Run) -> Method:
-    yield from run.draw(1, Chances(temperature=0.0))
+    yield from run.draw(1, SamplingParameters(temperature=0.0))
     return run.solution("greedy", 0 if run.samples else None, {})

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from langchain_qstar.baselines.budget import Budget
-from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Method, adrive, drive
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.baselines.solving import Run
 from langchain_qstar.baselines.voting import checked_vote, vote, vote_among
 from langchain_qstar.checks.running import StepChecks
@@ -75,7 +75,7 @@ def self_consistency(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     return drive(
-        _method(run, n, Chances(temperature, top_p, top_k), checked=checked),
+        _method(run, n, SamplingParameters(temperature, top_p, top_k), checked=checked),
         policy,
         budget.allowance(),
     )
@@ -103,23 +103,23 @@ async def aself_consistency(
     budget = Budget(max_tokens, max_completions, max_seconds)
     run = Run(question, policy, task, seed, images, budget, checks, abstain)
     return await adrive(
-        _method(run, n, Chances(temperature, top_p, top_k), checked=checked),
+        _method(run, n, SamplingParameters(temperature, top_p, top_k), checked=checked),
         policy,
         budget.allowance(),
     )
 
 
-def _method(run: Run, n: int, chances: Chances, *, checked: bool) -> Method:
+def _method(run: Run, n: int, parameters: SamplingParameters, *, checked: bool) -> Method:
     if checked:
         require_checks(run.checks, run.task)
-    yield from run.draw(n, chances)
+    yield from run.draw(n, parameters)
     votes, winners = (checked_vote if checked else vote)(run.samples, run.task)
     if run.abstain:
         winners = vote_among(run.answering(), run.samples, run.task)[1] or winners
     return run.solution(
         "checked-self-consistency" if checked else "self-consistency",
         winners[0] if winners else None,
-        {"n": n, **asdict(chances), "checked": checked},
+        {"n": n, **asdict(parameters), "checked": checked},
         votes=votes,
     )
 

@@ -9,9 +9,9 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from langchain_qstar.baselines.budget import Budget
-from langchain_qstar.baselines.chances import Chances
 from langchain_qstar.baselines.driving import Aside, Sampling, Work
 from langchain_qstar.baselines.sampled import Sampled, sampled
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.checks.running import StepChecks
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.concluding import ANSWER_TOKENS
@@ -77,7 +77,7 @@ class Run:
         """Since the run began."""
         return now() - self.started
 
-    def draw(self, n: int, chances: Chances) -> Generator[Work, Any, None]:
+    def draw(self, n: int, parameters: SamplingParameters) -> Generator[Work, Any, None]:
         """Draw `n` whole solutions, fewer when the budget ends first; ask and judge them.
 
         Samples are drawn in rounds in which each may use its share of the tokens that
@@ -86,7 +86,7 @@ class Run:
 
         Args:
             n: Solutions wanted, at least 1.
-            chances: How their tokens are drawn.
+            parameters: How their tokens are drawn.
 
         Raises:
             SettingsError: A value is out of range.
@@ -105,7 +105,7 @@ class Run:
                 stop=(),
                 max_tokens=limit,
                 ends=solution_end(self.task),
-                **asdict(chances),
+                **asdict(parameters),
             )
             (drawn,) = yield from self._sampled([request])
             self.samples += [sampled(each, self.task, self.policy) for each in drawn]

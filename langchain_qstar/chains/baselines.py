@@ -123,7 +123,7 @@ class SelfConsistencyChain(_BaselineChain):
         checked: bool = False,
         **shared: Any,
     ) -> None:
-        from langchain_qstar.baselines.chances import Chances
+        from langchain_qstar.baselines.sampling import SamplingParameters
 
         super().__init__(policy, **shared)
         if checked:
@@ -133,7 +133,7 @@ class SelfConsistencyChain(_BaselineChain):
         self.options = {
             **self.options,
             "n": n,
-            **asdict(Chances(temperature, top_p, top_k)),
+            **asdict(SamplingParameters(temperature, top_p, top_k)),
             "checked": checked,
             "abstain": self.abstain,
         }
@@ -176,7 +176,7 @@ class BestOfNChain(_BaselineChain):
         weighted: bool = False,
         **shared: Any,
     ) -> None:
-        from langchain_qstar.baselines.chances import Chances
+        from langchain_qstar.baselines.sampling import SamplingParameters
 
         super().__init__(policy, **shared)
         scorer = scorer_of(q_model, self.policy)
@@ -186,7 +186,7 @@ class BestOfNChain(_BaselineChain):
             **self.options,
             "scorer": scorer,
             "n": n,
-            **asdict(Chances(temperature, top_p, top_k)),
+            **asdict(SamplingParameters(temperature, top_p, top_k)),
             "aggregate": aggregate,
             "weighted": weighted,
             "abstain": self.abstain,

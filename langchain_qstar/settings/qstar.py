@@ -144,7 +144,8 @@ class QStarSettings(VerificationSettings):
         Raises:
             SettingsError: A value is out of its range.
 
-        Source: our own; chosen on questions of GSM8K train (`benchmarks/search.py --tune`).
+        Source: our own. The sampling is what the publisher of Qwen2.5 recommends; what else to
+            choose is not decided by a measurement yet (`benchmarks/search.py --tune`).
         """
         begun = max(2, int(max_tokens) // SOLUTION_TOKENS) if type(max_tokens) is int else 2
         chosen = {

@@ -118,13 +118,14 @@ class Teller:
         self._warned = False
 
     def __call__(self, progress: Progress) -> None:
-        """Write one line over the last one, and the warning once."""
+        """Write one line, on a terminal over the last one, and the warning once."""
         self.last = progress
+        before, after = ("\r", "") if sys.stderr.isatty() else ("", "\n")
         sys.stderr.write(
-            f"\rlabelled {progress.done} of {progress.total} questions, "
+            f"{before}labelled {progress.done} of {progress.total} questions, "
             f"{progress.tokens} tokens in {progress.completions} completions; "
             f"{progress.right_share:.0%} of samples right, right and wrong ones of "
-            f"{progress.mixed_share:.0%} of questions "
+            f"{progress.mixed_share:.0%} of questions {after}"
         )
         if not self._warned and EARLY <= progress.done < progress.total and progress.warning:
             sys.stderr.write(f"\nwarning: {progress.warning}\n")

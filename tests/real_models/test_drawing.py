@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from langchain_qstar.baselines.chances import Chances
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.evaluation.rows import read_rows
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.tasks import GSM8K
@@ -28,7 +28,7 @@ def drawn(rows, questions, samples, script=lambda before: [] if before else [WHO
     from real_models.drawing import draw
 
     policy = Noted(script)
-    asyncio.run(draw(policy, GSM8K, questions, samples, chances=Chances(), rows=rows))
+    asyncio.run(draw(policy, GSM8K, questions, samples, parameters=SamplingParameters(), rows=rows))
     return sorted(Counter(policy.noted).items())
 
 
@@ -72,7 +72,9 @@ def test_later_samples_have_seeds_of_their_own(tmp_path):
     from real_models.drawing import draw
 
     for samples in (2, 4):
-        wanted = draw(Seeds(script), GSM8K, QUESTIONS[:1], samples, chances=Chances(), rows=rows)
+        wanted = draw(
+            Seeds(script), GSM8K, QUESTIONS[:1], samples, parameters=SamplingParameters(), rows=rows
+        )
         asyncio.run(wanted)
     assert len(seen) == len(set(seen)) == 4
 

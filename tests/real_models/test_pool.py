@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from langchain_qstar.baselines.chances import Chances
+from langchain_qstar.baselines.sampling import SamplingParameters
 from langchain_qstar.evaluation.banks import Kept, read_bank, write_bank
 from langchain_qstar.evaluation.rows import add_rows
 from langchain_qstar.solution import Sample
@@ -14,7 +14,7 @@ QUESTIONS = [
     {"id": f"q{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)
 ]
 OF = {"model": "m", "task": "gsm8k", "split": "test", "prompt_sha256": "a"} | asdict(
-    Chances(0.7, 0.8, 20)
+    SamplingParameters(0.7, 0.8, 20)
 )
 
 
@@ -51,7 +51,7 @@ def test_another_prompt_has_rows_of_its_own(pool):
 def test_what_samples_are_of_tells_no_place_of_this_machine(pool, tmp_path):
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"GGUF")
-    of = pool.about(f"gguf:{file}", file, GSM8K, "train", Chances())
+    of = pool.about(f"gguf:{file}", file, GSM8K, "train", SamplingParameters())
     assert of["model"] == "tiny"
     assert str(tmp_path) not in str(of)
 

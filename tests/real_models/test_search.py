@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from langchain_qstar.models.scripted import ScriptedPolicy
-from langchain_qstar.tasks import GSM8K
+from langchain_qstar.tasks import GSM8K, NANO
 
 RECORDS = [{"id": f"q{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(4)]
 
@@ -40,7 +40,7 @@ def test_every_way_runs_and_says_what_it_cost(runs, method):
     from real_models.searches import Way
 
     made, _ = runs
-    rows = made.run(Way(method, method, 60, "agreement", {}), 0, 2)
+    rows = made.run(Way(method, method, 60, "agreement", {}), 2)
     assert [row["id"] for row in rows] == ["q0", "q1"]
     assert [row["right"] for row in rows] == [False, True]
     assert all(0 < row["tokens"] <= 60 for row in rows)
@@ -51,15 +51,35 @@ def test_a_row_that_is_there_is_never_run_again(runs):
 
     made, asked = runs
     way = Way("votes", "vote", 60, None, {"temperature": 0.7, "top_k": 20})
-    made.run(way, 0, 2)
+    made.run(way, 2)
     before = len(asked)
     renamed = Way("other", "vote", 60, None, {"top_k": 20, "temperature": 0.7})
-    assert made.run(renamed, 0, 2) == made.run(way, 0, 2)
+    assert made.run(renamed, 2) == made.run(way, 2)
     assert len(asked) == before
-    made.run(way, 0, 3)
+    made.run(way, 3)
     assert len(asked) > before
-    hotter = Way("votes", "vote", 60, None, {"temperature": 0.9, "top_k": 20})
-    assert hotter.key != way.key
+
+
+def test_rows_of_another_model_prompt_setting_or_head_are_others(runs, tmp_path):
+    from real_models.searches import Runs, Way
+
+    made, _ = runs
+    other = Runs("another", "gsm8k", "test", made.path)
+    way, hotter = (Way("v", "vote", 60, None, {"temperature": each}) for each in (0.7, 0.9))
+    folder = tmp_path / "head"
+    folder.mkdir()
+    (folder / "q_head.json").write_text("1")
+    head = Way("h", "qstar", 60, str(folder), {})
+    keys = {
+        made.key(way, GSM8K),
+        made.key(hotter, GSM8K),
+        made.key(way, NANO),
+        other.key(way, GSM8K),
+        made.key(head, GSM8K),
+    }
+    (folder / "q_head.json").write_text("2")  # trained anew, in the same place
+    assert len(keys | {made.key(head, GSM8K)}) == 6
+    assert str(tmp_path) not in str(head.told())
 
 
 def row(*, right: bool, **values: Any) -> dict[str, Any]:
@@ -80,7 +100,7 @@ def test_a_difference_whose_interval_holds_0_is_undecided():
     close = [row(right=n % 2 == 0) for n in range(40)]
     figures = search.figures_of("t", [(vote, close), (other, close[::-1])])
     assert figures["undecided_t_qstar_minus_vote"]
-    assert figures["collected_t_qstar"] == 2.0
+    assert (figures["collected_t_qstar"], figures["questions_t_qstar"]) == (2.0, 40)
 
 
 def test_the_plain_words_have_answers_that_the_task_reads():

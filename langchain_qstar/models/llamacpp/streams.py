@@ -68,7 +68,6 @@ class Streams:
         rows = context.streams - READERS
         self._free = [list(range(rows)), list(range(rows, context.streams))]
         self._rows = rows
-        self._read: dict[int, int] = {}
         self._from: dict[int, tuple[Kept, int] | None] = {}
 
     def crowded(self, growth: int, rows: int) -> bool:  # noqa: ARG002 - rows grow in their streams
@@ -99,7 +98,7 @@ class Streams:
         if not free:
             raise MemoryError("all streams of llama.cpp are in use")
         number = free.pop(0)
-        self._read[number], self._from[number] = 0, source
+        self._from[number] = source
         if source is not None:
             kept, end = source
             self.context.restore(number, kept.data)
@@ -115,8 +114,6 @@ class Streams:
     ) -> None:
         """Read tokens into branches; see `Context.decode`."""
         self.context.decode(tokens, positions, branches, wanted)
-        for branch in branches:
-            self._read[branch] += 1
 
     def store(self, branch: int, bounds: Sequence[tuple[int, int]]) -> list[Stretch]:
         """End a branch; the tokens that it read become stretches of one copy of its path.
@@ -136,7 +133,7 @@ class Streams:
 
     def _end(self, branch: int) -> None:
         self.context.remove(branch)
-        del self._read[branch], self._from[branch]
+        del self._from[branch]
         insort(self._free[branch >= self._rows], branch)
 
     def part(self, stretch: Stretch, count: int) -> tuple[Stretch, Stretch]:
@@ -158,7 +155,7 @@ class Streams:
             old = numbers[place]
             self._free[False].remove(gap)
             self.context.restore(gap, self.context.saved(old))
-            self._read[gap], self._from[gap] = self._read[old], self._from[old]
+            self._from[gap] = self._from[old]
             self._end(old)
             numbers[place] = gap
         return numbers

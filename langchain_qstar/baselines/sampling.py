@@ -9,7 +9,7 @@ from langchain_qstar.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class Chances:
+class SamplingParameters:
     """Temperature and truncation of sampling, as `SampleRequest` has them.
 
     Attributes:

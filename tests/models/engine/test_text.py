@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.engine.text import TextCodec
@@ -83,3 +86,15 @@ def test_a_tokenizer_without_think_tokens_knows_a_thought_by_its_spelling(make_t
     assert codec.think_tags is None
     assert codec.in_thought(codec.encode("Go on.<think>\n"))
     assert not codec.in_thought(codec.encode("<think>12</think>\n"))
+
+
+def test_a_word_that_loses_its_space_alone_may_complete_a_stop_string_that_ends_with_one():
+    words = WordLevel({"▁yes": 0, "no": 1, "▁a\n": 2, "?": 3}, "?")
+    bare = Tokenizer(words)
+    bare.pre_tokenizer, bare.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    codec = TextCodec(PreTrainedTokenizerFast(tokenizer_object=bare), "plain")
+    assert codec.decode([0]) == "yes"
+    assert codec.may_complete((". ",), 4).tolist() == [True, False, True, False]
+    assert codec.may_complete(("\n",), 4).tolist() == [False, False, True, False]
+    assert codec.may_complete(("s", "?"), 6).tolist() == [True, False, False, True, False, False]
+    assert not codec.may_complete((), 4).any()

@@ -10,6 +10,7 @@ from langchain_qstar.models.engine.backend import Sampling, Start
 from langchain_qstar.models.engine.kv_tree import KVTree
 from langchain_qstar.models.llamacpp.draws import (
     HostDraws,
+    _inverted,
     likeliest_of,
     logprobs_of,
     next_logprobs,
@@ -141,3 +142,11 @@ def test_a_grammar_leaves_the_log_probability_of_the_model():
     tokens, logprobs = draws.draw(logits, {0: np.array([False, False, True])})
     assert tokens == [2]
     assert logprobs == pytest.approx([np.log(0.1)])
+
+
+def test_a_draw_at_the_very_end_is_the_last_token_that_weighs_anything():
+    mass = np.zeros((2, 1024), dtype=np.float32)
+    mass[0, [3, 5]] = 1.0
+    mass[1, [700, 900]] = 0.1, 0.3
+    assert _inverted(mass, np.array([1.0, 1.0])).tolist() == [5, 900]
+    assert _inverted(mass, np.array([0.0, 0.0])).tolist() == [3, 700]

@@ -402,7 +402,7 @@ class Stuck:
     async def later(self) -> None:
         self.clock.time += 60.0
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(20)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

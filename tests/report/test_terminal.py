@@ -7,7 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from langchain_qstar.report.terminal import MAX_LEVELS, print_solution
-from langchain_qstar.solution import Check, Solution, SolutionStep, Vote
+from langchain_qstar.solution import Check, Solution, SolutionStep, Usage, Vote
 
 
 def shown(value: Solution, *, colour: bool = False) -> str:
@@ -61,6 +61,12 @@ def test_the_cost_is_told(solution):
     (line,) = [line for line in shown(solution()).splitlines() if line.startswith("cost")]
     assert "40 tokens generated, 50 read (0 from cache)" in line
     assert line.endswith("completions: 6, model calls: 2, 1.25 s")
+
+
+def test_what_fell_short_is_shown_under_the_cost(solution):
+    short = "values: alike in 2 of 2 expansions; the search was not guided there"
+    usage = Usage(calls=2, completions=6, shortfalls=(short,))
+    assert f"\n        {short}\n" in shown(solution(usage=usage))
 
 
 def test_a_solution_without_a_tree_shows_its_steps(solution):

@@ -51,7 +51,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from real_models.drawing import AT_ONCE, draw, kept, missing
+from real_models.drawing import draw, kept, missing
+from real_models.engines import ENGINES, loaded
 from real_models.files import AbsentError, model_file, records, sha256, short_name
 from real_models.labelled import write_labels
 
@@ -60,7 +61,6 @@ from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, re
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
 from langchain_qstar.evaluation.rows import add_rows, read_rows
-from langchain_qstar.models.llamacpp.policy import LlamaCppPolicy
 from langchain_qstar.protocols import Task
 from langchain_qstar.tasks import fit_task, get_task
 from langchain_qstar.training.rollouts import LabelSettings
@@ -68,14 +68,18 @@ from langchain_qstar.training.rollouts import LabelSettings
 BANKS: Final = Path(__file__).parent / "results" / "banks"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "pool"
 PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
-ROW_TOKENS: Final = 1024
-"""Memory of a solution with its prompt."""
 PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
 
 
 def about(
-    policy: str, file: Path, task: Task, split: str, parameters: SamplingParameters
+    policy: str,
+    file: Path,
+    task: Task,
+    split: str,
+    parameters: SamplingParameters,
+    *,
+    engine: str = ENGINES[0],
 ) -> dict[str, Any]:
     """What samples are of; those of which any of this differs are never mixed."""
     prompt = json.dumps(task.messages(PROBE), ensure_ascii=False)
@@ -89,6 +93,7 @@ def about(
         **asdict(parameters),
         "max_tokens": task.solution_tokens,
         "drawn": "stepwise",
+        **({"engine": engine} if engine != ENGINES[0] else {}),
     }
 
 
@@ -101,7 +106,8 @@ def rows_file(of: dict[str, Any]) -> Path:
 def bank_name(of: dict[str, Any]) -> str:
     """The beginning of a bank's file name."""
     drawn = f"t{of['temperature']:g}-p{of['top_p']:g}-k{of['top_k']}"
-    return f"{of['model']}.{of['task']}.{of['split']}.{drawn}"
+    engine = f".{of['engine']}" if "engine" in of else ""
+    return f"{of['model']}.{of['task']}.{of['split']}.{drawn}{engine}"
 
 
 def asked(task: str, split: str, count: int) -> list[dict[str, Any]]:
@@ -188,8 +194,7 @@ def quick() -> None:
         print_figures(replay(path))
 
 
-def main() -> None:
-    """Command line."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -200,6 +205,7 @@ def main() -> None:
     mode.add_argument("--labels", type=Path, help="write what was drawn as labels for qstar train")
     mode.add_argument("--replay", type=Path, help="the figures of this bank")
     parser.add_argument("--policy", default="qwen2.5-coder-0.5b", help="a known name, or gguf:FILE")
+    parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES, help="what runs it")
     parser.add_argument("--task", default="gsm8k")
     parser.add_argument("--split", default="test", choices=("test", "train"))
     parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
@@ -211,7 +217,12 @@ def main() -> None:
     parser.add_argument(
         "--hidden", action="store_true", help="keep what a head reads, for --labels"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Command line."""
+    options = _options()
     if options.replay:
         print_figures(replay(options.replay))
         return
@@ -224,10 +235,10 @@ def main() -> None:
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
-    policy = LlamaCppPolicy(file, max_rows=AT_ONCE, row_tokens=ROW_TOKENS, threads=1)
+    policy = loaded(options.policy, options.engine)
     task = fit_task(get_task(options.task), policy, prompts=options.prompts)
     parameters = SamplingParameters(options.temperature, options.top_p, options.top_k)
-    of = about(options.policy, file, task, options.split, parameters)
+    of = about(options.policy, file, task, options.split, parameters, engine=options.engine)
     path = BANKS / f"{bank_name(of)}.jsonl.xz"
     unpack(of, path)
     if options.draw:

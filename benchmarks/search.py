@@ -3,6 +3,7 @@
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
     python benchmarks/search.py --full --record               # the test questions, run once
+    python benchmarks/search.py --full --tasks gsm8k --bank FILE   # votes replayed from a bank
     python benchmarks/search.py --rstar --record              # rStar, 30 questions of each task
     python benchmarks/search.py --words --record              # 30 plain-word questions, run once
 
@@ -11,7 +12,8 @@ tokens. Rows, one for each question and way, are kept in results/search.rows.jso
 add up, after a kill and on other days; a way with other settings has rows of its own, and a row
 that is there is never run again. `--tune` is what settings are chosen on: train questions, none
 of which is judged on. A search whose budget is below one rollout is told (`collected_` is below
-1), not hidden.
+1), not hidden. With `--bank`, a file that `pool.py --pack` wrote of the same questions, votes and
+best-of-N are replayed from its samples within the cap, and cost nothing (`real_models/replays.py`).
 
 Figures, printed last, for each task and way, with low_ and high_ (95 %; differences paired over
 questions):
@@ -37,10 +39,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
+from real_models.engines import ENGINES
 from real_models.files import KNOWN, AbsentError, model_file, short_name, told
+from real_models.replays import REPLAYED, replayed_rows, require_same
 from real_models.searches import Row, Runs, Way
-from real_models.ways import REFERENCE, rstar, tuned, ways
+from real_models.ways import REFERENCE, SAMPLING, rstar, tuned, ways
 
+from langchain_qstar.evaluation.banks import read_bank
 from langchain_qstar.evaluation.intervals import paired_difference, wilson
 from langchain_qstar.evaluation.recording import (
     print_figures,
@@ -49,10 +54,11 @@ from langchain_qstar.evaluation.recording import (
     tell,
     write_record,
 )
+from langchain_qstar.tasks import get_task
 
 RESULTS: Final = Path(__file__).parent / "results"
 ROWS: Final = RESULTS / "search.rows.jsonl"
-PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
+PACKAGES: Final = ("langchain-qstar", "llama-cpp-python", "transformers", "torch")
 POLICY: Final = "qwen2.5-coder-0.5b"
 QUESTIONS: Final = {"gsm8k": 150, "multiarith": 100}
 RSTAR_QUESTIONS: Final = 30
@@ -81,15 +87,32 @@ def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[st
 
 
 def measure(
-    runs: Runs, chosen: Sequence[Way], count: int
+    runs: Runs, chosen: Sequence[Way], count: int, bank: Path | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The figures of these ways on the first questions, and what they are."""
-    found = [(way, runs.run(way, count)) for way in chosen]
+    found = [(way, _rows(runs, way, count, bank)) for way in chosen]
     about = [
-        {**way.told(), "task": runs.task, "versions": sorted({row["version"] for row in rows})}
+        {
+            **way.told(),
+            "task": runs.task,
+            "replayed": bank.name if bank is not None and way.name in REPLAYED else None,
+            "engine": runs.engine,
+            "versions": sorted({row["version"] for row in rows}),
+        }
         for way, rows in found
     ]
     return figures_of(runs.task, found), about
+
+
+def _rows(runs: Runs, way: Way, count: int, bank: Path | None) -> list[Row]:
+    if bank is None or way.name not in REPLAYED:
+        return runs.run(way, count)
+    assert way.max_tokens is not None
+    kept = read_bank(bank)
+    own = {"model": short_name(runs.name), "engine": runs.engine, "task": runs.task}
+    require_same(kept, **own, **SAMPLING)
+    task = get_task(runs.task)
+    return replayed_rows(kept, task, way.name, way.max_tokens, runs.questions(count))
 
 
 def record_of(policy: str, cap: int) -> Path:
@@ -98,15 +121,23 @@ def record_of(policy: str, cap: int) -> Path:
     return RESULTS / ".".join(["search", *own, "json"])
 
 
-def record(policy: str, cap: int, figures: dict[str, Any], about: list[dict[str, Any]]) -> None:
-    """Add the figures to those recorded, with all that is needed to repeat them."""
+def record(
+    policy: str, engine: str, cap: int, figures: dict[str, Any], about: list[dict[str, Any]]
+) -> None:
+    """Add the figures to those recorded, with all that is needed to repeat them.
+
+    What another engine was recorded to do is forgotten: the two are not compared.
+    """
     path = record_of(policy, cap)
-    before = read_record(path) if path.exists() else {"figures": {}, "ways": []}
+    before = read_record(path) if path.exists() else {}
+    if before.get("engine") != engine:
+        before = {"figures": {}, "ways": []}
     new = {(way["name"], way["task"]) for way in about}
     kept = [way for way in before["ways"] if (way["name"], way["task"]) not in new]
     document = {
         **provenance(Path(__file__), PACKAGES),
         "model": told(policy, model_file(policy)),
+        "engine": engine,
         "cap": cap,
         "ways": [*kept, *about],
         "figures": {**before["figures"], **figures},
@@ -114,8 +145,7 @@ def record(policy: str, cap: int, figures: dict[str, Any], about: list[dict[str,
     write_record(path, document)
 
 
-def main() -> None:
-    """Command line."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -127,12 +157,22 @@ def main() -> None:
     mode.add_argument("--rstar", action="store_true", help="rStar, at four and eight times the cap")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results")
     parser.add_argument("--policy", default=POLICY, choices=list(KNOWN))
+    parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES, help="what runs it")
     parser.add_argument("--tasks", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--ways", nargs="+", help="some of the ways; all by default")
     parser.add_argument("--questions", type=int, help="of each task (150 and 100; to tune: 30)")
     parser.add_argument("--cap", type=int, default=CAP, help="tokens of a question")
     parser.add_argument("--head", help="a folder that qstar train wrote, for the ways with a head")
+    parser.add_argument("--bank", type=Path, help="samples that votes are replayed from")
     options = parser.parse_args()
+    if options.bank and (not options.full or len(options.tasks) > 1):
+        parser.error("--bank goes with --full and one of --tasks")
+    return options
+
+
+def main() -> None:
+    """Command line."""
+    options = _options()
     if not (options.tune or options.full or options.words or options.rstar):
         if (path := record_of(options.policy, options.cap)).exists():
             print_figures(read_record(path)["figures"])
@@ -144,20 +184,20 @@ def main() -> None:
     about: list[dict[str, Any]] = []
     try:
         if options.tune:
-            runs = Runs(options.policy, "gsm8k", "train", ROWS)
+            runs = Runs(options.policy, "gsm8k", "train", ROWS, options.engine)
             chosen = _named(options.ways, tuned(options.cap))
             figures, about = measure(runs, chosen, options.questions or 30)
             figures = {f"train_{name}": value for name, value in figures.items()}
         elif options.words:
-            runs = Runs(options.policy, "plain_words", "test", ROWS)
+            runs = Runs(options.policy, "plain_words", "test", ROWS, options.engine)
             chosen = _named(options.ways or ["greedy", "qstar"], ways(options.cap, options.head))
             figures, about = measure(runs, chosen, options.questions or 30)
         else:
             for task in options.tasks:
-                runs = Runs(options.policy, task, "test", ROWS)
+                runs = Runs(options.policy, task, "test", ROWS, options.engine)
                 known = rstar(options.cap) if options.rstar else ways(options.cap, options.head)
                 asked = options.questions or (RSTAR_QUESTIONS if options.rstar else QUESTIONS[task])
-                found, new = measure(runs, _named(options.ways, known), asked)
+                found, new = measure(runs, _named(options.ways, known), asked, options.bank)
                 figures, about = {**figures, **found}, [*about, *new]
     except AbsentError as error:
         tell(f"skipped: {error}")
@@ -167,7 +207,7 @@ def main() -> None:
         for name, value in figures.items()
     }
     if options.record:
-        record(options.policy, options.cap, rounded, about)
+        record(options.policy, options.engine, options.cap, rounded, about)
     tell(f"{time.monotonic() - started:.0f} s")
     print_figures(rounded)
 

@@ -20,7 +20,7 @@ from real_models.stepwise import Drawn, drawn
 
 Record = dict[str, Any]
 
-AT_ONCE: Final = 48
+AT_ONCE: Final = 128
 """Samples in flight; a kill loses the questions that are not finished."""
 
 

@@ -21,16 +21,13 @@ from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
 from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Solution
-from real_models.files import model_file, product_version, records
+from real_models.engines import loaded
+from real_models.files import product_version, records
 
 Row = dict[str, Any]
 
-ROWS: Final = 40
-"""Completions that decode together."""
-ROW_TOKENS: Final = 1024
-"""Memory of each, with its prompt."""
-AT_ONCE: Final = 24
-"""Questions that are worked on at once."""
+AT_ONCE: Final = 96
+"""Questions that are worked on at once; a search of one sample a step has a row of each."""
 WORDS: Final = "plain_words"
 WORDS_FILE: Final = Path(__file__).parent / "plain_words.jsonl"
 """Questions that were written once and judged once; no setting is chosen on them."""
@@ -80,16 +77,16 @@ class Way:
 class Runs:
     """A model, a split of a task, and the rows that are known of it."""
 
-    def __init__(self, policy: str, task: str, split: str, rows: Path) -> None:
+    def __init__(
+        self, policy: str, task: str, split: str, rows: Path, engine: str = "llamacpp"
+    ) -> None:
         self.name, self.task, self.split, self.path = policy, task, split, rows
+        self.engine = engine
 
     @cached_property
     def policy(self) -> Any:
         """The product's policy."""
-        from langchain_qstar import LlamaCppPolicy
-
-        file = model_file(self.name)
-        return LlamaCppPolicy(file, threads=1, max_rows=ROWS, row_tokens=ROW_TOKENS)
+        return loaded(self.name, self.engine)
 
     def questions(self, count: int) -> list[Row]:
         """The first records of the split."""
@@ -117,8 +114,8 @@ class Runs:
         return SelfConsistencyChain(self.policy, **options, **shared)
 
     def key(self, way: Way, task: Task) -> str:
-        """What rows are kept under: the model, its prompt, and all of the way but its name."""
-        of = [self.name, task.messages(PROBE), {**way.told(), "name": ""}]
+        """What rows are kept under: model and engine, prompt, and all of the way but its name."""
+        of = [self.name, self.engine, task.messages(PROBE), {**way.told(), "name": ""}]
         return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
     def run(self, way: Way, count: int) -> list[Row]:

@@ -2,6 +2,7 @@
 
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
+    python benchmarks/search.py --tune --bank FILE            # the same, replayed from a bank of it
     python benchmarks/search.py --full --record               # the test questions, run once
     python benchmarks/search.py --full --tasks gsm8k --bank FILE   # votes replayed from a bank
     python benchmarks/search.py --rstar --record              # rStar, 30 questions of each task
@@ -12,8 +13,11 @@ tokens. Rows, one for each question and way, are kept in results/search.rows.jso
 add up, after a kill and on other days; a way with other settings has rows of its own, and a row
 that is there is never run again. `--tune` is what settings are chosen on: train questions, none
 of which is judged on. A search whose budget is below one rollout is told (`collected_` is below
-1), not hidden. With `--bank`, a file that `pool.py --pack` wrote of the same questions, votes and
-best-of-N are replayed from its samples within the cap, and cost nothing (`real_models/replays.py`).
+1), not hidden.
+
+`--bank` takes a file that `pool.py --pack` wrote. With `--full` votes and best-of-N are replayed
+from its samples within the cap (`real_models/replays.py`), with `--tune`, of train samples,
+searches that draw one sample a step (`real_models/replayed_search.py`): neither costs a token.
 
 Figures, printed last, for each task and way, with low_ and high_ (95 %; differences paired over
 questions):
@@ -41,6 +45,7 @@ from typing import Any, Final
 
 from real_models.engines import ENGINES
 from real_models.files import KNOWN, AbsentError, model_file, short_name, told
+from real_models.replayed_search import compared
 from real_models.replays import REPLAYED, replayed_rows, require_same
 from real_models.searches import Row, Runs, Way
 from real_models.ways import REFERENCE, SAMPLING, rstar, tuned, ways
@@ -115,6 +120,19 @@ def _rows(runs: Runs, way: Way, count: int, bank: Path | None) -> list[Row]:
     return replayed_rows(kept, task, way.name, way.max_tokens, runs.questions(count))
 
 
+def replayed_searches(path: Path, cap: int) -> dict[str, Any]:
+    """Settings of searches that draw one sample a step, replayed from a bank of train questions.
+
+    Raises:
+        AbsentError: It is of another split; nothing is chosen on that.
+    """
+    bank = read_bank(path)
+    if (split := bank.about["split"]) != "train":
+        raise AbsentError(f"{path.name} is of the {split} split; choose on train")
+    found = compared(bank, get_task(bank.about["task"]), cap)
+    return {f"train_{name}": value for name, value in found.items()}
+
+
 def record_of(policy: str, cap: int) -> Path:
     """Where the figures of a model and a cap of tokens are written."""
     own = [*([short_name(policy)] if policy != POLICY else []), *([str(cap)] if cap != CAP else [])]
@@ -165,8 +183,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--head", help="a folder that qstar train wrote, for the ways with a head")
     parser.add_argument("--bank", type=Path, help="samples that votes are replayed from")
     options = parser.parse_args()
-    if options.bank and (not options.full or len(options.tasks) > 1):
-        parser.error("--bank goes with --full and one of --tasks")
+    if options.bank and not (options.tune or (options.full and len(options.tasks) == 1)):
+        parser.error("--bank goes with --tune, or with --full and one of --tasks")
     return options
 
 
@@ -183,7 +201,9 @@ def main() -> None:
     figures: dict[str, Any] = {}
     about: list[dict[str, Any]] = []
     try:
-        if options.tune:
+        if options.tune and options.bank:
+            figures = replayed_searches(options.bank, options.cap)
+        elif options.tune:
             runs = Runs(options.policy, "gsm8k", "train", ROWS, options.engine)
             chosen = _named(options.ways, tuned(options.cap))
             figures, about = measure(runs, chosen, options.questions or 30)

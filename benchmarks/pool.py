@@ -210,6 +210,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--split", default="test", choices=("test", "train"))
     parser.add_argument("--prompts", default="auto", help="a style of prompts, as for a chain")
     parser.add_argument("--questions", type=int, default=150)
+    parser.add_argument(
+        "--after",
+        type=int,
+        default=0,
+        help="leave out so many of them: another process draws those",
+    )
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=SamplingParameters().temperature)
     parser.add_argument("--top-p", type=float, default=SamplingParameters().top_p)
@@ -246,7 +252,7 @@ def main() -> None:
             policy.feature_layers = (-1,)
         rows = rows_file(of)
         how = {"parameters": parameters, "rows": rows, "hidden": options.hidden}
-        asyncio.run(draw(policy, task, questions, options.samples, **how))
+        asyncio.run(draw(policy, task, questions[options.after :], options.samples, **how))
         return
     if options.labels:
         settings = LabelSettings(samples=options.samples, temperature=options.temperature)

@@ -70,6 +70,7 @@ def test_a_quarter_is_kept_for_the_completion_while_nothing_is_whole():
 
 def test_settings_are_compared_to_the_checked_vote_of_the_same_samples(tmp_path):
     import search
+    from real_models.files import AbsentError
 
     from langchain_qstar.evaluation.banks import write_bank
 
@@ -82,5 +83,5 @@ def test_settings_are_compared_to_the_checked_vote_of_the_same_samples(tmp_path)
     assert figures["train_path_4_0_minus_vote"] == 0.0
     assert figures["train_path_2_0"] == 0.75  # in one of four rotations the wrong one is first
     write_bank(tmp_path / "bank", Bank({**about, "split": "test"}, bank.questions))
-    with pytest.raises(search.AbsentError, match="choose on train"):
+    with pytest.raises(AbsentError, match="choose on train"):
         search.replayed_searches(tmp_path / "bank", 99)

@@ -28,35 +28,28 @@ how much there is.
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
 from typing import Any, Final
 
-from real_models.candidates import CANDIDATES, Asked, Tried, Values
+from real_models.candidates import CANDIDATES, Asked, Candidate, Tried
 from real_models.files import AbsentError, records
 from real_models.stepwise import answered
+from real_models.valuing import figures
 
 from langchain_qstar.evaluation.banks import Kept, read_bank, reread, restored
 from langchain_qstar.evaluation.grading import grade
-from langchain_qstar.evaluation.intervals import paired_difference
 from langchain_qstar.evaluation.recording import print_figures, tell
 from langchain_qstar.evaluation.rows import read_rows
 from langchain_qstar.models.resolve import resolve_policy
 from langchain_qstar.protocols import State, Step, Task
 from langchain_qstar.scoring.identity import ReadingPolicy
-from langchain_qstar.scoring.results import results_of
 from langchain_qstar.stepping.splitting import pieces
 from langchain_qstar.tasks import fit_task, get_task
 
-PLACES: Final = (50, 75, 100)
-"""Percents of the steps of a sample."""
-
-DRAWS: Final = 2000
 BANKS: Final = Path(__file__).parent / "results" / "banks"
 
 
@@ -155,89 +148,8 @@ def _read(
     return policy.token_logprobs(states, steps)
 
 
-def figures(asked: Sequence[Asked], names: Iterable[str]) -> dict[str, Any]:
-    """Every figure; see the module's text for their names."""
-    mixed = [each for each in asked if 0 < sum(one.right for one in each.samples) < _size(each)]
-    told: dict[str, Any] = {
-        "questions": len(asked),
-        "mixed": len(mixed),
-        "samples": mean(map(_size, asked)),
-        "idle_steps": mean(not kind for each in asked for kinds in _kinds(each) for kind in kinds),
-        "vote": mean(map(_vote, asked)),
-    }
-    for name in names:
-        values = {id(each): CANDIDATES[name](each) for each in asked}
-        for place in PLACES:
-            told |= _interval(
-                f"auc_{place}_{name}", [_auc(each, values[id(each)], place) for each in mixed]
-            )
-        told[f"best_{name}"] = mean(_best(each, values[id(each)]) for each in asked)
-        weighted = [_vote(each, values[id(each)]) for each in asked]
-        told[f"weighted_{name}"] = mean(weighted)
-        difference = paired_difference(weighted, [_vote(each) for each in asked])
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            told[f"{prefix}weighted_over_vote_{name}"] = value
-        pairs = [won for each in asked for won in _idle(each, values[id(each)])]
-        told[f"idle_wins_{name}"] = mean(pairs) if pairs else 0.5
-    return told
-
-
-def _size(asked: Asked) -> int:
-    return len(asked.samples)
-
-
-def _auc(asked: Asked, values: Values, percent: int) -> float:
-    at = [each[max(1, round(percent / 100 * len(each))) - 1] for each in values]
-    right = [v for v, one in zip(at, asked.samples, strict=True) if one.right]
-    wrong = [v for v, one in zip(at, asked.samples, strict=True) if not one.right]
-    return mean((a > b) + (a == b) / 2 for a in right for b in wrong)
-
-
-def _best(asked: Asked, values: Values) -> float:
-    answered = [n for n, one in enumerate(asked.samples) if one.answer is not None]
-    best = max(answered, key=lambda n: (values[n][-1], -n), default=None)
-    return float(best is not None and asked.samples[best].right)
-
-
-def _vote(asked: Asked, values: Values | None = None) -> float:
-    """Whether the vote is right; of answers as written, which canonical ones may be."""
-    weights: defaultdict[str, float] = defaultdict(float)
-    right: dict[str, bool] = {}
-    for number, one in enumerate(asked.samples):
-        if one.answer is not None:
-            weights[one.answer] += 1.0 if values is None else values[number][-1]
-            right[one.answer] = one.right
-    return float(right[max(weights, key=lambda each: weights[each])]) if weights else 0.0
-
-
-def _kinds(asked: Asked) -> list[list[bool]]:
-    """Of each step of each sample: whether it finds a number."""
-    return [
-        [
-            found is not None
-            for found in results_of([step.text for step in one.steps], asked.question)
-        ]
-        for one in asked.samples
-    ]
-
-
-def _idle(asked: Asked, values: Values) -> Iterator[float]:
-    kinds = _kinds(asked)
-    for place in range(max(map(len, values), default=0)):
-        here = [n for n in range(len(values)) if place < len(values[n])]
-        idle = [values[n][place] for n in here if not kinds[n][place]]
-        busy = [values[n][place] for n in here if kinds[n][place]]
-        yield from ((a > b) + (a == b) / 2 for a in idle for b in busy)
-
-
-def _interval(name: str, values: Sequence[float]) -> dict[str, float]:
-    """The mean of some values and its 95 % bootstrap interval."""
-    if not values:
-        return {}
-    rng = random.Random(0)
-    means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(DRAWS))
-    low, high = means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1]
-    return {name: mean(values), f"low_{name}": low, f"high_{name}": high}
+def _named(names: Iterable[str]) -> dict[str, Candidate]:
+    return {name: CANDIDATES[name] for name in names}
 
 
 def quick() -> None:
@@ -245,7 +157,7 @@ def quick() -> None:
     for path in sorted(BANKS.glob("*.train.*.jsonl.xz")):
         tell(path.name)
         names = [each for each in CANDIDATES if each != "question"]
-        print_figures(figures(from_bank(path, None, None), names))
+        print_figures(figures(from_bank(path, None, None), _named(names)))
 
 
 def main() -> None:
@@ -287,7 +199,7 @@ def main() -> None:
         told["read_tokens"] = policy.counters.prefilled - before
     names = options.scorers or [each for each in CANDIDATES if each != "question" or options.bare]
     tell(f"{len(asked)} questions")
-    print_figures(figures(asked, names) | told)
+    print_figures(figures(asked, _named(names)) | told)
 
 
 if __name__ == "__main__":

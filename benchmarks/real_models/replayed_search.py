@@ -10,9 +10,10 @@ completes a state where nothing complete was found is its own sample and not a g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import product
 from statistics import mean
 from typing import Any, Final
 
@@ -23,11 +24,13 @@ from langchain_qstar.evaluation.intervals import paired_difference, wilson
 from langchain_qstar.evaluation.replay import Drawn, checked_vote, drawn
 from langchain_qstar.protocols import State, Task
 from langchain_qstar.settings import QStarSettings
-from real_models.candidates import CANDIDATES, Asked, Tried
+from real_models.candidates import CANDIDATES, Asked, Candidate, Tried
 from real_models.replays import within
 
-SCORERS: Final = ("path", "last_step", "step_mean", "surprises")
-"""Names of `CANDIDATES` that look at one path alone, as here."""
+SCORERS: Final = {
+    name: CANDIDATES[name] for name in ("path", "last_step", "step_mean", "surprises")
+}
+"""Of `CANDIDATES` those that look at one path alone, as here."""
 BIASES: Final = (0.0, 0.05, 0.2)
 SHARE: Final[float] = QStarSettings.model_fields["completion_share"].default
 
@@ -49,11 +52,13 @@ class Path:
     drawn: Drawn
 
 
-def paths_of(asked: banks.Asked, task: Task, checks: StepChecks, scorer: str) -> list[Path]:
+def paths_of(
+    asked: banks.Asked, task: Task, checks: StepChecks, candidate: Candidate
+) -> list[Path]:
     """The solutions of a question as it reads today, each step with its value and its cost."""
     found = [each for each in drawn(asked, task) if each.kept.steps]
     tried = tuple(Tried(each.kept.steps, each.sample.answer, each.right) for each in found)
-    values = CANDIDATES[scorer](Asked(asked.question, tried))
+    values = candidate(Asked(asked.question, tried))
     return [
         Path(_tokens(each.kept), tuple(value), _failed(each, asked.question, checks), each)
         for each, value in zip(found, values, strict=True)
@@ -122,27 +127,43 @@ class Search:
         return True
 
 
-def compared(bank: banks.Bank, task: Task, cap: int) -> dict[str, Any]:
+def compared(
+    bank: banks.Bank,
+    task: Task,
+    cap: int,
+    *,
+    scorers: Mapping[str, Candidate] = SCORERS,
+    roots: Sequence[int] = (),
+    biases: Sequence[float] = BIASES,
+) -> dict[str, Any]:
     """The share right, the tokens and the difference to the checked vote, of every setting.
 
     A setting is called `SCORER_ROOTS_BIAS`: first steps, as many as trajectories are collected at
-    most, and `depth_bias`. There are as many roots as the bank has samples, or fewer.
+    most, and `depth_bias`.
+
+    Args:
+        bank: Solutions drawn a step at a time.
+        task: What reads them.
+        cap: Tokens of a question.
+        scorers: What values steps, by name.
+        roots: First steps; by default from half of the samples that the bank has to all.
+        biases: Of depth.
     """
     checks = resolve_checks(None, task)
     read = [banks.reread(each, task) for each in bank.questions]
     votes = [_voted(each, task, cap) for each in read]
     figures = _shown("vote", [right for right, _ in votes], [spent for _, spent in votes])
-    for scorer in SCORERS:
-        paths = [paths_of(each, task, checks, scorer) for each in read]
-        for roots in range((bank.size + 1) // 2, bank.size + 1):
-            for bias in BIASES:
-                done = [_searched(each, roots, bias, cap) for each in paths]
-                right = [share for share, _ in done]
-                name = f"{scorer}_{roots}_{bias:g}"
-                figures |= _shown(name, right, [spent for _, spent in done])
-                difference = paired_difference(right, [share for share, _ in votes])
-                for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-                    figures[f"{prefix}{name}_minus_vote"] = value
+    settings = [*product(roots or range((bank.size + 1) // 2, bank.size + 1), biases)]
+    for scorer, candidate in scorers.items():
+        paths = [paths_of(each, task, checks, candidate) for each in read]
+        for count, bias in settings:
+            done = [_searched(each, count, bias, cap) for each in paths]
+            right = [share for share, _ in done]
+            name = f"{scorer}_{count}_{bias:g}"
+            figures |= _shown(name, right, [spent for _, spent in done])
+            difference = paired_difference(right, [share for share, _ in votes])
+            for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
+                figures[f"{prefix}{name}_minus_vote"] = value
     return figures
 
 

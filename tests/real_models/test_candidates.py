@@ -101,14 +101,17 @@ def test_the_last_step_alone_prefers_copying_and_agreement_does_not(candidates, 
 
 def test_figures_are_of_train_questions_drawn_a_step_at_a_time(monkeypatch, rows):
     import scorers
+    from real_models.candidates import CANDIDATES
     from real_models.files import AbsentError
+    from real_models.valuing import figures
 
     known = {"gsm8k_train": [{"id": "q", "question": QUESTION, "answer": "40"}]}
     monkeypatch.setattr(scorers, "records", known.__getitem__)
-    figures = scorers.figures(scorers.from_rows(rows, "gsm8k", None), ["path", "last_step"])
-    assert (figures["questions"], figures["mixed"], figures["vote"]) == (1, 1, 1.0)
-    assert (figures["auc_100_path"], figures["best_path"]) == (1.0, 1.0)
-    assert figures["idle_wins_last_step"] == 1.0  # copying is surest
+    asked = scorers.from_rows(rows, "gsm8k", None)
+    told = figures(asked, {name: CANDIDATES[name] for name in ("path", "last_step")})
+    assert (told["questions"], told["mixed"], told["vote"]) == (1, 1, 1.0)
+    assert (told["auc_100_path"], told["best_path"]) == (1.0, 1.0)
+    assert told["idle_wins_last_step"] == 1.0  # copying is surest
     monkeypatch.setattr(scorers, "records", {"gsm8k_train": []}.__getitem__)
     with pytest.raises(AbsentError, match="no question of the train split"):
         scorers.from_rows(rows, "gsm8k", None)

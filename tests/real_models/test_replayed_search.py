@@ -21,10 +21,11 @@ def solution(answer: str, *logprobs: float, sums: str = "1 + 1 = 2") -> Kept:
 
 
 def paths(*samples: Kept):
+    from real_models.candidates import whole_path
     from real_models.replayed_search import paths_of
 
     asked = reread(Asked("q0", "What is 1 + 1?", "2", samples), GSM8K)
-    return paths_of(asked, GSM8K, resolve_checks(None, GSM8K), "path")
+    return paths_of(asked, GSM8K, resolve_checks(None, GSM8K), whole_path)
 
 
 def searched(found, *, cap, bias=0.0):

@@ -397,11 +397,42 @@ def search() -> str:
         for task, name in tasks.items()
         if any(f"{task}_{way}" in f for way in SEARCHED)
     ]
+    replayed = "".join(
+        _replayed(f, task, name) for task, name in tasks.items() if f"{task}_replayed_vote" in f
+    )
     return f"""\
-{model["name"]} (`{model["repository"]}`), {run["cap"]} tokens a question at most, but for greedy
-and rStar:
+{model["name"]} (`{model["repository"]}`) {ENGINES[run["engine"]]}, {run["cap"]} tokens a question
+at most, but for greedy and rStar:
 
-{chr(10).join(tables)}"""
+{chr(10).join(tables)}{replayed}"""
+
+
+ENGINES: Final = {
+    "llamacpp": "on llama.cpp",
+    "transformers": "dequantised, on transformers in float32",
+}
+SCORERS: Final = {
+    "path": "all tokens of the path",
+    "last_step": "the last step",
+    "step_mean": "the mean of the steps",
+    "surprises": "the least expected tenth of the tokens",
+}
+"""What log-probabilities are of, by the names of `real_models/replayed_search.py`."""
+
+
+def _replayed(f: dict[str, Any], task: str, name: str) -> str:
+    """What one bank says of searches and votes with the very same samples."""
+    told = "; ".join(
+        f"{said} {share(f, key)} tokens, {100 * f[f'{key}_minus_vote']:+.0f} "
+        f"({100 * f[f'low_{key}_minus_vote']:+.0f} to {100 * f[f'high_{key}_minus_vote']:+.0f})"
+        for scorer, said in SCORERS.items()
+        if (key := f"{task}_replayed_{scorer}") in f
+    )
+    votes = share(f, f"{task}_replayed_vote")
+    return f"""
+{name}, on the very same samples as the checked vote, in every order ({votes} tokens):
+Q\\* by log-probabilities of {told}.
+"""
 
 
 def _searched(f: dict[str, Any], task: str, name: str) -> str:

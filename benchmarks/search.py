@@ -29,6 +29,8 @@ questions_             how many it was measured on
 tokens_, collected_    tokens a question, of all models; candidates that decided the answer
 fallback_              share of questions whose answer is a completion, because nothing complete
                        was found
+TASK_replayed_SCORER   with --full and --bank: Q* of one sample a step and the checked vote on the
+                       same samples, the mean over their rotations
 
 A model is a name of `real_models/files.py`, whose file is in the folder that the variable
 QSTAR_MODELS names. Qwen2.5-Coder may have seen problems like these.
@@ -59,6 +61,7 @@ from langchain_qstar.evaluation.recording import (
     tell,
     write_record,
 )
+from langchain_qstar.settings import QStarSettings
 from langchain_qstar.tasks import get_task
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -131,6 +134,23 @@ def replayed_searches(path: Path, cap: int) -> dict[str, Any]:
         raise AbsentError(f"{path.name} is of the {split} split; choose on train")
     found = compared(bank, get_task(bank.about["task"]), cap)
     return {f"train_{name}": value for name, value in found.items()}
+
+
+def replayed_profile(path: Path, cap: int) -> dict[str, Any]:
+    """The search of `QStarSettings.within` by several scorers, on every rotation of the samples.
+
+    One live run is one draw of the samples; here Q* and the checked vote have the same ones.
+    """
+    bank = read_bank(path)
+    task, roots = bank.about["task"], QStarSettings.within(cap).root_samples
+    assert roots is not None
+    found = compared(bank, get_task(task), cap, roots=(roots,), biases=(0.0,))
+    told = {}
+    for name, value in found.items():
+        prefix = next((each for each in ("low_", "high_", "tokens_") if name.startswith(each)), "")
+        own = name.removeprefix(prefix).replace(f"_{roots}_0", "", 1)
+        told[f"{prefix}{task}_replayed_{own}"] = value
+    return told
 
 
 def record_of(policy: str, cap: int) -> Path:
@@ -219,6 +239,8 @@ def main() -> None:
                 asked = options.questions or (RSTAR_QUESTIONS if options.rstar else QUESTIONS[task])
                 found, new = measure(runs, _named(options.ways, known), asked, options.bank)
                 figures, about = {**figures, **found}, [*about, *new]
+            if options.bank:
+                figures |= replayed_profile(options.bank, options.cap)
     except AbsentError as error:
         tell(f"skipped: {error}")
         return

@@ -461,7 +461,52 @@ def _searched(f: dict[str, Any], task: str, name: str) -> str:
 """
 
 
+def heads() -> str:
+    """A trained head on a pretrained model beside log-probabilities."""
+    if not (RESULTS / "heads.json").exists():
+        return "Not recorded yet: `python benchmarks/heads.py`.\n"
+    run = recorded("heads")
+    f = run["figures"]
+
+    def interval(name: str, factor: int = 1, form: str = ".2f") -> str:
+        value, low, high = (factor * f[f"{side}{name}"] for side in ("", "low_", "high_"))
+        return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+    ranked = "\n".join(
+        f"| {said} | {interval(f'auc_{place}_head')} | {interval(f'auc_{place}_path')} "
+        f"| {interval(f'auc_{place}_last_step')} "
+        f"| {interval(f'auc_{place}_head_minus_path', form='+.2f')} |"
+        for place, said in ((50, "50 % of the steps"), (75, "75 %"), (100, "the end"))
+    )
+    used = "\n".join(
+        f"| {said} | {f[f'best_{name}']:.0%} | {f[f'weighted_{name}']:.0%}, "
+        f"{interval(f'weighted_over_vote_{name}', 100, '+.0f')} | {f[f'search_{name}']:.0%}, "
+        f"{interval(f'search_{name}_minus_vote', 100, '+.0f')} | {f[f'search_tokens_{name}']:.0f} |"
+        for name, said in (
+            ("head", "the head"),
+            ("path", "log-probability of the path"),
+            ("last_step", "of the last step"),
+        )
+    )
+    return f"""\
+{f["questions"]} test questions, {f["samples"]} samples each; {f["mixed"]} of them have right and
+wrong samples. How often a right one has the higher value than a wrong one of the same question:
+
+| read at | the head | log-probability of the path | of the last step | head minus path |
+|---|---|---|---|---|
+{ranked}
+
+What these values are worth. The plain vote of {f["samples"]} is right on {f["vote"]:.0%}; the checked
+vote at {run["cap"]} tokens, in every order, on {f["search_vote"]:.0%}, at {f["search_tokens_vote"]:.0f}:
+
+| values | best-of-N | weighted vote, over the vote | Q\\*, over the checked vote | its tokens |
+|---|---|---|---|---|
+{used}
+"""
+
+
 SECTIONS: Final = {
+    "heads": heads,
     "real": real,
     "search": search,
     "results": lambda: f"{accuracy()}\n{overhead()}",

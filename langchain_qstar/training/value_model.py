@@ -110,7 +110,7 @@ def train_value_model(
     made_of = {
         "policy": identity,
         "labels": {k: v for k, v in labels.header.items() if k != "policy"},
-        "recipe": asdict(recipe),
+        "recipe": {**asdict(recipe), "learning_rate": recipe.rate},
     }
     if (finished := finished_config(out, made_of)) is not None:
         return _trained_as(out, finished)

@@ -169,7 +169,7 @@ def test_a_finished_training_is_given_as_it_is(policy, labels, tmp_path):
     assert (tmp_path / "q_head.safetensors").stat().st_mtime_ns == written
     (tmp_path / "README.md").unlink()  # as if killed before the end
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
-    assert (tmp_path / "README.md").exists()
+    assert "learning_rate 0.001," in (tmp_path / "README.md").read_text()  # what 0 stands for
     (tmp_path / "q_head.json").write_text("{")
     train_value_model(labels, policy, NANO, tmp_path, SMALL)
     assert json.loads((tmp_path / "q_head.json").read_text())["figures"]

@@ -496,8 +496,9 @@ wrong samples. How often a right one has the higher value than a wrong one of th
 |---|---|---|---|---|
 {ranked}
 
-What these values are worth. The plain vote of {f["samples"]} is right on {f["vote"]:.0%}; the checked
-vote at {run["cap"]} tokens, in every order, on {f["search_vote"]:.0%}, at {f["search_tokens_vote"]:.0f}:
+What these values are worth. The plain vote of {f["samples"]} is right on {f["vote"]:.0%};
+the checked vote within {run["cap"]} tokens, in every order, on {f["search_vote"]:.0%}
+({f["search_tokens_vote"]:.0f} tokens):
 
 | values | best-of-N | weighted vote, over the vote | Q\\*, over the checked vote | its tokens |
 |---|---|---|---|---|

@@ -437,25 +437,25 @@ Q\\* by log-probabilities of {told}.
 
 def _searched(f: dict[str, Any], task: str, name: str) -> str:
     rows = []
+    beside = "vote" if f"{task}_checked_vote" in f else "greedy"
     for way, shown in SEARCHED.items():
         if (key := f"{task}_{way}") not in f:
             continue
-        minus = f.get(f"{key}_minus_vote")
-        difference = (
-            ""
-            if minus is None
-            else (
-                f"{100 * minus:+.0f} ({100 * f[f'low_{key}_minus_vote']:+.0f} to "
-                f"{100 * f[f'high_{key}_minus_vote']:+.0f})"
-                + (", undecided" if f[f"undecided_{key}_minus_vote"] else "")
-            )
-        )
+        difference = ""
+        if (minus := f"{key}_minus_{beside}") in f:
+            low, high = (100 * f[f"{side}{minus}"] for side in ("low_", "high_"))
+            difference = f"{100 * f[minus]:+.0f} ({low:+.0f} to {high:+.0f})"
+            difference += ", undecided" if f[f"undecided_{minus}"] else ""
+        searched = way != "greedy"
+        collected = f"{f[f'collected_{key}']:.1f}" if searched else "1"
+        completed = f"{f[f'fallback_{key}']:.0%}" if searched else ""
         rows.append(
-            f"| {shown} | {f[f'questions_{key}']} | {share(f, key)} | {f[f'collected_{key}']:.1f} "
-            f"| {f[f'fallback_{key}']:.0%} | {difference} |"
+            f"| {shown} | {f[f'questions_{key}']} | {share(f, key)} | {collected} "
+            f"| {completed} | {difference} |"
         )
+    said = "checked" if beside == "vote" else beside
     return f"""\
-| {name} | questions | right, tokens | solutions | completed | minus checked |
+| {name} | questions | right, tokens | solutions | completed | minus {said} |
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 """

@@ -23,8 +23,8 @@ Figures, printed last, for each task and way, with low_ and high_ (95 %; differe
 questions):
 
 TASK_WAY               share right
-TASK_WAY_minus_vote    minus the checked vote, on the same questions; undecided_ says whether
-                       its interval holds 0
+TASK_WAY_minus_vote    minus the checked vote, on the same questions, or _minus_greedy where there
+                       is none; undecided_ says whether its interval holds 0
 questions_             how many it was measured on
 tokens_, collected_    tokens a question, of all models; candidates that decided the answer
 fallback_              share of questions whose answer is a completion, because nothing complete
@@ -76,7 +76,8 @@ CAP: Final = 1000
 def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[str, Any]:
     """The figures of all ways on the same questions."""
     figures: dict[str, Any] = {}
-    reference = next((rows for way, rows in found if way.name == REFERENCE), None)
+    known = {way.name: rows for way, rows in found}
+    beside = next((name for name in (REFERENCE, "greedy") if name in known), None)
     for way, rows in found:
         name = f"{task}_{way.name}"
         right = [float(row["right"]) for row in rows]
@@ -85,12 +86,12 @@ def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[st
         figures[f"questions_{name}"] = len(rows)
         for count in ("tokens", "collected", "fallback"):
             figures[f"{count}_{name}"] = mean(float(row[count]) for row in rows)
-        if reference is not None and way.name != REFERENCE:
-            other = [float(row["right"]) for row in reference]
-            difference = paired_difference(right, other)
+        if beside is not None and way.name != beside:
+            difference = paired_difference(right, [float(row["right"]) for row in known[beside]])
+            minus = f"{name}_minus_{'vote' if beside == REFERENCE else beside}"
             for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-                figures[f"{prefix}{name}_minus_vote"] = value
-            figures[f"undecided_{name}_minus_vote"] = difference[1] <= 0 <= difference[2]
+                figures[f"{prefix}{minus}"] = value
+            figures[f"undecided_{minus}"] = difference[1] <= 0 <= difference[2]
     return figures
 
 

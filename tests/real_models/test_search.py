@@ -103,6 +103,18 @@ def test_a_difference_whose_interval_holds_0_is_undecided():
     assert (figures["collected_t_qstar"], figures["questions_t_qstar"]) == (2.0, 40)
 
 
+def test_without_votes_a_search_is_compared_to_greedy():
+    import search
+    from real_models.searches import Way
+
+    greedy, other = Way("greedy", "greedy", None, None, {}), Way("qstar", "qstar", 9, None, {})
+    figures = search.figures_of(
+        "t", [(greedy, [row(right=False)] * 9), (other, [row(right=True)] * 9)]
+    )
+    assert figures["t_qstar_minus_greedy"] == 1.0
+    assert "t_greedy_minus_greedy" not in figures
+
+
 def test_the_plain_words_have_answers_that_the_task_reads():
     from real_models.searches import WORDS_FILE
 

@@ -40,12 +40,18 @@ from langchain_qstar.baselines.pools import (
 )
 from langchain_qstar.chains import GreedyChain, QStarChain
 from langchain_qstar.checks.running import resolve_checks
-from langchain_qstar.evaluation.intervals import interpolate, paired_difference, wilson
+from langchain_qstar.evaluation.intervals import (
+    difference_figures,
+    interpolate,
+    share_figures,
+    wilson,
+)
 from langchain_qstar.evaluation.recording import (
     digests,
     print_figures,
     provenance,
     read_record,
+    rounded,
     tell,
     write_record,
 )
@@ -210,18 +216,12 @@ def figures_of(shares: dict[str, Shares]) -> dict[str, float]:
     """Shares, intervals and paired differences, rounded."""
     figures: dict[str, float] = {}
     for method, share in shares.items():
-        low, high = wilson(sum(share.right), len(share.right))
-        figures |= {
-            method: mean(share.right),
-            f"tokens_{method}": share.tokens,
-            f"low_{method}": low,
-            f"high_{method}": high,
-        }
+        figures |= share_figures(method, share.right)
+        figures[f"tokens_{method}"] = share.tokens
     for other in [method for method in shares if method != "qstar"]:
-        difference = paired_difference(shares["qstar"].right, shares[other].right)
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            figures[f"{prefix}qstar_over_{other}"] = value
-    return {name: round(value, 4) for name, value in figures.items()}
+        own = shares["qstar"].right
+        figures |= difference_figures(f"qstar_over_{other}", own, shares[other].right)
+    return rounded(figures)
 
 
 def about() -> dict[str, Any]:

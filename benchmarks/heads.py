@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from real_models.files import AbsentError, records
-from real_models.judged_heads import head_values, judged, test_bank
+from real_models.judged_heads import drawn_bank, head_values, judged
 
 from langchain_qstar.evaluation.recording import (
     print_figures,
     provenance,
     read_record,
+    rounded,
     tell,
     write_record,
 )
@@ -58,21 +59,15 @@ def main() -> None:
         else:
             tell("no figures are recorded")
         return
+    task, rows = get_task(options.task), read_rows(options.rows)
     try:
         asked = records(options.task, options.questions)
+        bank, values = drawn_bank(rows, asked, task), head_values(options.head, rows, asked)
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
-    task = get_task(options.task)
-    rows = read_rows(options.rows)
-    bank = test_bank(rows, asked, task)
-    figures: dict[str, Any] = judged(
-        bank, head_values(options.head, rows, asked), task, options.cap
-    )
-    rounded = {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in figures.items()
-    }
+    figures: dict[str, Any] = judged(bank, values, task, options.cap)
+    figures = rounded(figures)
     if options.record:
         document = {
             **provenance(Path(__file__), PACKAGES),
@@ -80,10 +75,10 @@ def main() -> None:
             "drawn_with": sorted({row["version"] for row in rows}),
             "card": (options.head / "README.md").read_text("utf-8"),
             "cap": options.cap,
-            "figures": rounded,
+            "figures": figures,
         }
         write_record(RECORD, document)
-    print_figures(rounded)
+    print_figures(figures)
 
 
 if __name__ == "__main__":

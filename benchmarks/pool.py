@@ -6,11 +6,14 @@
     python benchmarks/pool.py --replay results/banks/NAME.jsonl.xz
     python benchmarks/pool.py --draw --hidden --split train --questions 300 --top-p 0.8 --top-k 20
     python benchmarks/pool.py --labels build/gsm8k.jsonl --split train --questions 300 --top-p 0.8
+    qstar train build/gsm8k.jsonl --policy FOLDER --layers=-1 --features build/gsm8k.features ...
 
 `--draw` samples solutions a step at a time through the product's policy, as searches do, with
 the task's own prompt, ending where the product's solutions end. With `--hidden` it keeps what a
 head reads of every step, and `--labels FILE` then writes the file that `qstar train` takes, with
-FILE's features beside it. Rows are kept in build/pool and drawing
+FILE's features beside it: of the last layer, which is what `--layers` has to name. `--engine
+transformers` runs the weights dequantised (`real_models/engines.py`), and `--after` lets two
+processes share the questions. Rows are kept in build/pool and drawing
 goes on after what is there, packed or not: after a kill, on another machine, with more
 questions, or with more samples (of the same seeds). Another model, prompt or temperature has
 rows of its own. `--pack` writes them to results/banks, compressed, with what they are of;
@@ -51,13 +54,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from real_models.drawing import draw, kept, missing
+from real_models.drawing import banked, draw, kept, missing
 from real_models.engines import ENGINES, loaded
 from real_models.files import AbsentError, model_file, records, sha256, short_name
 from real_models.labelled import write_labels
 
 from langchain_qstar.baselines.sampling import SamplingParameters
-from langchain_qstar.evaluation.banks import LARGEST, Asked, Bank, read_bank, reread, write_bank
+from langchain_qstar.evaluation.banks import LARGEST, Bank, read_bank, reread, write_bank
 from langchain_qstar.evaluation.recording import print_figures, provenance, tell
 from langchain_qstar.evaluation.replay import replayed
 from langchain_qstar.evaluation.rows import add_rows, read_rows
@@ -67,7 +70,7 @@ from langchain_qstar.training.rollouts import LabelSettings
 
 BANKS: Final = Path(__file__).parent / "results" / "banks"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "pool"
-PACKAGES: Final = ("langchain-qstar", "llama-cpp-python")
+PACKAGES: Final = ("langchain-qstar", "llama-cpp-python", "transformers", "torch")
 PROBE: Final = "PROBE"
 """A question whose prompt stands for those of all."""
 
@@ -131,21 +134,7 @@ def packed(
     facts = provenance(Path(__file__), PACKAGES)
     told = {name: facts[name] for name in ("command", "date", "commit", "versions")}
     told |= {"drawn_with": sorted({row["version"] for row in rows})}
-    return Bank(
-        {**of, **told},
-        tuple(
-            reread(
-                Asked(
-                    id=each["id"],
-                    question=each["question"],
-                    gold=task.gold(each["answer"]) or each["answer"],
-                    samples=tuple(known[each["id"]][number] for number in range(samples)),
-                ),
-                task,
-            )
-            for each in questions
-        ),
-    )
+    return Bank({**of, **told}, banked(questions, known, samples, task))
 
 
 def unpack(of: dict[str, Any], path: Path) -> None:

@@ -33,12 +33,13 @@ import numpy as np
 
 from langchain_qstar.baselines.pools import Pool, best, curve, draw_pools, prefixes, score_pools
 from langchain_qstar.chains import QStarChain
-from langchain_qstar.evaluation.intervals import interpolate, paired_difference
+from langchain_qstar.evaluation.intervals import difference_figures, interpolate
 from langchain_qstar.evaluation.recording import (
     digests,
     print_figures,
     provenance,
     read_record,
+    rounded,
     write_record,
 )
 from langchain_qstar.evaluation.runs import run_chain
@@ -153,11 +154,8 @@ def gain(
     ]
     settings = {**chosen["qstar"]["settings"], "max_tokens": TOKENS - 50}
     rows = run_chain("qstar", QStarChain(settings=settings), problems, done=done)
-    difference = paired_difference([float(row.right) for row in rows], best_of_n)
-    return {
-        f"{prefix}qstar_gain_over_best_of_n": value
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True)
-    }
+    right = [float(row.right) for row in rows]
+    return difference_figures("qstar_gain_over_best_of_n", right, best_of_n)
 
 
 def tuned() -> dict[str, Any]:
@@ -177,7 +175,7 @@ def full(count: int, record: bool) -> None:
     figures = {"scoring_share_of_decoding": scoring_share(problems[:32], rounds=8)}
     figures |= quality(pools, golds, picked["aggregate"])
     figures |= gain(problems, pools, chosen, done)
-    figures = {name: round(value, 4) for name, value in figures.items()}
+    figures = rounded(figures)
     if record:
         document = provenance(Path(__file__), PACKAGES, READ)
         write_record(RESULTS / "qvalue.json", {**document, "n": count, "figures": figures})

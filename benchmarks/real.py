@@ -46,11 +46,12 @@ from real_models.files import KNOWN, AbsentError, model_file, short_name, told
 from real_models.sides import Measured, Row
 
 from langchain_qstar.evaluation.banks import read_bank
-from langchain_qstar.evaluation.intervals import paired_difference, wilson
+from langchain_qstar.evaluation.intervals import difference_figures, share_figures
 from langchain_qstar.evaluation.recording import (
     print_figures,
     provenance,
     read_record,
+    rounded,
     tell,
     write_record,
 )
@@ -86,16 +87,12 @@ def compared(
     figures |= _share(f"{mark}_greedy", product) if product else {}
     if better and product:
         sides = [[float(row["right"]) for row in rows] for rows in (product, plain[better])]
-        difference = paired_difference(*sides)
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            figures[f"{prefix}{mark}_difference"] = value
+        figures |= difference_figures(f"{mark}_difference", *sides)
     return figures
 
 
 def _share(name: str, rows: Sequence[Row]) -> dict[str, float]:
-    right = sum(row["right"] for row in rows)
-    low, high = wilson(right, len(rows))
-    figures = {name: right / len(rows), f"low_{name}": low, f"high_{name}": high}
+    figures = share_figures(name, [float(row["right"]) for row in rows])
     return figures | {f"tokens_{name}": mean(row["tokens"] for row in rows)}
 
 
@@ -146,8 +143,7 @@ def measure(
         figures["bare_answers"] = mean(map(is_bare, products))
         figures["unparsed_greedy"] = mean(row["answer"] is None for row in products)
     right["drawn_at"] = sorted(versions)
-    rounded = {name: round(value, 4) for name, value in figures.items()}
-    return {**rounded, **unparsed_samples(measured.policy)}, right
+    return {**rounded(figures), **unparsed_samples(measured.policy)}, right
 
 
 def record(measured: Measured, figures: dict[str, Any], right: dict[str, Any]) -> None:

@@ -37,10 +37,9 @@ from typing import Any, Final
 
 from real_models.candidates import CANDIDATES, Asked, Candidate, Tried
 from real_models.files import AbsentError, records
-from real_models.stepwise import answered
-from real_models.valuing import figures
+from real_models.valuing import figures, tried
 
-from langchain_qstar.evaluation.banks import Kept, read_bank, reread, restored
+from langchain_qstar.evaluation.banks import read_bank, reread, restored
 from langchain_qstar.evaluation.grading import grade
 from langchain_qstar.evaluation.recording import print_figures, tell
 from langchain_qstar.evaluation.rows import read_rows
@@ -71,14 +70,9 @@ def from_rows(path: Path, task: str, count: int | None) -> list[Asked]:
         samples = sorted(rows, key=lambda row: row["number"])
         gold = known.right_answer(questions[name]["answer"])
         drawn_samples = [restored(row["sample"]) for row in samples]
-        tried = (_tried(each, gold, known) for each in drawn_samples if each.steps)
-        asked.append(Asked(questions[name]["question"], tuple(tried)))
+        found = (tried(each, gold, known) for each in drawn_samples if each.steps)
+        asked.append(Asked(questions[name]["question"], tuple(found)))
     return asked
-
-
-def _tried(kept: Kept, gold: str, task: Task) -> Tried:
-    answer = answered(kept, task)
-    return Tried(kept.steps, answer, answer is not None and grade(answer, gold, task) == "right")
 
 
 def from_bank(path: Path, policy: ReadingPolicy | None, count: int | None) -> list[Asked]:
@@ -93,7 +87,7 @@ def from_bank(path: Path, policy: ReadingPolicy | None, count: int | None) -> li
     known = get_task(bank.about["task"])
     if all(one.steps for each in bank.questions for one in each.samples):
         return [
-            Asked(each.question, tuple(_tried(one, each.gold, known) for one in each.samples))
+            Asked(each.question, tuple(tried(one, each.gold, known) for one in each.samples))
             for each in bank.questions[:count]
         ]
     if policy is None:

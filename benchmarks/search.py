@@ -53,11 +53,12 @@ from real_models.searches import Row, Runs, Way
 from real_models.ways import REFERENCE, SAMPLING, rstar, tuned, ways
 
 from langchain_qstar.evaluation.banks import read_bank
-from langchain_qstar.evaluation.intervals import paired_difference, wilson
+from langchain_qstar.evaluation.intervals import PREFIXES, difference_figures, share_figures
 from langchain_qstar.evaluation.recording import (
     print_figures,
     provenance,
     read_record,
+    rounded,
     tell,
     write_record,
 )
@@ -81,17 +82,15 @@ def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[st
     for way, rows in found:
         name = f"{task}_{way.name}"
         right = [float(row["right"]) for row in rows]
-        low, high = wilson(sum(right), len(right))
-        figures |= {name: mean(right), f"low_{name}": low, f"high_{name}": high}
+        figures |= share_figures(name, right)
         figures[f"questions_{name}"] = len(rows)
         for count in ("tokens", "collected", "fallback"):
             figures[f"{count}_{name}"] = mean(float(row[count]) for row in rows)
         if beside is not None and way.name != beside:
-            difference = paired_difference(right, [float(row["right"]) for row in known[beside]])
             minus = f"{name}_minus_{'vote' if beside == REFERENCE else beside}"
-            for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-                figures[f"{prefix}{minus}"] = value
-            figures[f"undecided_{minus}"] = difference[1] <= 0 <= difference[2]
+            other = [float(row["right"]) for row in known[beside]]
+            figures |= difference_figures(minus, right, other)
+            figures[f"undecided_{minus}"] = figures[f"low_{minus}"] <= 0 <= figures[f"high_{minus}"]
     return figures
 
 
@@ -148,7 +147,8 @@ def replayed_profile(path: Path, cap: int) -> dict[str, Any]:
     found = compared(bank, get_task(task), cap, roots=(roots,), biases=(0.0,))
     told = {}
     for name, value in found.items():
-        prefix = next((each for each in ("low_", "high_", "tokens_") if name.startswith(each)), "")
+        known = (*PREFIXES[1:], "tokens_")
+        prefix = next((each for each in known if name.startswith(each)), "")
         own = name.removeprefix(prefix).replace(f"_{roots}_0", "", 1)
         told[f"{prefix}{task}_replayed_{own}"] = value
     return told
@@ -245,14 +245,11 @@ def main() -> None:
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
-    rounded = {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in figures.items()
-    }
+    figures = rounded(figures)
     if options.record:
-        record(options.policy, options.engine, options.cap, rounded, about)
+        record(options.policy, options.engine, options.cap, figures, about)
     tell(f"{time.monotonic() - started:.0f} s")
-    print_figures(rounded)
+    print_figures(figures)
 
 
 def _named(names: Sequence[str] | None, known: Sequence[Way]) -> list[Way]:

@@ -36,7 +36,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Final, Literal, NamedTuple
 
-from langchain_qstar.evaluation.recording import print_figures, provenance, write_record
+from langchain_qstar.evaluation.recording import (
+    print_figures,
+    provenance,
+    rounded,
+    write_record,
+)
 from langchain_qstar.settings import RStarSettings
 from langchain_qstar.verification.candidates import Answer, Candidate, answers_of
 from langchain_qstar.verification.winning import Selection, agreed, scores, winner
@@ -204,10 +209,9 @@ def main() -> None:
     questions = 4000 if options.full else 400
     figures = study(questions, options.seed)
     if options.record:
-        rounded = {name: round(value, 4) for name, value in figures.items()}
         facts = provenance(Path(__file__), ("langchain-qstar",))
         sizes = {"questions": questions, "seed": options.seed}
-        write_record(RESULTS, {**facts, **sizes, "figures": rounded})
+        write_record(RESULTS, {**facts, **sizes, "figures": rounded(figures)})
     print_figures(figures)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.baselines.sampling import SamplingParameters
-from langchain_qstar.evaluation.banks import Kept, restored
+from langchain_qstar.evaluation.banks import Asked, Kept, reread, restored
 from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.evaluation.rows import add_rows, read_rows
 from langchain_qstar.protocols import Policy, Task
@@ -40,6 +40,24 @@ def missing(
         numbers = [n for n in range(samples) if n not in known.get(each["id"], {})]
         if numbers:
             yield each, numbers
+
+
+def banked(
+    questions: Sequence[Record], known: dict[str, dict[int, Kept]], samples: int, task: Task
+) -> tuple[Asked, ...]:
+    """Questions with the first of their samples, as a bank has them, read as they are today."""
+    return tuple(
+        reread(
+            Asked(
+                id=each["id"],
+                question=each["question"],
+                gold=task.gold(each["answer"]) or each["answer"],
+                samples=tuple(known[each["id"]][number] for number in range(samples)),
+            ),
+            task,
+        )
+        for each in questions
+    )
 
 
 async def draw(

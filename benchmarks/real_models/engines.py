@@ -12,18 +12,17 @@ from real_models.files import model_file, sha256, short_name
 
 ENGINES: Final = ("llamacpp", "transformers")
 """By name. The weights are the same; llama.cpp rounds what they are multiplied with to 8 bits,
-transformers computes in float32, which is the faster of the two on some machines
-(`benchmarks/engine.py --rows` tells)."""
+transformers computes in float32. Which of the two is faster depends on the machine."""
 
 ROWS: Final = {"llamacpp": 64, "transformers": 128}
 """Completions that decode together: as many as still make a token cheaper."""
 ROW_TOKENS: Final = 1024
-"""Memory of each, with its prompt."""
+"""Memory of each on llama.cpp, with its prompt; transformers takes what the rows need."""
 WORK: Final = Path(__file__).resolve().parents[2] / "build" / "models"
 
 
 def loaded(policy: str, engine: str) -> LocalPolicy:
-    """A policy on one thread, whose rows have `ROW_TOKENS` tokens each at most.
+    """A policy on one thread, for `ROWS` completions at once.
 
     Args:
         policy: As for `model_file`.
@@ -40,11 +39,11 @@ def loaded(policy: str, engine: str) -> LocalPolicy:
     from langchain_qstar import TransformersPolicy
 
     return TransformersPolicy.from_pretrained(
-        _dequantised(file), name=short_name(policy), threads=1, max_rows=ROWS[engine]
+        dequantised(file), name=short_name(policy), threads=1, max_rows=ROWS[engine]
     )
 
 
-def _dequantised(file: Path) -> Path:
+def dequantised(file: Path) -> Path:
     """The folder of the weights of a file, made where it is not there."""
     folder = WORK / f"{file.stem}.{sha256(file)[:12]}"
     if not folder.exists():

@@ -11,50 +11,47 @@ import numpy as np
 
 from langchain_qstar.evaluation.banks import Asked as Kept
 from langchain_qstar.evaluation.banks import Bank, restored
-from langchain_qstar.evaluation.grading import grade
-from langchain_qstar.evaluation.intervals import paired_difference
+from langchain_qstar.evaluation.intervals import PREFIXES, difference_figures
 from langchain_qstar.protocols import State, Task
 from langchain_qstar.scoring.q_head import Head
-from real_models.candidates import Asked, Candidate, Tried, Values, last_step, whole_path
+from real_models.candidates import Asked, Candidate, Values, last_step, whole_path
+from real_models.drawing import banked, kept
+from real_models.files import AbsentError
 from real_models.replayed_search import compared
-from real_models.stepwise import answered
-from real_models.valuing import PLACES, auc, figures, mixed_of
+from real_models.valuing import PLACES, auc, figures, mixed_of, tried
 
 Record = dict[str, Any]
 
 
-def test_bank(rows: Sequence[Record], questions: Sequence[Record], task: Task) -> Bank:
-    """The drawn samples of the questions that have some, in the order of their seeds.
+def drawn_bank(rows: Sequence[Record], questions: Sequence[Record], task: Task) -> Bank:
+    """The drawn samples of the questions that have some, as many of each.
 
-    Every question has as many as the one that has the fewest.
+    Raises:
+        AbsentError: None of the questions has any.
     """
-    drawn: dict[str, list[Record]] = {}
-    for row in sorted(rows, key=lambda row: row["number"]):
-        drawn.setdefault(row["id"], []).append(row)
-    found = [each for each in questions if each["id"] in drawn]
-    size = min((len(drawn[each["id"]]) for each in found), default=0)
-    return Bank(
-        {},
-        tuple(
-            Kept(
-                each["id"],
-                each["question"],
-                task.gold(each["answer"]) or each["answer"],
-                tuple(restored(row["sample"]) for row in drawn[each["id"]][:size]),
-            )
-            for each in found
-        ),
-    )
+    known = kept(rows)
+    found = [each for each in questions if each["id"] in known]
+    if not found:
+        raise AbsentError("the rows are of other questions; give what was drawn of the test split")
+    size = min(len(known[each["id"]]) for each in found)
+    return Bank({}, banked(found, known, size, task))
 
 
 def head_values(folder: Path, rows: Sequence[Record], questions: Sequence[Record]) -> Candidate:
-    """What the head in a folder gives every step of the drawn samples, from their hidden states."""
+    """What the head in a folder gives every step of the drawn samples, from their hidden states.
+
+    Raises:
+        AbsentError: The rows have no hidden states, or not those that the head reads.
+        ModelSpecError: There is no head in the folder.
+    """
     head = Head(folder)
     texts = {each["id"]: each["question"] for each in questions}
     known: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["id"] not in texts or "hidden" not in row:
+        if row["id"] not in texts:
             continue
+        if "hidden" not in row:
+            raise AbsentError(f"{row['id']} was drawn without its hidden states; draw --hidden")
         steps = restored(row["sample"]).steps
         hidden = np.frombuffer(base64.b85decode(row["hidden"]), dtype=np.float16)
         state, pairs = State(texts[row["id"]]), []
@@ -62,6 +59,8 @@ def head_values(folder: Path, rows: Sequence[Record], questions: Sequence[Record
             pairs.append((state, step))
             state = state.then(step)
         inputs = head.inputs(hidden.astype(np.float32).reshape(len(steps), -1), pairs)
+        if (width := inputs.shape[1]) != head.width:
+            raise AbsentError(f"the head takes {head.width} inputs, and the rows give {width}")
         known[texts[row["id"]], state.text] = head.probabilities(inputs)
 
     def candidate(asked: Asked) -> Values:
@@ -84,9 +83,7 @@ def judged(bank: Bank, head: Candidate, task: Task, cap: int) -> dict[str, Any]:
             [auc(each, candidate(each), place) for each in mixed]
             for candidate in (head, whole_path)
         )
-        difference = paired_difference(ranked, beside)
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            told[f"{prefix}auc_{place}_head_minus_path"] = value
+        told |= difference_figures(f"auc_{place}_head_minus_path", ranked, beside)
     searches = compared(bank, task, cap, scorers=candidates, roots=(bank.size,), biases=(0.0,))
     for name in candidates:
         own = f"{name}_{bank.size}_0"
@@ -94,16 +91,11 @@ def judged(bank: Bank, head: Candidate, task: Task, cap: int) -> dict[str, Any]:
             f"search_{name}": searches[own],
             f"search_tokens_{name}": searches[f"tokens_{own}"],
         }
-        for prefix in ("", "low_", "high_"):
+        for prefix in PREFIXES:
             told[f"{prefix}search_{name}_minus_vote"] = searches[f"{prefix}{own}_minus_vote"]
     return {**told, "search_vote": searches["vote"], "search_tokens_vote": searches["tokens_vote"]}
 
 
-def _asked(kept: Kept, task: Task) -> Asked:
-    samples = []
-    for each in kept.samples:
-        if each.steps:
-            answer = answered(each, task)
-            right = answer is not None and grade(answer, kept.gold, task) == "right"
-            samples.append(Tried(each.steps, answer, right))
-    return Asked(kept.question, tuple(samples))
+def _asked(each: Kept, task: Task) -> Asked:
+    samples = (tried(one, each.gold, task) for one in each.samples if one.steps)
+    return Asked(each.question, tuple(samples))

@@ -20,7 +20,7 @@ from typing import Any, Final
 from langchain_qstar.baselines.sampled import Sampled
 from langchain_qstar.checks.running import StepChecks, resolve_checks
 from langchain_qstar.evaluation import banks
-from langchain_qstar.evaluation.intervals import paired_difference, wilson
+from langchain_qstar.evaluation.intervals import difference_figures, share_figures
 from langchain_qstar.evaluation.replay import Drawn, checked_vote, drawn
 from langchain_qstar.protocols import State, Task
 from langchain_qstar.settings import QStarSettings
@@ -161,20 +161,13 @@ def compared(
             right = [share for share, _ in done]
             name = f"{scorer}_{count}_{bias:g}"
             figures |= _shown(name, right, [spent for _, spent in done])
-            difference = paired_difference(right, [share for share, _ in votes])
-            for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-                figures[f"{prefix}{name}_minus_vote"] = value
+            voted = [share for share, _ in votes]
+            figures |= difference_figures(f"{name}_minus_vote", right, voted)
     return figures
 
 
 def _shown(name: str, right: Sequence[float], spent: Sequence[float]) -> dict[str, float]:
-    low, high = wilson(sum(right), len(right))
-    return {
-        name: mean(right),
-        f"low_{name}": low,
-        f"high_{name}": high,
-        f"tokens_{name}": mean(spent),
-    }
+    return share_figures(name, right) | {f"tokens_{name}": mean(spent)}
 
 
 def _voted(asked: banks.Asked, task: Task, cap: int) -> tuple[float, float]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any, Final
 
-from langchain_qstar.evaluation.intervals import paired_difference
+from langchain_qstar.evaluation.banks import Kept
+from langchain_qstar.evaluation.grading import grade
+from langchain_qstar.evaluation.intervals import difference_figures
+from langchain_qstar.protocols import Task
 from langchain_qstar.scoring.results import results_of
-from real_models.candidates import Asked, Candidate, Values
+from real_models.candidates import Asked, Candidate, Tried, Values
+from real_models.stepwise import answered
 
 PLACES: Final = (50, 75, 100)
 """Percents of the steps of a sample."""
-
-DRAWS: Final = 2000
 
 
 def figures(asked: Sequence[Asked], candidates: Mapping[str, Candidate]) -> dict[str, Any]:
@@ -30,19 +31,23 @@ def figures(asked: Sequence[Asked], candidates: Mapping[str, Candidate]) -> dict
     }
     for name, candidate in candidates.items():
         values = {id(each): candidate(each) for each in asked}
-        for place in PLACES:
-            told |= _interval(
-                f"auc_{place}_{name}", [auc(each, values[id(each)], place) for each in mixed]
-            )
+        for place in PLACES if mixed else ():
+            ranked = [auc(each, values[id(each)], place) for each in mixed]
+            told |= difference_figures(f"auc_{place}_{name}", ranked, [0.0] * len(mixed))
         told[f"best_{name}"] = mean(_best(each, values[id(each)]) for each in asked)
         weighted = [_vote(each, values[id(each)]) for each in asked]
         told[f"weighted_{name}"] = mean(weighted)
-        difference = paired_difference(weighted, [_vote(each) for each in asked])
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            told[f"{prefix}weighted_over_vote_{name}"] = value
+        plain = [_vote(each) for each in asked]
+        told |= difference_figures(f"weighted_over_vote_{name}", weighted, plain)
         pairs = [won for each in asked for won in _idle(each, values[id(each)])]
         told[f"idle_wins_{name}"] = mean(pairs) if pairs else 0.5
     return told
+
+
+def tried(kept: Kept, gold: str, task: Task) -> Tried:
+    """A sample of a bank as its steps, with what it answers and whether that is right."""
+    answer = answered(kept, task)
+    return Tried(kept.steps, answer, answer is not None and grade(answer, gold, task) == "right")
 
 
 def mixed_of(asked: Sequence[Asked]) -> list[Asked]:
@@ -97,13 +102,3 @@ def _idle(asked: Asked, values: Values) -> Iterator[float]:
         idle = [values[n][place] for n in here if not kinds[n][place]]
         busy = [values[n][place] for n in here if kinds[n][place]]
         yield from ((a > b) + (a == b) / 2 for a in idle for b in busy)
-
-
-def _interval(name: str, values: Sequence[float]) -> dict[str, float]:
-    """The mean of some values and its 95 % bootstrap interval."""
-    if not values:
-        return {}
-    rng = random.Random(0)
-    means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(DRAWS))
-    low, high = means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1]
-    return {name: mean(values), f"low_{name}": low, f"high_{name}": high}

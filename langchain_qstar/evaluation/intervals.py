@@ -10,6 +10,9 @@ from itertools import pairwise
 Z = 1.96
 """Two-sided 95 %."""
 
+PREFIXES = ("", "low_", "high_")
+"""Of the names of a figure, and of the ends of its interval."""
+
 
 def wilson(right: float, total: int) -> tuple[float, float]:
     """The 95 % Wilson interval of a share.
@@ -55,6 +58,18 @@ def paired_difference(
     n = len(differences)
     means = sorted(sum(rng.choices(differences, k=n)) / n for _ in range(draws))
     return (sum(differences) / n, means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
+
+
+def difference_figures(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float]:
+    """`paired_difference` as figures: `name`, `low_name` and `high_name`."""
+    values = paired_difference(a, b)
+    return {f"{prefix}{name}": value for prefix, value in zip(PREFIXES, values, strict=True)}
+
+
+def share_figures(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The mean of values in [0, 1] as figures: `name`, `low_name` and `high_name` (`wilson`)."""
+    shown = (sum(values) / len(values), *wilson(sum(values), len(values)))
+    return {f"{prefix}{name}": value for prefix, value in zip(PREFIXES, shown, strict=True)}
 
 
 def interpolate(points: Sequence[tuple[float, float]], x: float) -> float:

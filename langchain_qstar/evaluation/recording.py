@@ -73,6 +73,14 @@ def read_record(path: Path) -> dict[str, Any]:
     return document
 
 
+def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as they are recorded: to four decimals, what is no fraction as it is."""
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in figures.items()
+    }
+
+
 def print_figures(figures: Mapping[str, Any]) -> None:
     """`figure: value` on standard output, a line each, at most four digits."""
     for name, value in figures.items():

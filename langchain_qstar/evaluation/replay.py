@@ -16,7 +16,7 @@ from typing import Final
 
 from langchain_qstar.evaluation.banks import Asked, Bank, Kept
 from langchain_qstar.evaluation.grading import grade
-from langchain_qstar.evaluation.intervals import paired_difference, wilson
+from langchain_qstar.evaluation.intervals import difference_figures, share_figures
 from langchain_qstar.protocols import Task
 from langchain_qstar.solution import Sample
 
@@ -133,10 +133,10 @@ def headroom(questions: Sequence[Sequence[Drawn]], size: int) -> dict[str, float
     figures: dict[str, float] = {}
     sizes = [k for k in (1, 2, 4, 8, 16, 32) if k < size] + [size]
     for k in sizes:
-        figures |= _shown(f"pass_{k}", [pass_at(each[:size], k) for each in questions])
+        figures |= share_figures(f"pass_{k}", [pass_at(each[:size], k) for each in questions])
     for name in ("vote", "checked_vote"):
         for k in sizes[1:] or sizes:
-            figures |= _shown(f"{name}_{k}", shares(questions, RULES[name], k))
+            figures |= share_figures(f"{name}_{k}", shares(questions, RULES[name], k))
     found = [_lead(each) for each in questions if any(one.right for one in each)]
     figures["wrong_beats_right"] = _share(lead < 0 for lead in found)
     figures["wrong_ties_right"] = _share(lead == 0 for lead in found)
@@ -155,11 +155,10 @@ def selections(questions: Sequence[Sequence[Drawn]], size: int) -> dict[str, flo
     figures: dict[str, float] = {}
     votes = shares(questions, vote, size)
     for name in ("best_logprob", "best_mean_logprob"):
-        figures |= _shown(f"{name}_{size}", shares(questions, RULES[name], size))
+        figures |= share_figures(f"{name}_{size}", shares(questions, RULES[name], size))
     for name in ("checked_vote", "best_logprob", "best_mean_logprob"):
-        difference = paired_difference(shares(questions, RULES[name], size), votes)
-        for prefix, value in zip(("", "low_", "high_"), difference, strict=True):
-            figures[f"{prefix}{name}_over_vote"] = value
+        own = shares(questions, RULES[name], size)
+        figures |= difference_figures(f"{name}_over_vote", own, votes)
     return figures
 
 
@@ -178,7 +177,7 @@ def confidence(questions: Sequence[Sequence[Drawn]], size: int) -> dict[str, flo
             r for m, r in zip(margins, right, strict=True) if low <= m < high or m == high == 1
         ]
         figures[f"questions_margin_{name}"] = len(inside)
-        figures |= _shown(f"vote_margin_{name}", inside) if inside else {}
+        figures |= share_figures(f"vote_margin_{name}", inside) if inside else {}
     return figures
 
 
@@ -257,8 +256,3 @@ def _share(values: Iterable[bool]) -> float:
     """How many are true; 0 of none."""
     known = list(values)
     return sum(known) / len(known) if known else 0.0
-
-
-def _shown(name: str, values: Sequence[float]) -> dict[str, float]:
-    low, high = wilson(sum(values), len(values))
-    return {name: mean(values), f"low_{name}": low, f"high_{name}": high}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Final
 
-from langchain_qstar.evaluation.intervals import paired_difference
+from langchain_qstar.evaluation.intervals import difference_figures
 from langchain_qstar.scoring.calibration import within_group_auc
 from langchain_qstar.scoring.features import NUMERIC_FEATURES, step_features
 from langchain_qstar.training.examples import Example
@@ -82,10 +82,10 @@ def ranking_figures(
             continue
         own = [pair[0] for pair in pairs]
         base = [pair[1] for pair in pairs] if known else [_CHANCE] * len(pairs)
-        figures |= _with_interval(f"auc_{name}", own, [0.0] * len(own))
+        figures |= difference_figures(f"auc_{name}", own, [0.0] * len(own))
         if known:
             figures[f"logprob_auc_{name}"] = mean(base)
-        figures |= _with_interval(f"gain_{name}", own, base)
+        figures |= difference_figures(f"gain_{name}", own, base)
     return {name: round(value, 4) for name, value in figures.items()}
 
 
@@ -136,8 +136,3 @@ def _mean_auc(example: Example, values: Sequence[float], places: Sequence[str]) 
     found = [aucs(example, values, place) for place in places]
     known = [each for each in found if each is not None]
     return mean(known) if len(known) == len(found) else None
-
-
-def _with_interval(name: str, a: Sequence[float], b: Sequence[float]) -> dict[str, float]:
-    middle, low, high = paired_difference(a, b)
-    return {name: middle, f"low_{name}": low, f"high_{name}": high}

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_qstar.evaluation.intervals import interpolate, paired_difference, wilson
+from langchain_qstar.evaluation.intervals import (
+    difference_figures,
+    interpolate,
+    paired_difference,
+    share_figures,
+    wilson,
+)
 
 
 def test_wilson_agrees_with_a_published_example() -> None:
@@ -24,6 +30,16 @@ def test_a_paired_difference_of_equal_values_is_zero() -> None:
 
 def test_a_constant_paired_difference_has_no_width() -> None:
     assert paired_difference([1.0] * 5, [0.0] * 5) == (1.0, 1.0, 1.0)
+
+
+def test_figures_are_named_after_what_they_are_of() -> None:
+    right = [1.0] * 81 + [0.0] * 182
+    shown = share_figures("vote", right)
+    assert list(shown) == ["vote", "low_vote", "high_vote"]
+    assert tuple(shown.values()) == pytest.approx((81 / 263, 0.2553, 0.3662), abs=5e-4)
+    gained = difference_figures("gain", [1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
+    assert list(gained) == ["gain", "low_gain", "high_gain"]
+    assert tuple(gained.values()) == paired_difference([1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
 
 
 def test_pairs_must_match() -> None:

@@ -12,6 +12,7 @@ from langchain_qstar.evaluation.recording import (
     print_figures,
     provenance,
     read_record,
+    rounded,
     tell,
     work_folder,
     write_record,
@@ -69,3 +70,11 @@ def test_files_of_one_name_in_two_folders_are_both_told(tmp_path: Path):
     told = digests(files)
     assert told.keys() == {"one/weights.bin", "two/weights.bin"}
     assert len(set(told.values())) == 2
+
+
+def test_figures_are_rounded_and_counts_and_verdicts_are_not():
+    assert rounded({"share": 1 / 3, "questions": 150, "undecided": True}) == {
+        "share": 0.3333,
+        "questions": 150,
+        "undecided": True,
+    }

@@ -28,6 +28,8 @@ def row(number: int, answer: str, logprob: float, *seen: float):
 class Reads:
     """A head whose probability is what it reads."""
 
+    width = 1
+
     def __init__(self, _folder) -> None: ...
 
     def inputs(self, hidden, pairs):
@@ -50,7 +52,7 @@ def figures(monkeypatch, tmp_path):
         row(2, "3", -0.1, 0.25, 0.125),
     ]
     other = {**row(0, "2", -0.1, 0.5, 0.5), "id": "elsewhere"}
-    bank = judged_heads.test_bank([*rows, other], [QUESTION], GSM8K)
+    bank = judged_heads.drawn_bank([*rows, other], [QUESTION], GSM8K)
     head = judged_heads.head_values(tmp_path, rows, [QUESTION])
     return judged_heads.judged(bank, head, GSM8K, 99)
 
@@ -64,6 +66,21 @@ def test_a_head_that_knows_ranks_right_before_wrong_where_confidence_does_not(fi
 
 def test_votes_are_weighted_by_it_and_best_of_n_takes_its_best(figures):
     assert (figures["vote"], figures["weighted_head"], figures["best_head"]) == (0.0, 1.0, 1.0)
+
+
+def test_rows_without_hidden_states_or_of_other_questions_are_refused(monkeypatch, tmp_path):
+    from real_models import judged_heads
+    from real_models.files import AbsentError
+
+    monkeypatch.setattr(judged_heads, "Head", Reads)
+    bare = {name: value for name, value in row(0, "2", -0.1, 0.5, 0.5).items() if name != "hidden"}
+    with pytest.raises(AbsentError, match="draw --hidden"):
+        judged_heads.head_values(tmp_path, [bare], [QUESTION])
+    wide = row(0, "2", -0.1, 0.5, 0.5, 0.5, 0.5)
+    with pytest.raises(AbsentError, match="takes 1 inputs, and the rows give 2"):
+        judged_heads.head_values(tmp_path, [wide], [QUESTION])
+    with pytest.raises(AbsentError, match="of the test split"):
+        judged_heads.drawn_bank([{**bare, "id": "gsm8k/train/0"}], [QUESTION], GSM8K)
 
 
 def test_a_search_by_it_costs_what_the_vote_may_cost(figures):

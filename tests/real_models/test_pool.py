@@ -56,6 +56,17 @@ def test_what_samples_are_of_tells_no_place_of_this_machine(pool, tmp_path):
     assert str(tmp_path) not in str(of)
 
 
+def test_another_engine_has_rows_and_a_bank_of_its_own(pool, tmp_path):
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF")
+    of, other = (
+        pool.about(f"gguf:{file}", file, GSM8K, "train", SamplingParameters(), engine=engine)
+        for engine in ("llamacpp", "transformers")
+    )
+    assert pool.rows_file(of) != pool.rows_file(other)
+    assert pool.bank_name(other) == f"{pool.bank_name(of)}.transformers"
+
+
 def test_a_packed_bank_is_replayed_without_a_model(pool, tmp_path):
     drawn(pool, QUESTIONS, 3)
     path = tmp_path / "m.jsonl.xz"

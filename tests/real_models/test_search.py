@@ -115,6 +115,41 @@ def test_without_votes_a_search_is_compared_to_greedy():
     assert "t_greedy_minus_greedy" not in figures
 
 
+def test_what_two_engines_did_is_never_in_one_record(monkeypatch, tmp_path):
+    import search
+
+    monkeypatch.setattr(search, "RESULTS", tmp_path)
+    monkeypatch.setattr(search, "model_file", lambda _: tmp_path)
+    monkeypatch.setattr(search, "told", lambda *_: {})
+
+    def recorded(engine, name):
+        about = [{"name": name, "task": "t"}]
+        search.record(search.POLICY, engine, search.CAP, {name: 1.0}, about)
+        return json.loads((tmp_path / "search.json").read_text())["figures"]
+
+    assert recorded("llamacpp", "vote") == {"vote": 1.0}
+    assert recorded("llamacpp", "qstar") == {"vote": 1.0, "qstar": 1.0}
+    assert recorded("transformers", "qstar") == {"qstar": 1.0}
+
+
+def test_the_replayed_profile_is_named_after_its_task(tmp_path):
+    import search
+
+    from langchain_qstar.evaluation.banks import Asked, Bank, Kept, write_bank
+    from langchain_qstar.protocols import Step
+    from langchain_qstar.solution import Sample
+
+    text = "1 + 1 = 2\nThe answer is 2.\n"
+    kept = Kept(
+        Sample(text=text, finish="eos", completion_tokens=9), steps=(Step(text, logprobs=(-0.1,)),)
+    )
+    bank = Bank({"task": "gsm8k"}, (Asked("q0", "What is 1 + 1?", "2", (kept,) * 4),))
+    write_bank(tmp_path / "bank", bank)
+    figures = search.replayed_profile(tmp_path / "bank", 1000)
+    assert (figures["gsm8k_replayed_vote"], figures["tokens_gsm8k_replayed_path"]) == (1.0, 36.0)
+    assert "low_gsm8k_replayed_path_minus_vote" in figures
+
+
 def test_the_plain_words_have_answers_that_the_task_reads():
     from real_models.searches import WORDS_FILE
 

@@ -113,9 +113,9 @@ def bank_name(of: dict[str, Any]) -> str:
     return f"{of['model']}.{of['task']}.{of['split']}.{drawn}{engine}"
 
 
-def asked(task: str, split: str, count: int) -> list[dict[str, Any]]:
-    """The first records of a split."""
-    return records(task if split == "test" else f"{task}_{split}", count)
+def asked(task: str, split: str, count: int, after: int = 0) -> list[dict[str, Any]]:
+    """The first records of a split, without the first of those."""
+    return records(task if split == "test" else f"{task}_{split}", count)[after:]
 
 
 def packed(
@@ -203,7 +203,7 @@ def _options() -> argparse.Namespace:
         "--after",
         type=int,
         default=0,
-        help="leave out so many of them: another process draws those",
+        help="leave out the first of them: another process draws those",
     )
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=SamplingParameters().temperature)
@@ -226,7 +226,7 @@ def main() -> None:
         return
     try:
         file = model_file(options.policy)
-        questions = asked(options.task, options.split, options.questions)
+        questions = asked(options.task, options.split, options.questions, options.after)
     except AbsentError as error:
         tell(f"skipped: {error}")
         return
@@ -241,7 +241,7 @@ def main() -> None:
             policy.feature_layers = (-1,)
         rows = rows_file(of)
         how = {"parameters": parameters, "rows": rows, "hidden": options.hidden}
-        asyncio.run(draw(policy, task, questions[options.after :], options.samples, **how))
+        asyncio.run(draw(policy, task, questions, options.samples, **how))
         return
     if options.labels:
         settings = LabelSettings(samples=options.samples, temperature=options.temperature)

@@ -56,6 +56,12 @@ def test_what_samples_are_of_tells_no_place_of_this_machine(pool, tmp_path):
     assert str(tmp_path) not in str(of)
 
 
+def test_processes_share_the_questions_of_a_split(pool, monkeypatch):
+    monkeypatch.setattr(pool, "records", lambda name, count: [name] * count)
+    assert pool.asked("gsm8k", "train", 3) == ["gsm8k_train"] * 3
+    assert pool.asked("gsm8k", "test", 3, after=2) == ["gsm8k"]
+
+
 def test_another_engine_has_rows_and_a_bank_of_its_own(pool, tmp_path):
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"GGUF")

@@ -65,6 +65,7 @@ def test_rows_of_another_model_prompt_setting_or_head_are_others(runs, tmp_path)
 
     made, _ = runs
     other = Runs("another", "gsm8k", "test", made.path)
+    engine = Runs(made.name, "gsm8k", "test", made.path, "transformers")
     way, hotter = (Way("v", "vote", 60, None, {"temperature": each}) for each in (0.7, 0.9))
     folder = tmp_path / "head"
     folder.mkdir()
@@ -75,10 +76,11 @@ def test_rows_of_another_model_prompt_setting_or_head_are_others(runs, tmp_path)
         made.key(hotter, GSM8K),
         made.key(way, NANO),
         other.key(way, GSM8K),
+        engine.key(way, GSM8K),
         made.key(head, GSM8K),
     }
     (folder / "q_head.json").write_text("2")  # trained anew, in the same place
-    assert len(keys | {made.key(head, GSM8K)}) == 6
+    assert len(keys | {made.key(head, GSM8K)}) == 7
     assert str(tmp_path) not in str(head.told())
 
 

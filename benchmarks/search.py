@@ -3,6 +3,7 @@
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
     python benchmarks/search.py --tune --bank FILE            # the same, replayed from a bank of it
+    python benchmarks/search.py --tune-rstar --questions 20   # rStar's, on GSM8K train
     python benchmarks/search.py --full --record               # the test questions, run once
     python benchmarks/search.py --full --tasks gsm8k --bank FILE   # votes replayed from a bank
     python benchmarks/search.py --rstar --record              # rStar, 30 questions of each task
@@ -50,7 +51,7 @@ from real_models.files import KNOWN, AbsentError, model_file, short_name, told
 from real_models.replayed_search import compared
 from real_models.replays import REPLAYED, replayed_rows, require_same
 from real_models.searches import Row, Runs, Way
-from real_models.ways import REFERENCE, SAMPLING, rstar, tuned, ways
+from real_models.ways import REFERENCE, SAMPLING, rstar, tuned, tuned_rstar, ways
 
 from langchain_qstar.evaluation.banks import read_bank
 from langchain_qstar.evaluation.intervals import PREFIXES, difference_figures, share_figures
@@ -194,6 +195,7 @@ def _options() -> argparse.Namespace:
     mode.add_argument("--full", action="store_true", help="the test questions")
     mode.add_argument("--words", action="store_true", help="the plain-word questions")
     mode.add_argument("--rstar", action="store_true", help="rStar, at four and eight times the cap")
+    mode.add_argument("--tune-rstar", action="store_true", help="rStar's settings, on train")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results")
     parser.add_argument("--policy", default=POLICY, choices=list(KNOWN))
     parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES, help="what runs it")
@@ -212,7 +214,7 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Command line."""
     options = _options()
-    if not (options.tune or options.full or options.words or options.rstar):
+    if not (options.tune or options.tune_rstar or options.full or options.words or options.rstar):
         if (path := record_of(options.policy, options.cap)).exists():
             print_figures(read_record(path)["figures"])
         else:
@@ -224,9 +226,10 @@ def main() -> None:
     try:
         if options.tune and options.bank:
             figures = replayed_searches(options.bank, options.cap)
-        elif options.tune:
+        elif options.tune or options.tune_rstar:
             runs = Runs(options.policy, "gsm8k", "train", ROWS, options.engine)
-            chosen = _named(options.ways, tuned(options.cap))
+            known = tuned(options.cap) if options.tune else tuned_rstar(options.cap)
+            chosen = _named(options.ways, known)
             figures, about = measure(runs, chosen, options.questions or 30)
             figures = {f"train_{name}": value for name, value in figures.items()}
         elif options.words:

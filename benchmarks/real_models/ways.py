@@ -34,20 +34,31 @@ def ways(cap: int, head: str | None) -> list[Way]:
     return found
 
 
-SMALL_RSTAR: Final[dict[str, Any]] = {
-    **SAMPLING,
-    "num_steps": 2,
-    "num_subquestions": 1,
-    "num_votes": 3,
-    "num_last_votes": 4,
-    "verify": "never",
+_VERIFIES_NOT: Final[dict[str, Any]] = {**SAMPLING, "verify": "never"}
+
+RSTAR_PROFILES: Final[dict[str, dict[str, Any]]] = {
+    "small": {"num_steps": 2, "num_subquestions": 1, "num_votes": 3, "num_last_votes": 4},
+    "narrow": {"num_steps": 1, "num_subquestions": 1, "num_votes": 2, "num_last_votes": 3},
+    "steps": {"actions": ("propose_step", "finish"), "num_steps": 3, "num_last_votes": 4},
 }
-"""Of rStar: what a rollout costs is bounded by its votes first."""
+"""What the settings of rStar for a small budget are chosen among: what a rollout costs is bounded
+by its votes first, then by its children."""
+
+CHOSEN_RSTAR: Final = "small"
 
 
 def rstar(cap: int) -> list[Way]:
     """rStar, whose rollout costs several solutions: at four and at eight times the cap."""
-    return [Way(f"rstar_{times}", "rstar", times * cap, None, SMALL_RSTAR) for times in (4, 8)]
+    settings = {**_VERIFIES_NOT, **RSTAR_PROFILES[CHOSEN_RSTAR]}
+    return [Way(f"rstar_{times}", "rstar", times * cap, None, settings) for times in (4, 8)]
+
+
+def tuned_rstar(cap: int) -> list[Way]:
+    """What settings of rStar are chosen among, at four times the cap."""
+    return [
+        Way(f"rstar_4_{name}", "rstar", 4 * cap, None, {**_VERIFIES_NOT, **settings})
+        for name, settings in RSTAR_PROFILES.items()
+    ]
 
 
 def searching(cap: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
+from langchain_qstar.models.transformers.linear_layers import use_onednn
 
 
 def default_device() -> str:
@@ -64,7 +65,9 @@ def load(
         # Loaders raise anything from OSError to SafetensorError on bad files.
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelSpecError(f"cannot load a model from {source}: {reason}") from error
-    return (model if placed else model.to(device)).eval(), tokenizer
+    model = (model if placed else model.to(device)).eval()
+    use_onednn(model)
+    return model, tokenizer
 
 
 def _with_adapter(model: Any, adapter: str | Path, *, offline: bool) -> Any:

@@ -3,6 +3,7 @@
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
     python benchmarks/search.py --tune --bank FILE            # the same, replayed from a bank of it
+    python benchmarks/search.py --tune --tasks multiarith --ways qstar_counted qstar_merged
     python benchmarks/search.py --tune-rstar --questions 20   # rStar's, on GSM8K train
     python benchmarks/search.py --full --record               # the test questions, run once
     python benchmarks/search.py --full --tasks gsm8k --bank FILE   # votes replayed from a bank
@@ -12,9 +13,9 @@
 Each way of `real_models/ways.py` is run live through its chain, every question with a cap of
 tokens. Rows, one for each question and way, are kept in results/search.rows.jsonl, so that runs
 add up, after a kill and on other days; a way with other settings has rows of its own, and a row
-that is there is never run again. `--tune` is what settings are chosen on: train questions, none
-of which is judged on. A search whose budget is below one rollout is told (`collected_` is below
-1), not hidden.
+that is there is never run again. `--tune` is what settings are chosen on: train questions, or, of
+MultiArith, which has no train split here, those after the judged ones. A search whose budget is
+below one rollout is told (`collected_` is below 1), not hidden.
 
 `--bank` takes a file that `pool.py --pack` wrote. With `--full` votes and best-of-N are replayed
 from its samples within the cap (`real_models/replays.py`), with `--tune`, of train samples,
@@ -79,7 +80,7 @@ def figures_of(task: str, found: Sequence[tuple[Way, Sequence[Row]]]) -> dict[st
     """The figures of all ways on the same questions."""
     figures: dict[str, Any] = {}
     known = {way.name: rows for way, rows in found}
-    beside = next((name for name in (REFERENCE, "greedy") if name in known), None)
+    beside = next((name for name in (REFERENCE, "greedy", "qstar_merged") if name in known), None)
     for way, rows in found:
         name = f"{task}_{way.name}"
         right = [float(row["right"]) for row in rows]
@@ -155,6 +156,13 @@ def replayed_profile(path: Path, cap: int) -> dict[str, Any]:
     return told
 
 
+def development(tasks: Sequence[str], policy: str, engine: str) -> Runs:
+    """The questions that settings are chosen on."""
+    if list(tasks) == ["multiarith"]:
+        return Runs(policy, "multiarith", "test", ROWS, engine, after=QUESTIONS["multiarith"])
+    return Runs(policy, "gsm8k", "train", ROWS, engine)
+
+
 def record_of(policy: str, cap: int) -> Path:
     """Where the figures of a model and a cap of tokens are written."""
     own = [*([short_name(policy)] if policy != POLICY else []), *([str(cap)] if cap != CAP else [])]
@@ -227,11 +235,11 @@ def main() -> None:
         if options.tune and options.bank:
             figures = replayed_searches(options.bank, options.cap)
         elif options.tune or options.tune_rstar:
-            runs = Runs(options.policy, "gsm8k", "train", ROWS, options.engine)
+            runs = development(options.tasks, options.policy, options.engine)
             known = tuned(options.cap) if options.tune else tuned_rstar(options.cap)
             chosen = _named(options.ways, known)
             figures, about = measure(runs, chosen, options.questions or 30)
-            figures = {f"train_{name}": value for name, value in figures.items()}
+            figures = {f"{_prefix(runs)}_{name}": value for name, value in figures.items()}
         elif options.words:
             runs = Runs(options.policy, "plain_words", "test", ROWS, options.engine)
             chosen = _named(options.ways or ["greedy", "qstar"], ways(options.cap, options.head))
@@ -253,6 +261,10 @@ def main() -> None:
         record(options.policy, options.engine, options.cap, figures, about)
     tell(f"{time.monotonic() - started:.0f} s")
     print_figures(figures)
+
+
+def _prefix(runs: Runs) -> str:
+    return "train" if runs.split == "train" else "development"
 
 
 def _named(names: Sequence[str] | None, known: Sequence[Way]) -> list[Way]:

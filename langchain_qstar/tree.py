@@ -207,6 +207,13 @@ def path(nodes: Nodes, node_id: str) -> list[NodeRecord]:
     return records
 
 
+def samples_of(nodes: Nodes, node_id: str) -> int:
+    """How many samples a state stands for: those that drew it with `count_repeats`, else 1."""
+    run: Mapping[str, Any] = nodes[ROOT].get("run", {})
+    counts = run.get("settings", {}).get("count_repeats", False)
+    return nodes[node_id]["samples"] if counts else 1
+
+
 def trajectory(nodes: Nodes, node_id: str) -> str:
     """The text of the state: its step texts joined in order."""
     return "".join(record["text"] for record in path(nodes, node_id))

@@ -78,10 +78,17 @@ class Runs:
     """A model, a split of a task, and the rows that are known of it."""
 
     def __init__(
-        self, policy: str, task: str, split: str, rows: Path, engine: str = "llamacpp"
+        self,
+        policy: str,
+        task: str,
+        split: str,
+        rows: Path,
+        engine: str = "llamacpp",
+        *,
+        after: int = 0,
     ) -> None:
         self.name, self.task, self.split, self.path = policy, task, split, rows
-        self.engine = engine
+        self.engine, self.after = engine, after
 
     @cached_property
     def policy(self) -> Any:
@@ -89,11 +96,11 @@ class Runs:
         return loaded(self.name, self.engine)
 
     def questions(self, count: int) -> list[Row]:
-        """The first records of the split."""
+        """The first records of the split, after `after` of them."""
         if self.task == WORDS:
             return [json.loads(line) for line in WORDS_FILE.read_text("utf-8").splitlines()][:count]
         name = self.task if self.split == "test" else f"{self.task}_{self.split}"
-        return records(name, count)
+        return records(name, self.after + count)[self.after :]
 
     def chain(self, way: Way) -> Any:
         """The chain of a way."""

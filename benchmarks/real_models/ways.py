@@ -67,8 +67,11 @@ def searching(cap: int) -> dict[str, Any]:
 
 
 def tuned(cap: int) -> list[Way]:
-    """What settings of Q* are chosen among: K at the root and after it, and the depth bias."""
+    """What settings of Q* are chosen among: what repeats count, K, and the depth bias."""
     found = [Way("checked_vote", "checked_vote", cap, None, SAMPLING)]
+    for name, counted in (("qstar_counted", True), ("qstar_merged", False)):
+        settings = {**searching(cap), "count_repeats": counted}
+        found.append(Way(name, "qstar", cap, "path-log-probability", settings))
     for root, samples, bias, trajectories in (
         (4, 1, 0.0, 4),
         (2, 2, 0.0, 4),

@@ -30,7 +30,7 @@ from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest,
 from langchain_qstar.seeds import sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.spending.allowance import cutting
-from langchain_qstar.tree import ROOT, RememberedRecord, path
+from langchain_qstar.tree import ROOT, RememberedRecord, path, samples_of
 
 _ONLY_STEPS: Final[tuple[Action, ...]] = ("propose_step",)
 
@@ -141,7 +141,7 @@ class Proposer:
                 *([self._passages(retrieved[each])] if each in retrieved else ()),
                 *(
                     found[key]
-                    for number in range(self._count(each))
+                    for number in range(self._count(work, each))
                     if (key := (each, number)) in found
                 ),
             ]
@@ -202,15 +202,16 @@ class Proposer:
             usage[key] = usage.get(key, 0) + count
         return groups
 
-    def _count(self, node_id: str) -> int:
-        return self._settings.samples_at(root=node_id == ROOT)
+    def _count(self, work: Work, node_id: str) -> int:
+        drawn = samples_of(work.nodes, node_id)
+        return drawn * self._settings.samples_at(root=node_id == ROOT)
 
     def _asks(self, work: Work, node_id: str) -> list[_Ask]:
         actions = [each for each in self._sampled_by if each != "rephrase" or node_id == ROOT]
         state = state_of(work.nodes, node_id, self._task.messages(work.run["question"]))
         asks = []
         for place, action in enumerate(actions):
-            numbers = tuple(range(place, self._count(node_id), len(actions)))
+            numbers = tuple(range(place, self._count(work, node_id), len(actions)))
             if numbers:
                 opening = self._forms.opening(action, Trace(state.question))
                 request = self._request(work, node_id, state, opening, numbers)
@@ -222,7 +223,7 @@ class Proposer:
         state = ask.request.state
         last = self._forms.is_last(state.question, question.text)
         opening = self._forms.answering(Trace(state.question), asked, last=last)
-        after_all = self._count(ask.parent) + number
+        after_all = self._count(work, ask.parent) + number
         return self._request(work, ask.parent, state.then(asked), opening, (after_all,))
 
     def _request(

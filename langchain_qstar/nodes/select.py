@@ -32,7 +32,7 @@ from langchain_qstar.solution import Interrupt, Stopped
 from langchain_qstar.spending.allowance import cut_of
 from langchain_qstar.state.events import SelectedEvent
 from langchain_qstar.state.qstar import SelectView
-from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children, is_closed
+from langchain_qstar.tree import ROOT, Nodes, StatRecord, Stats, children, is_closed, samples_of
 
 NOTHING_DERIVED: Final[Mapping[str, Any]] = {"frontier": None, "work": None}
 """For a node that may change the tree: select then reads everything off it again."""
@@ -160,7 +160,7 @@ def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
     while len(pops.expand) < settings["batch_pops"]:
         spent = {**usage, "pops": earlier + len(pops.marks), "nodes": len(nodes)}
         budgets = _budgets(view, frontier, pops.collected)
-        pops.stopped = stop_reason(len(pops.collected), spent, settings | budgets)
+        pops.stopped = stop_reason(_trajectories(nodes, pops.collected), spent, settings | budgets)
         if not frontier.heap:
             break
         # What a person wrote is looked at, whatever is spent.
@@ -178,6 +178,10 @@ def _pop(pops: _Pops, view: SelectView, frontier: Frontier) -> None:
         pops.stopped = None  # what was popped is expanded; a spent budget ends the next superstep
     elif not pops.stopped:
         pops.stopped = "exhausted"
+
+
+def _trajectories(nodes: Nodes, collected: Sequence[str]) -> int:
+    return sum(samples_of(nodes, each) for each in collected)
 
 
 def stop_reason(

@@ -9,7 +9,7 @@ from typing import Literal
 from langchain_qstar.nodes.frontier import is_open, place, written
 from langchain_qstar.nodes.mutual.candidates import has_failed
 from langchain_qstar.solution import Vote
-from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed
+from langchain_qstar.tree import ROOT, Nodes, Stats, is_closed, samples_of
 
 Rule = Literal["max_f", "majority", "weighted_majority"]
 Equivalent = Callable[[str, str], bool]
@@ -75,12 +75,14 @@ def count(
 
     They are ordered by f; of equal f those come first of which no check failed a step.
     A trajectory weighs 1, or its f (not below 0) under `weighted_majority`;
-    when every such weight is 0, each weighs 1 again.
+    when every such weight is 0, each weighs 1 again. With `count_repeats` it weighs
+    that as often as it was drawn.
     """
     ballots: list[Ballot] = []
     weights = {each: max(stats[each]["f"], 0.0) for each in collected}
     if rule != "weighted_majority" or not any(weights.values()):
         weights = dict.fromkeys(collected, 1.0)
+    weights = {each: weight * samples_of(nodes, each) for each, weight in weights.items()}
     refuted = {
         each: has_failed(nodes, stats, each) and not written(nodes, each) for each in collected
     }
@@ -116,7 +118,7 @@ def votes(
     return tuple(
         Vote(
             answer=ballot.answer,
-            count=len(ballot.ids),
+            count=sum(samples_of(nodes, each) for each in ballot.ids),
             weight=ballot.weight / total if total else 0.0,
         )
         for ballot in ballots

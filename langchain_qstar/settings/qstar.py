@@ -50,6 +50,11 @@ class QStarSettings(VerificationSettings):
     root_samples: Count | None = None
     """Samples drawn at the root; None is K. More there spread the search over first
     steps, whose mistakes no later step mends. (Not in the paper.)"""
+    count_repeats: bool = False
+    """Whether what several samples of one expansion have in common counts as often as it was
+    drawn: a state that m of them drew is expanded by m times as many samples, and a solution
+    that m of them drew has m votes and is m trajectories. Else what is alike is merged and
+    counts once, which favours answers that are seldom drawn. (Not in the paper.)"""
     lam: float = Field(1.0, ge=0, validation_alias=AliasChoices("lam", "lambda"))
     """λ of `f = g + λ·h`, the weight of the Q-value; may also be given as `lambda`
     (section 3.1)."""
@@ -154,6 +159,7 @@ class QStarSettings(VerificationSettings):
             "num_samples": 1,
             "num_trajectories": begun,
             "selection": "majority",
+            "count_repeats": True,
             "temperature": 0.7,
             "top_p": 0.8,
             "top_k": 20,

@@ -12,7 +12,7 @@ from langchain_qstar.nodes.mutual.outcome import Outcome, outcome_of
 from langchain_qstar.nodes.selection import best
 from langchain_qstar.protocols import Task
 from langchain_qstar.settings import QStarSettings
-from langchain_qstar.tree import Nodes, Stats
+from langchain_qstar.tree import Nodes, Stats, samples_of
 from langchain_qstar.verification.candidates import Candidate, is_candidate, merged
 
 
@@ -21,8 +21,9 @@ def collected_candidates(
 ) -> list[Candidate]:
     """The distinct collected trajectories with an answer, best first.
 
-    Each weighs 1: a search meets a trajectory once. Where a rule asks what rollouts earned,
-    f is meant, not below 0. Those that the search would withhold (`abstain`) are left out.
+    Each weighs 1, or with `count_repeats` as many as samples drew it. Where a rule asks what
+    rollouts earned, f is meant, not below 0. Those that the search would withhold (`abstain`)
+    are left out.
 
     Args:
         nodes: The tree.
@@ -34,7 +35,7 @@ def collected_candidates(
     forms = InlineForms(task)
     return merged(
         replace(
-            candidate_at(nodes, stats, each, 1, forms),
+            candidate_at(nodes, stats, each, samples_of(nodes, each), forms),
             reward=max(stats[each]["f"], 0.0),
             confidence=1.0,
         )

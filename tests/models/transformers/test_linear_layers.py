@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def test_small_layers_subclasses_and_other_types_of_numbers_stay_as_they_were(sl
 
 @needs_onednn
 def test_gradients_copies_and_pickles_work_as_before(slow_mkl):
-    model = nn.Sequential(nn.Linear(1024, 1024))
+    model: Any = nn.Sequential(nn.Linear(1024, 1024))
     use_onednn(model)
     model(torch.ones(2, 1024)).sum().backward()
     torch.testing.assert_close(model[0].weight.grad, torch.full((1024, 1024), 2.0))

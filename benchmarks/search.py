@@ -3,7 +3,7 @@
     python benchmarks/search.py --quick                       # the recorded figures
     python benchmarks/search.py --tune --questions 30         # settings, on GSM8K train
     python benchmarks/search.py --tune --bank FILE            # the same, replayed from a bank of it
-    python benchmarks/search.py --tune --tasks multiarith --ways qstar_counted qstar_merged
+    python benchmarks/search.py --tune --tasks multiarith --ways qstar qstar_merged --questions 100
     python benchmarks/search.py --tune-rstar --questions 20   # rStar's, on GSM8K train
     python benchmarks/search.py --full --record               # the test questions, run once
     python benchmarks/search.py --full --tasks gsm8k --bank FILE   # votes replayed from a bank

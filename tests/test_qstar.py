@@ -601,6 +601,57 @@ def test_selection_rules(selection: str, answer: str, weights: dict[str, float])
     assert {vote.answer: vote.count for vote in solution.votes} == {"7": 1, "8": 2}
 
 
+REPEATED = Worked(
+    {"": ["x", "x", "x", "y"], "x\n": ["7", "7", "9"], "y\n": ["8"]},
+    {},
+    {"x\n": 0.4, "x\n7\n": 0.4, "y\n": 0.9, "y\n8\n": 0.9},
+)
+
+
+@pytest.mark.parametrize(
+    ("counted", "answer", "votes", "drawn", "stopped"),
+    [
+        (False, "8", {"8": 1, "7": 1}, [4, 1, 1], "exhausted"),
+        (True, "7", {"7": 2, "8": 1, "9": 1}, [4, 1, 3], "complete"),
+    ],
+)
+def test_what_three_samples_drew_alike_counts_thrice_where_repeats_count(
+    counted: bool, answer: str, votes: dict[str, int], drawn: list[int], stopped: str
+):
+    policy = REPEATED.policy
+    solution = run(
+        policy,
+        ScriptedScorer(REPEATED.values, default=0.1),
+        num_samples=1,
+        root_samples=4,
+        num_trajectories=4,
+        selection="majority",
+        count_repeats=counted,
+    )
+    assert [len(request.seeds) for batch in policy.calls for request in batch] == drawn
+    assert {vote.answer: vote.count for vote in solution.votes} == votes
+    assert (solution.answer, solution.stopped) == (answer, stopped)
+    total = sum(votes.values())
+    assert {v.answer: v.weight for v in solution.votes} == {a: n / total for a, n in votes.items()}
+
+
+@pytest.mark.parametrize("selection", ["majority", "weighted_majority"])
+def test_where_repeats_count_a_trajectory_weighs_as_often_as_it_was_drawn(selection: str):
+    solution = run(
+        REPEATED.policy,
+        ScriptedScorer(REPEATED.values, default=0.1),
+        num_samples=1,
+        root_samples=4,
+        num_trajectories=4,
+        selection=selection,
+        count_repeats=True,
+    )
+    weights = {vote.answer: vote.weight for vote in solution.votes}
+    # f of 7 is 0.4, drawn twice; of 8 it is 0.9, of 9 it is 0.1.
+    counted = {"majority": (0.5, 0.25), "weighted_majority": (0.8 / 1.8, 0.9 / 1.8)}
+    assert (weights["7"], weights["8"]) == pytest.approx(counted[selection])
+
+
 # --- properties of every search
 
 

@@ -23,6 +23,7 @@ def ways(cap: int, head: str | None) -> list[Way]:
         Way("vote", "vote", cap, None, SAMPLING),
         Way("best_of_n", "best_of_n", cap, "path-log-probability", SAMPLING),
         Way("qstar", "qstar", cap, "path-log-probability", search),
+        Way("qstar_merged", "qstar", cap, "path-log-probability", merging(search)),
         Way("qstar_step", "qstar", cap, "log-probability", search),
         Way("qstar_agreement", "qstar", cap, "agreement", search),
     ]
@@ -66,11 +67,16 @@ def searching(cap: int) -> dict[str, Any]:
     return QStarSettings.within(cap).model_dump(exclude_defaults=True, exclude={"max_tokens"})
 
 
+def merging(search: dict[str, Any]) -> dict[str, Any]:
+    """The same, but what is drawn alike counts once."""
+    return {name: value for name, value in search.items() if name != "count_repeats"}
+
+
 def tuned(cap: int) -> list[Way]:
     """What settings of Q* are chosen among: what repeats count, K, and the depth bias."""
     found = [Way("checked_vote", "checked_vote", cap, None, SAMPLING)]
-    for name, counted in (("qstar_counted", True), ("qstar_merged", False)):
-        settings = {**searching(cap), "count_repeats": counted}
+    search = searching(cap)
+    for name, settings in (("qstar", search), ("qstar_merged", merging(search))):
         found.append(Way(name, "qstar", cap, "path-log-probability", settings))
     for root, samples, bias, trajectories in (
         (4, 1, 0.0, 4),

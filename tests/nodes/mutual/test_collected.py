@@ -32,6 +32,17 @@ def test_trajectories_with_an_answer_are_candidates_the_best_first(tree, stats):
     assert (other.id, other.reward) == ("0.0.0", 0.3)
 
 
+@pytest.mark.parametrize(("counted", "weights"), [(False, [1, 1]), (True, [3, 1])])
+def test_a_candidate_weighs_as_often_as_it_was_drawn_where_repeats_count(
+    tree, stats, counted, weights
+):
+    nodes = tree(TREE)
+    nodes["0"]["run"]["settings"] = {"count_repeats": counted}
+    nodes["0.1.0"]["samples"] = 3
+    found = collected_candidates(nodes, stats, COLLECTED, NANO, QStarSettings())
+    assert [each.weight for each in found] == weights
+
+
 def test_f_below_zero_is_no_reward(tree, stats):
     stats["0.0.0"]["f"] = -2.0
     found = collected_candidates(tree(TREE), stats, COLLECTED, NANO, QStarSettings())

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.models.chat_template import template_text
 from langchain_qstar.protocols import Policy
+from langchain_qstar.rendering import without_credentials
 
 if TYPE_CHECKING:
     from langchain_qstar.models.engine.policy import LocalPolicy
@@ -112,7 +113,7 @@ def served(
     """
     name, _, urls = spec.removeprefix("openai:").partition("@http")
     if not (name and urls):
-        raise ModelSpecError(f"policy={spec!r:.200}: write openai:NAME@http://HOST:PORT/v1")
+        raise ModelSpecError(f"policy={without_credentials(spec)!r:.200}: write openai:NAME@http://HOST:PORT/v1")
     from langchain_qstar.models.remote.policy import RemotePolicy
 
     where = f"http{urls}".split(",")

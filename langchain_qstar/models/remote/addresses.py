@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from langchain_qstar.errors import ModelError, ModelSpecError
+from langchain_qstar.models.remote.credentials import HIDDEN, apart, bearing, secrets
 from langchain_qstar.models.remote.loop_thread import LoopThread
 from langchain_qstar.models.remote.transport import (
     Patience,
@@ -30,8 +31,18 @@ def base_of(url: str) -> str:
     """
     url = url.strip().rstrip("/")
     if not _URL.fullmatch(url) or not _has_host(url):
-        raise ModelSpecError(f"{url[:80]!r} is no URL; write http://HOST:PORT/v1")
+        raise ModelSpecError(f"{_shown(url)!r} is no URL; write http://HOST:PORT/v1")
+    if "?" in url or "#" in url:
+        raise ModelSpecError(
+            f"{_shown(url)!r} goes on after its path; write http://HOST:PORT/v1, and give a key "
+            "as api_key (OPENAI_API_KEY)"
+        )
     return url if url.count("/") > 2 else f"{url}/v1"
+
+
+def _shown(url: str) -> str:
+    """As messages may show it: without an account and without what follows the path."""
+    return re.split(r"[?#]", re.sub(r"(^|//)[^/]*@", rf"\1{HIDDEN}@", url))[0][:80]
 
 
 def _has_host(url: str) -> bool:
@@ -43,9 +54,21 @@ def _has_host(url: str) -> bool:
         return False
 
 
-def bearing(api_key: str | None) -> dict[str, str]:
-    """The headers that show a key, if there is one."""
-    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+def to_servers(bases: Sequence[str], patience: Patience, api_key: str | None) -> Transport:
+    """A client of these, to which it shows the key or the account that a URL holds.
+
+    Raises:
+        SettingsError: The key is none, or the environment's proxy or certificates are.
+        ModelSpecError: A URL holds what is no account.
+    """
+    split = [apart(base) for base in bases]
+    return Transport(
+        [url for url, _ in split],
+        patience,
+        bearing(api_key),
+        accounts={url: account for url, account in split if account},
+        hidden=secrets(api_key, [account for _, account in split]),
+    )
 
 
 def served_models(
@@ -62,8 +85,8 @@ def served_models(
         ModelSpecError: It is no URL.
         ModelError: No server answers there, or it refuses.
     """
-    base = base_of(url)
-    transport = Transport([base], Patience(timeout, retries=0), bearing(api_key))
+    transport = to_servers([base_of(url)], Patience(timeout, retries=0), api_key)
+    (base,) = transport.replicas.urls
     loop = LoopThread(f"models of {base}", transport.close)
     try:
         data = wait(loop.submit(transport.get(base, "/models")))

@@ -34,7 +34,7 @@ from langchain_qstar.errors import (
 from langchain_qstar.models.grammar_text import notation_of
 from langchain_qstar.models.instruction import estimated_tokens
 from langchain_qstar.models.remote.abilities import Abilities, find_abilities, plain_prompt
-from langchain_qstar.models.remote.addresses import base_of, bearing, remedy, window_of
+from langchain_qstar.models.remote.addresses import base_of, remedy, to_servers, window_of
 from langchain_qstar.models.remote.asking import (
     body_of,
     completions_of,
@@ -127,7 +127,8 @@ class RemotePolicy:
             urls: Where they are, such as `http://127.0.0.1:8000/v1`; several of
                 them serve the same model. A question goes to the same server
                 every time, and to another one while that does not answer.
-            api_key: Sent as bearer token.
+            api_key: Sent as bearer token; white space around it is dropped, and it is shown in
+                no message. A URL may hold `USER:PASSWORD@` instead.
             chat_template: Jinja text, a file of it, a model's folder, or
                 `"plain"`: then prompts are rendered here and sent as raw text,
                 which every server can continue. Without it the chat endpoint is
@@ -142,7 +143,8 @@ class RemotePolicy:
             max_concurrency: Most requests at a time to each server; more wait here.
 
         Raises:
-            SettingsError: A value is out of range.
+            SettingsError: A value is out of range, the key is none, or the environment names a
+                proxy or certificates that cannot be used.
             ModelSpecError: The URL or template is none, or the model another one.
             ModelError: No server answers, or it refuses the plainest request.
             MissingExtraError: The extra `remote` is not installed.
@@ -151,7 +153,7 @@ class RemotePolicy:
         bases = [base_of(url) for url in ([urls] if isinstance(urls, str) else urls)]
         template = _template(name, chat_template)
         patience = Patience(timeout, retries, backoff, max_concurrency)
-        transport = Transport(bases, patience, bearing(api_key))
+        transport = to_servers(bases, patience, api_key)
         loop = LoopThread(f"remote {name}", transport.close)
         policy = cls(name, transport, loop)
         try:

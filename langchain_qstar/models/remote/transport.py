@@ -1,15 +1,23 @@
-"""Sending requests: where to, how many at a time, how often again, and for how long."""
+"""Sending requests: where to, how many at a time, how often again, and for how long.
+
+A reply is read with limits, of its whole time and of its size once it is decompressed, and what
+a server says in an error is shown without control characters and without our key.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError
+from langchain_qstar.models.remote.credentials import hiding
+from langchain_qstar.models.remote.proxies import named, proxy_for, route
 from langchain_qstar.models.remote.replicas import Replicas
-from langchain_qstar.models.remote.wire import MalformedReplyError, Reply, read_reply
+from langchain_qstar.models.remote.wire import MalformedReplyError, Reply, error_of, read_reply
 
 try:
     import httpx
@@ -30,6 +38,12 @@ _BUSY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 CONNECT_SECONDS: Final = 10.0
 LONGEST_WAIT: Final = 20.0
 """Seconds between two attempts, at most, whatever the server proposes."""
+
+LARGEST_BODY: Final = 64 * 2**20
+"""Most bytes of a reply, decompressed."""
+
+_SHOWN: Final = 300
+"""Most characters of a server's own words that are shown."""
 
 
 class ServerError(Exception):
@@ -91,7 +105,13 @@ class Transport:
     """A client of all replicas; used from one event loop only."""
 
     def __init__(
-        self, urls: Sequence[str], patience: Patience, headers: Mapping[str, str] | None = None
+        self,
+        urls: Sequence[str],
+        patience: Patience,
+        headers: Mapping[str, str] | None = None,
+        *,
+        accounts: Mapping[str, tuple[str, str]] | None = None,
+        hidden: Sequence[str] = (),
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -99,6 +119,11 @@ class Transport:
             urls: The base of each replica, such as `http://127.0.0.1:8000/v1`.
             patience: See there.
             headers: Sent with every request.
+            accounts: User and password of a replica, by its base.
+            hidden: What is in no message.
+
+        Raises:
+            SettingsError: A proxy or certificates that the environment names cannot be used.
         """
         self.replicas = Replicas(urls)
         self._patience = patience
@@ -106,18 +131,24 @@ class Transport:
         self._exponential = wait_exponential(
             multiplier=patience.backoff, max=LONGEST_WAIT
         ) + wait_random(0, patience.backoff)
-        self._client = httpx.AsyncClient(
-            headers=dict(headers or {}),
-            timeout=httpx.Timeout(
-                patience.timeout, connect=min(CONNECT_SECONDS, patience.timeout), pool=None
-            ),
-            # The semaphores are the limit; a second one would let requests wait unseen.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-        )
+        self._hidden = tuple(hidden)
+        self._clients = {
+            url: httpx.AsyncClient(
+                transport=route(url),
+                auth=(accounts or {}).get(url),
+                headers=dict(headers or {}),
+                timeout=httpx.Timeout(
+                    patience.timeout, connect=min(CONNECT_SECONDS, patience.timeout), pool=None
+                ),
+                trust_env=False,  # what the environment says is in the route
+            )
+            for url in urls
+        }
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     async def post(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
         """Send `body` to the replica for `key`, or to the next one when that fails.
@@ -177,38 +208,70 @@ class Transport:
         self, url: str, method: str, path: str, body: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         try:
-            response = await self._client.request(method, url + path, json=body)
+            # A server that sends a byte now and then is never silent for long.
+            async with asyncio.timeout(self._patience.timeout):
+                response, content = await self._exchange(url, method, path, body)
         except httpx.ConnectTimeout as error:
             self.replicas.failed(url)
-            raise UnreachableError(url, "does not accept connections") from error
-        except httpx.TimeoutException as error:
+            raise UnreachableError(url, f"does not accept connections{_by_way_of(url)}") from error
+        except (httpx.TimeoutException, TimeoutError) as error:
             self.replicas.failed(url)
             limit = f"{self._patience.timeout:g} s"
             raise SlowError(url, f"gives no answer within {limit}") from error
         except httpx.TransportError as error:
             self.replicas.failed(url)
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(url, f"cannot be reached: {reason}") from error
-        data = self._read(url, response)
+            reason = self._shown(str(error) or type(error).__name__)
+            raise UnreachableError(url, f"cannot be reached{_by_way_of(url)}: {reason}") from error
+        except httpx.DecodingError as error:
+            raise NonsenseError(url, "answers in a broken encoding") from error
+        data = self._read(url, response, content)
         self.replicas.answered(url)
         return data
 
-    def _read(self, url: str, response: httpx.Response) -> dict[str, Any]:
-        try:
-            data = response.json()
-        except ValueError:
-            data = None
-        status = response.status_code
+    async def _exchange(
+        self, url: str, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> tuple[httpx.Response, bytes]:
+        parts: list[bytes] = []
+        size = 0
+        async with self._clients[url].stream(method, url + path, json=body) as response:
+            async for part in response.aiter_bytes():
+                size += len(part)
+                if size > LARGEST_BODY:
+                    most = f"{LARGEST_BODY >> 20} MiB"
+                    raise NonsenseError(url, f"answers with more than {most}")
+                parts.append(part)
+        return response, b"".join(parts)
+
+    def _read(self, url: str, response: httpx.Response, content: bytes) -> dict[str, Any]:
+        data, status = _parsed(content), response.status_code
         if status in _BUSY:
             if status >= httpx.codes.INTERNAL_SERVER_ERROR:
                 self.replicas.failed(url)
-            reason = f"is busy or broken (status {status}): {_message(data, response.text)}"
+            reason = f"is busy or broken (status {status}): {self._words(data, content)}"
             raise BusyError(url, status, reason, _seconds(response.headers.get("retry-after")))
         if not response.is_success:
-            raise RefusedError(url, status, _message(data, response.text))
+            raise RefusedError(url, status, self._words(data, content))
         if not isinstance(data, dict):
-            raise NonsenseError(url, f"answers with what is no JSON object: {response.text[:60]!r}")
+            begun = self._shown(content[:200].decode("utf-8", "replace"))[:60]
+            raise NonsenseError(url, f"answers with what is no JSON object: {begun!r}")
+        if (error := error_of(data)) is not None:  # gateways do, with status 200
+            raise NonsenseError(url, f"answers with an error: {self._words(error, content)}")
         return data
+
+    def _words(self, data: Any, content: bytes) -> str:
+        """What an error reply says, on one line."""
+        error = data.get("error", data) if isinstance(data, dict) else data
+        if isinstance(error, dict):
+            error = error.get("message") or error.get("detail") or error
+        if isinstance(error, str):
+            error = error[:10_000]
+        return self._shown(str(error or content[:10_000].decode("utf-8", "replace")))
+
+    def _shown(self, text: str) -> str:
+        """Foreign words on one line, without what is ours to hide or a terminal would obey."""
+        plain = "".join(each if each.isprintable() else " " for each in text)
+        said = " ".join(hiding(plain, self._hidden).split())
+        return said[:_SHOWN] or "no reason given"
 
     def _worth_another(self, error: BaseException) -> bool:
         """Whether another attempt may end otherwise.
@@ -244,14 +307,20 @@ def _is_refusal(error: BaseException) -> bool:
 def _seconds(header: str | None) -> float:
     """What `Retry-After` says in seconds; its other form, a date, is not read."""
     try:
-        return max(0.0, float(header or 0))
+        seconds = float(header or 0)
     except ValueError:
         return 0.0
+    return 0.0 if math.isnan(seconds) else max(0.0, seconds)
 
 
-def _message(data: Any, text: str) -> str:
-    """What an error reply says, on one line."""
-    error = data.get("error", data) if isinstance(data, dict) else data
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("detail") or error
-    return " ".join(str(error or text or "no reason given").split())[:300]
+def _parsed(content: bytes) -> Any:
+    """The JSON of a reply, whatever its header says of it; None for what is none."""
+    try:
+        return json.loads(content.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _by_way_of(url: str) -> str:
+    proxy = proxy_for(url)
+    return f" through the proxy {named(proxy)}" if proxy else ""

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 CHAT: Final = "/chat/completions"
 TEXT: Final = "/completions"
 
 SEEDS: Final = 2**31
 """Seeds are sent modulo this: some servers keep 32 bits, and one of those means `random`."""
+
+
+_MOST: Final = 2**53
+"""Counts from here on are no counts."""
+
+_LONE: Final = re.compile("[\ud800-\udfff]")
+"""Halves of a pair: no text that could be stored or sent on."""
+
+_SLIGHTLY: Final = 1e-3
+"""What rounding may put a log-probability above 0."""
 
 
 class MalformedReplyError(Exception):
@@ -74,8 +86,14 @@ def _index(choice: Any) -> int:
     return (_count(choice.get("index")) or 0) if isinstance(choice, Mapping) else 0
 
 
+def error_of(data: Mapping[str, Any]) -> Any:
+    """What a reply without choices calls its error, None when it does not."""
+    return data.get("error") or None if not data.get("choices") else None
+
+
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
+    known = isinstance(value, int) and not isinstance(value, bool)
+    return value if known and 0 <= value < _MOST else None
 
 
 def _choice(data: Any) -> Choice:
@@ -85,8 +103,12 @@ def _choice(data: Any) -> Choice:
     text = message.get("content") if isinstance(message, Mapping) else data.get("text")
     if text is None and isinstance(message, Mapping):
         text = ""  # nothing was said, or all of it in a thought that is kept apart
+    if isinstance(text, list):  # parts, as chat messages may have them
+        parts = [each.get("text") for each in text if isinstance(each, Mapping)]
+        text = "".join(each for each in parts if isinstance(each, str))
     if not isinstance(text, str):
         raise MalformedReplyError("a choice of the reply holds no text")
+    text = _LONE.sub("\N{REPLACEMENT CHARACTER}", text)
     tokens, logprobs = _logprobs(data.get("logprobs"))
     return Choice(text, str(data.get("finish_reason")), _matched(data), tokens, logprobs)
 
@@ -112,10 +134,17 @@ def _logprobs(data: Any) -> tuple[tuple[str, ...] | None, tuple[float, ...]]:
         pairs = list(zip(tokens, values, strict=False))
     else:
         return None, ()
-    known = [(t, float(v)) for t, v in pairs if isinstance(t, str) and isinstance(v, (int, float))]
+    known = [(t, min(0.0, v)) for t, v in pairs if isinstance(t, str) and _is_logprob(v)]
     if len(known) < len(pairs):
         return None, ()
     return tuple(token for token, _ in known), tuple(value for _, value in known)
+
+
+def _is_logprob(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number that is not above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -_MOST < value <= _SLIGHTLY and math.isfinite(value)
 
 
 def chat_messages(messages: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

@@ -23,7 +23,8 @@ class Imitation:
 
     What it says is `says(seed)`. `continues` is how it treats a last message of the
     assistant: as begun when `told` so, `always`, or `never`. Whatever `before`
-    returns, given the path and the body of a request, is sent instead. It holds what it
+    returns, given the path and the body of a request, is sent instead; in place of data it may be
+    a function that writes to the handler. It holds what it
     says to grammars under the names in `enforces`, all of which allow one text.
     """
 
@@ -153,6 +154,12 @@ class Handler(BaseHTTPRequestHandler):
         status, data = imitation.answer(self.path, body)
         with imitation.lock:
             imitation.at_once -= 1
+        if callable(data):  # a misdeed
+            try:
+                data(self)
+            except OSError:
+                self.close_connection = True
+            return
         text = data if isinstance(data, str) else json.dumps(data)
         try:
             self.send_response(status)

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_qstar.chains import postgres, sqlite
+from langchain_qstar.chains.serializing import serializer
 from langchain_qstar.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 
-def open_checkpoints(store: str | Path) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
+def open_checkpoints(
+    store: str | Path, *, key: bytes | None = None
+) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
     """A sqlite file or a PostgreSQL database as a checkpointer, set up for searches.
 
     Several processes may use one store, each with threads of its own. A kill loses nothing.
@@ -42,25 +45,32 @@ def open_checkpoints(store: str | Path) -> AbstractContextManager[BaseCheckpoint
     Args:
         store: A file, made when it is missing, or an address,
             `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters after `?`.
+        key: Encrypts and authenticates every row (AES-EAX): 16, 24 or 32 bytes, the same for
+            every process. Without one an altered row is read like any other, as long as it
+            holds data; what it names is never called (`serializing.py`).
 
     Returns:
         A context whose value is the checkpointer, usable until the context ends. For `ainvoke`
         and the like see `aopen_checkpoints`.
 
     Raises:
-        CheckpointError: The file or database cannot be opened, or is no such thing.
-        MissingExtraError: The extra `sqlite` or `postgres` is not installed.
+        CheckpointError: The file or database cannot be opened, or is no such thing; in the
+            context, too, where a row was altered, or names what is no data.
+        SettingsError: `key` has another length.
+        MissingExtraError: The extra `sqlite`, `postgres` or `encrypted` is not installed.
     """
     if postgres.is_address(store):
-        return postgres.open_database(store)
-    return sqlite.open_file(store)
+        return postgres.open_database(store, serializer(key))
+    return sqlite.open_file(store, serializer(key))
 
 
-def aopen_checkpoints(store: str | Path) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
+def aopen_checkpoints(
+    store: str | Path, *, key: bytes | None = None
+) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
     """As `open_checkpoints`, for `ainvoke`, `astream` and `aresume` in this event loop."""
     if postgres.is_address(store):
-        return postgres.aopen_database(store)
-    return sqlite.aopen_file(store)
+        return postgres.aopen_database(store, serializer(key))
+    return sqlite.aopen_file(store, serializer(key))
 
 
 @contextmanager
@@ -85,6 +95,8 @@ async def astoring(checkpointer: Any) -> AsyncIterator[None]:
 def _failing(checkpointer: Any) -> Iterator[None]:
     try:
         yield
+    except CheckpointError:
+        raise
     except Exception as error:
         if not checkpointer or not _was_in(checkpointer, error):
             raise

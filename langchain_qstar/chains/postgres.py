@@ -21,6 +21,7 @@ from langchain_qstar.errors import CheckpointError, MissingExtraError
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres import PostgresSaver
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from langgraph.checkpoint.serde.base import SerializerProtocol
     from psycopg import BaseConnection, Connection
 
 SCHEMES: Final = ("postgresql://", "postgres://")
@@ -69,7 +70,7 @@ def is_address(target: str | Path) -> TypeGuard[str]:
 
 
 @contextmanager
-def open_database(address: str) -> Iterator[PostgresSaver]:
+def open_database(address: str, serde: SerializerProtocol) -> Iterator[PostgresSaver]:
     """The database as a checkpointer; see `checkpoints.open_checkpoints`."""
     try:
         from langgraph.checkpoint.postgres import PostgresSaver
@@ -87,11 +88,13 @@ def open_database(address: str) -> Iterator[PostgresSaver]:
                 **_pooled(),
             )
             stack.enter_context(pool)
-        yield PostgresSaver(pool)
+        yield PostgresSaver(pool, serde=serde)
 
 
 @asynccontextmanager
-async def aopen_database(address: str) -> AsyncIterator[AsyncPostgresSaver]:
+async def aopen_database(
+    address: str, serde: SerializerProtocol
+) -> AsyncIterator[AsyncPostgresSaver]:
     """As `open_database`, for asynchronous calls."""
     try:
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -109,7 +112,7 @@ async def aopen_database(address: str) -> AsyncIterator[AsyncPostgresSaver]:
                 **_pooled(),
             )
             await stack.enter_async_context(pool)
-        yield AsyncPostgresSaver(pool)
+        yield AsyncPostgresSaver(pool, serde=serde)
 
 
 def _missing() -> MissingExtraError:

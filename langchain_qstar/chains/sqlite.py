@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_qstar.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
     from langgraph.checkpoint.sqlite import SqliteSaver
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -28,7 +29,7 @@ FILES: Final = "PRAGMA database_list"
 
 
 @contextmanager
-def open_file(path: str | Path) -> Iterator[SqliteSaver]:
+def open_file(path: str | Path, serde: SerializerProtocol) -> Iterator[SqliteSaver]:
     """The file as a checkpointer; see `checkpoints.open_checkpoints`."""
     try:
         from langgraph.checkpoint.sqlite import SqliteSaver
@@ -40,13 +41,15 @@ def open_file(path: str | Path) -> Iterator[SqliteSaver]:
         with _opening(path):
             for statement in PRAGMAS:
                 connection.execute(statement)
-            saver = SqliteSaver(connection)
+            saver = SqliteSaver(connection, serde=serde)
             saver.setup()
         yield saver
 
 
 @asynccontextmanager
-async def aopen_file(path: str | Path) -> AsyncIterator[AsyncSqliteSaver]:
+async def aopen_file(
+    path: str | Path, serde: SerializerProtocol
+) -> AsyncIterator[AsyncSqliteSaver]:
     """As `open_file`, for asynchronous calls."""
     try:
         import aiosqlite
@@ -60,7 +63,7 @@ async def aopen_file(path: str | Path) -> AsyncIterator[AsyncSqliteSaver]:
     try:
         with _opening(path):
             await _aexecute(connection, PRAGMAS)
-            saver = AsyncSqliteSaver(connection)
+            saver = AsyncSqliteSaver(connection, serde=serde)
             await saver.setup()
         yield saver
     finally:

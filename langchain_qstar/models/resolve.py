@@ -113,7 +113,9 @@ def served(
     """
     name, _, urls = spec.removeprefix("openai:").partition("@http")
     if not (name and urls):
-        raise ModelSpecError(f"policy={without_credentials(spec)!r:.200}: write openai:NAME@http://HOST:PORT/v1")
+        raise ModelSpecError(
+            f"policy={without_credentials(spec)!r:.200}: write openai:NAME@http://HOST:PORT/v1"
+        )
     from langchain_qstar.models.remote.policy import RemotePolicy
 
     where = f"http{urls}".split(",")

@@ -14,7 +14,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar.chains.checkpoints import aopen_checkpoints, open_checkpoints
-from langchain_qstar.chains.sqlite import aopen_file, open_file
 from langchain_qstar.errors import CheckpointError
 from langchain_qstar.models.scripted import ScriptedPolicy
 
@@ -22,6 +21,16 @@ pytest.importorskip("langgraph.checkpoint.sqlite")
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
 QUESTION = "a-question-that-nobody-else-asks"
+
+
+def open_file(path: Path) -> Any:
+    """The checkpointer of a file, as what it is: one with a connection."""
+    return open_checkpoints(path)
+
+
+def aopen_file(path: Path) -> Any:
+    """As `open_file`, for asynchronous calls."""
+    return aopen_checkpoints(path)
 
 
 def bytes_of(path: Path) -> bytes:
@@ -42,7 +51,7 @@ async def test_a_file_is_opened_for_async_searches(tmp_path):
         rows = [await saver.conn.execute_fetchall(f"PRAGMA {name}") for name in pragmas]
     assert [[*row] for (row,) in rows] == [["wal"], [1], [1]]
     with pytest.raises(CheckpointError, match="name another file"):
-        async with aopen_file(tmp_path / "missing" / "t.sqlite"):
+        async with aopen_checkpoints(tmp_path / "missing" / "t.sqlite"):
             pytest.fail("it was opened")
 
 
@@ -137,7 +146,7 @@ def test_a_store_that_closes_in_the_middle_is_one_line_and_what_was_stored_is_ke
     assert "closed database" in str(failed.value)
     assert "repeat the call" in str(failed.value)
     assert isinstance(failed.value.__cause__, sqlite3.ProgrammingError)
-    with open_file(path) as saver:
+    with open_checkpoints(path) as saver:
         rest = ScriptedPolicy(make().policy._script)
         assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make().invoke("q"))
     assert not {*asked_of(rest)} & {*asked_of(policy)[:2]}

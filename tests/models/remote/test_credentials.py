@@ -13,7 +13,7 @@ from langchain_qstar.models.remote.addresses import base_of
 from langchain_qstar.models.remote.credentials import apart, bearing, hiding, secrets
 from langchain_qstar.models.remote.policy import RemotePolicy
 
-SECRET = "sk-SECRET-123"
+SECRET = "sk-SECRET-123"  # noqa: S105
 
 
 @pytest.mark.parametrize("key", [SECRET, f"{SECRET}\n", f"\t {SECRET}\r\n"])

@@ -35,6 +35,16 @@ _WITHOUT_UNITS: Final = LatexExtractionConfig(
     )
 )
 
+_FEW: Final = 40
+_MANY: Final = 200
+_EXACT: Final = sympy.Rational(1, 10**150)
+"""By what part of itself a number that is no fraction may be off after `_MANY` digits."""
+_ROUNDED: Final = sympy.Float("1e-6")
+"""By what part of itself, or of 1 if it is larger, a decimal may be off."""
+
+_MATCHED: Final = 50
+"""Most numbers of a collection that are compared one by one."""
+
 _LARGE: Final = 10**30
 """Integers from here on are shown rounded."""
 
@@ -61,9 +71,65 @@ def same(left: str, right: str) -> bool:
     equations = (_is_equation(left), _is_equation(right))
     if equations == (False, True):
         first, second = second, first  # an equation names the value: x = 5 is 5
+    if (decided := _same_parts(first[0], second[0])) is not None:
+        return decided
     # A set may be given as a tuple, an interval as an inequality, in either place.
     either = not any(equations) and type(first[0]) is not type(second[0])
     return _verified(first, second) or (either and _verified(second, first))
+
+
+def _same_parts(left: Any, right: Any) -> bool | None:
+    """Whether two numbers, or two collections of numbers, are the same; None where they are none.
+
+    math-verify rounds both sides to six decimals, after which all small numbers are equal.
+    """
+    if _is_number(left) and _is_number(right):
+        return _same_size(left, right)
+    for kind in (sympy.FiniteSet, sympy.Tuple, sympy.MatrixBase):
+        if isinstance(left, kind) and isinstance(right, kind):
+            ours, theirs = list(left), list(right)
+            if len(ours) != len(theirs) or len(ours) > _MATCHED:
+                return None  # math-verify knows what else a list may be
+            if not all(map(_is_number, (*ours, *theirs))):
+                return None
+            matched = _matched(ours, theirs) if kind is sympy.FiniteSet else None
+            alike = all(map(_same_size, ours, theirs)) if matched is None else matched
+            return alike and getattr(left, "shape", None) == getattr(right, "shape", None)
+    return None
+
+
+def _matched(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    """Whether each of some numbers is one of the others, in any order."""
+    left = list(theirs)
+    for each in ours:
+        partner = next((place for place, other in enumerate(left) if _same_size(each, other)), None)
+        if partner is None:
+            return False
+        del left[partner]
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, sympy.Expr) and bool(value.is_number) and value.is_finite is not False
+
+
+def _same_size(left: Any, right: Any) -> bool:
+    """Whether two numbers are the same: exactly, or where one is a decimal to six figures."""
+    left, right = left.doit(), right.doit()
+    if left.is_Rational and right.is_Rational:
+        return bool(left == right)
+    rounded = left.has(sympy.Float) or right.has(sympy.Float)
+    digits = _FEW if rounded else _MANY
+    a, b = left.evalf(digits), right.evalf(digits)
+    gap, size = sympy.Abs(a - b), max(sympy.Abs(a), sympy.Abs(b))
+    if not gap.is_comparable or not size.is_comparable:
+        return bool(left == right)
+    if rounded:
+        return bool(gap <= _ROUNDED * min(sympy.Integer(1), size))
+    if gap <= _EXACT * size:
+        return True
+    # What cancels has no figures left to compare.
+    return bool(size < _EXACT and sympy.simplify(left - right) == 0)
 
 
 def _rebuilt(value: Any) -> Any:

@@ -54,7 +54,7 @@ _CLEAN: Final = tuple(
         (r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
         (r"\{,\}|,\\!\s*", ","),  # separators of thousands
         (r"(?<!\\)\\[!,;: ]|~|\\q?quad(?![a-zA-Z])", " "),
-        # degrees, percent and currency, which do not matter
+        # percent and currency, which do not matter, nor degrees outside of functions
         (r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°", ""),
         (r"\\%|(?<=\d)\s*%|\s*(?:\\text\s*\{)?\s*\b(?:percent|pct|degrees?)\b\s*\}?$", ""),
         (r"\\\$|[€£¥₹]", ""),
@@ -62,6 +62,11 @@ _CLEAN: Final = tuple(
         (r"(?<=_)\{(\w+)\}", r"\1"),
     )
 )
+_DEGREES: Final = re.compile(
+    r"(\d+(?:\.\d+)?|\.\d+)\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°|\\degree(?![a-zA-Z]))"
+)
+_ANGLES: Final = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_DOTS: Final = re.compile(r"\\(?:[lc]?dots[cbmio]?)(?![a-zA-Z])|\.{3}|…|⋯")
 _DELIMITERS: Final = re.compile(r"^\s*(?:\$+|\\\(|\\\[)|(?:\$+|\\\)|\\\])\s*$")
 _TEXT: Final = re.compile(r"\\text\s*\{([^{}]*)\}")
 _NUMBER: Final = re.compile(
@@ -88,6 +93,8 @@ def same_latex(a: str, b: str) -> bool:
     if max(len(a), len(b)) > LENGTH or min(len(a.strip()), len(b.strip())) == 0:
         return False
     left, right = cleaned(a), cleaned(b)
+    if _DOTS.search(left) or _DOTS.search(right):
+        return _same_series(left, right)
     by_text = _same_text(left, right)
     if by_text is not None:
         return by_text
@@ -100,11 +107,28 @@ def same_latex(a: str, b: str) -> bool:
         return False
 
 
+def _same_series(left: str, right: str) -> bool:
+    r"""Whether two answers that go on (`1, 2, \dots, 10`) do so in the same places."""
+    ours, theirs = (
+        [part.strip() for part in re.split("[,;+]", _DOTS.sub("…", each))] for each in (left, right)
+    )
+    if "".join(ours) == "".join(theirs):
+        return True
+    if len(ours) != len(theirs) or "…" not in ours:
+        return False
+    return all(
+        one == other or ("…" not in one + other and same_latex(one, other))
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
 def cleaned(text: str) -> str:
     """The answer without delimiters, markup, units of percent and degree, and spacing."""
     text = latex_signs(text.strip().rstrip(".").strip())
     for _ in range(2):
         text = _DELIMITERS.sub("", text)
+    if _ANGLES.search(text):  # there a degree is a number
+        text = _DEGREES.sub(r"{\\frac{\1\\pi}{180}}", text)
     for pattern, replacement in _CLEAN:
         text = pattern.sub(replacement, text)
     return " ".join(_DELIMITERS.sub("", text).split()).rstrip(".")

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_qstar.answers import final_latex
@@ -85,11 +86,83 @@ def test_text_alone_decides_many_answers(a, b, same, monkeypatch):
         (r"\frac{6\sqrt{1789-240\sqrt{21}}+8\sqrt{1236-240\sqrt{21}}}{5}", r"96-10\sqrt{21}", True),
         (r"\cot x", r"\frac{1}{\tan x}", True),
         ("6 - 5i", "-5i+6", True),
+        (r"5\times 10^{-20}\text{ J}", r"7\times 10^{-20}\text{ J}", False),
+        (r"5\times 10^{-20}", r"0.5\cdot 10^{-19}", True),
+        (r"\frac{1}{52!}", r"\frac{1}{51!}", False),
+        ("100!", "100! + 1", False),
+        ("2^{100}", "2^{100}+1", False),
+        ("10^{400}", "10^{401}", False),
+        ("e^{-50}", "e^{-51}", False),
+        (r"\{1, 10^{-9}\}", r"\{1, 2\cdot 10^{-9}\}", False),
+        (r"\{1, \sqrt{4}\}", r"\{2, 1\}", True),
+        (r"(1, 10^{-9})", r"(1, 2\cdot 10^{-9})", False),
+        (r"\begin{pmatrix}1\\10^{-8}\end{pmatrix}", r"\begin{pmatrix}1\\0\end{pmatrix}", False),
+        (r"\sqrt{2}-\sqrt{2}", "0", True),
+        (r"\sin(\pi)", "0", True),
+        (r"\ln 2", "0.693147", True),
+        (r"\ln 2", "0.6931", False),
+        (r"\sin 30^\circ", r"\frac12", True),
+        (r"\cos 60^\circ", r"\cos 60", False),
+        (r"1 + \tan 45°", "2", True),
+        ("30^\\circ", "30", True),
     ],
 )
 def test_algebra_decides_the_rest(a, b, same):
     assert same_latex(a, b) is same
     assert same_latex(b, a) is same
+
+
+@needs_algebra
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (r"1,2,\dots,10", r"1,2,\dots,100", False),
+        (r"1,2,\dots,10", r"1, 2, \ldots, 10", True),
+        (r"1+2+\cdots+n", "1+2+...+n", True),
+        (r"1,\sqrt{4},…,10", r"1,2,\dots,10", True),
+        (r"1,\dots,2,10", r"1,2,\dots,10", False),
+        (r"1,2,\dots", "1,2", False),
+    ],
+)
+def test_answers_that_go_on_are_compared_place_by_place(a, b, same):
+    assert same_latex(a, b) is same
+    assert same_latex(b, a) is same
+
+
+def written(value: Fraction) -> st.SearchStrategy[str]:
+    """Ways to write a fraction, exactly."""
+    top, bottom = value.numerator, value.denominator
+    forms = [
+        rf"\frac{{{top}}}{{{bottom}}}",
+        f"{top}/{bottom}",
+        rf"\frac{{{6 * top}}}{{{6 * bottom}}}",
+        rf"\frac{{{120 * top}}}{{5! \cdot {bottom}}}",
+        rf"{top} \cdot {bottom}^{{-1}}",
+        rf"\frac{{{top}}}{{2}} \div \frac{{{bottom}}}{{2}}",
+        rf"\boxed{{\dfrac{{{top}}}{{{bottom}}}}}",
+    ]
+    if bottom == 1:
+        forms += [str(top), f"{top}.00", f"x = {top}", rf"{top}\text{{ cm}}"]
+    return st.sampled_from(forms)
+
+
+@st.composite
+def two_answers(draw):
+    """Two numbers of like or unlike size, as they might be written; whether they are equal."""
+    scale = Fraction(10) ** draw(st.integers(-25, 25))
+    tops = st.integers(-9, 9)
+    first, second = (draw(tops) * scale / draw(st.integers(1, 9)) for _ in "ab")
+    if draw(st.booleans()):
+        second = first
+    return draw(written(first)), draw(written(second)), first == second
+
+
+@needs_algebra
+@settings(max_examples=150, deadline=None)
+@given(two_answers())
+def test_numbers_however_they_are_written_are_the_same_as_fractions_are(answers):
+    a, b, same = answers
+    assert same_latex(a, b) is same
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import numpy as np
 
 from langchain_qstar.errors import ModelSpecError
 from langchain_qstar.models.chat_template import PLAIN, template_text
+from langchain_qstar.models.engine.control_tokens import ControlTokens
 from langchain_qstar.protocols import TextEnd
 from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
 
@@ -67,12 +68,17 @@ class TextCodec:
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
         self._lock = threading.Lock()
+        self.controls = ControlTokens(_control_tokens(tokenizer))
         self.prompt = lru_cache(maxsize=4096)(self._prompt)
         self.encode = lru_cache(maxsize=4096)(self._encode)
         self._table = lru_cache(maxsize=64)(self._build_table)
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        """Ids of `text` alone, without special tokens around it."""
+        """Ids of `text` alone; what spells a control token is text in it, whoever wrote it."""
+        return self.controls.ids(text, self._markup)
+
+    def _markup(self, text: str) -> tuple[int, ...]:
+        """Ids of a text of ours, in which control tokens may be spelled."""
         if not text:
             return ()
         with self._lock:
@@ -116,15 +122,23 @@ class TextCodec:
         """
         if self._template == PLAIN:
             return self.document("\n\n".join(str(each["content"]) for each in messages) + "\n")
+        (messages, tools), hidden = self.controls.hide([list(messages), list(tools)])
         text = self.rendered(messages, tools, thinking=thinking)
         if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
             text = text.rstrip() + CLOSED
-        return self.encode(text)
+        return self.controls.shown(text, hidden, self._markup)
 
     def document(self, text: str) -> tuple[int, ...]:
-        """Ids of a text that begins there, with the tokenizer's start token if it has one."""
+        """Ids of a text that begins there, with the tokenizer's start token if it has one.
+
+        What spells a control token is text in it.
+        """
         with self._lock:
-            return tuple(self.tokenizer.encode(text))
+            if text not in self.controls:
+                return tuple(self.tokenizer.encode(text))
+            started = self.tokenizer.encode("a")
+        bare = self.encode("a")
+        return (*started[: len(started) - len(bare)], *self.encode(text))
 
     @property
     def chats(self) -> bool:
@@ -347,6 +361,16 @@ class SpelledTokenizer:
     def __call__(self, text: str) -> list[int]:
         """Ids of `text`."""
         return list(self._encode(text))
+
+
+def _control_tokens(tokenizer: Any) -> list[str]:
+    """How a tokenizer spells its control tokens."""
+    if (own := getattr(tokenizer, "control_tokens", None)) is not None:
+        return list(own)
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = [str(each.content) for each in added if each.special]
+    known = [*special, *map(str, getattr(tokenizer, "all_special_tokens", ()))]
+    return [name for name in known if name not in _THINK_TAGS]
 
 
 def _bytes_of(raw: str, piece: str) -> bytes:

@@ -106,6 +106,12 @@ class GGUFTokenizer:
         ]
 
     @cached_property
+    def control_tokens(self) -> list[str]:
+        """How control tokens are spelled."""
+        is_control = library.llama_vocab_is_control
+        return [n for token, n in enumerate(self._names) if is_control(self._vocabulary, token)]
+
+    @cached_property
     def _numbers(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self._names)}
 

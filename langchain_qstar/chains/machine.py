@@ -39,6 +39,7 @@ from langchain_qstar.nodes.assembly import solution_of
 from langchain_qstar.nodes.intervention import nameable
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.root import run_facts
+from langchain_qstar.protocols import Policy
 from langchain_qstar.settings import Settings
 from langchain_qstar.solution import Pending, Solution
 
@@ -71,9 +72,14 @@ class MachineChain(SolverChain):
 
     settings: Settings
     checkpointer: Checkpointer
+    verifier: Policy | None
+    """The model that completes what was found, None where nothing is completed."""
     _graph: CompiledStateGraph[Any, Any, Any, Any]
     _names: Mapping[str, str | None]
     """What the run's root stores about the parts of the machine."""
+
+    def _policies(self) -> tuple[Policy, ...]:
+        return (self.policy,) if self.verifier is None else (self.policy, self.verifier)
 
     @abstractmethod
     def _superstep_limit(self, settings: Any, written: int) -> int:

@@ -16,7 +16,7 @@ from langchain_qstar.nodes.remembering import needed_store
 from langchain_qstar.nodes.retrieving import retriever_of
 from langchain_qstar.nodes.selection import best_popped
 from langchain_qstar.nodes.thoughts import searched_by
-from langchain_qstar.protocols import Policy, StepCheck, Task
+from langchain_qstar.protocols import StepCheck, Task
 from langchain_qstar.qstar import (
     create_qstar_graph,
     part_names,
@@ -119,7 +119,7 @@ class QStarChain(MachineChain):
         self.q_model = scorer_of(q_model, self.policy)
         self.utility = scorer_of(utility, self.policy)
         asked = None if verifier is None else resolve_policy(verifier)
-        self.verifier: Policy | None = verifier_of(asked, self.policy, self.settings)
+        self.verifier = verifier_of(asked, self.policy, self.settings)
         self.retriever = retriever_of(retriever, self.settings.actions)
         self.checkpointer = checkpointer
         self.store = needed_store(store, self.settings)

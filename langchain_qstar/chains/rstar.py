@@ -106,8 +106,9 @@ class RStarChain(MachineChain):
         )
         self.settings: RStarSettings = RStarSettings.of(settings, abstain=abstain)
         self.abstain = self.settings.abstain
-        self.verifier: Policy = self.policy if verifier is None else resolve_policy(verifier)
-        self.verifier_task = self._task_for(self.verifier)
+        completes = self.policy if verifier is None else resolve_policy(verifier)
+        self.verifier = completes
+        self.verifier_task = self._task_for(completes)
         self.q_model = scorer_of(q_model, self.policy)
         self.retriever = retriever_of(retriever, self.settings.actions)
         self._parts = parts_of(self.policy, self.task, self.settings, self.retriever)
@@ -115,7 +116,7 @@ class RStarChain(MachineChain):
         self.store = needed_store(store, self.settings)
         self._names = rstar_part_names(
             self.policy,
-            self.verifier,
+            completes,
             self.q_model,
             self.task,
             self.checks,
@@ -124,7 +125,7 @@ class RStarChain(MachineChain):
         itself = self.settings.selection == "self_verification"
         graph = create_rstar_graph(
             self.policy,
-            self.verifier,
+            completes,
             self.q_model,
             task=self.task,
             settings=self.settings,
@@ -170,9 +171,6 @@ class RStarChain(MachineChain):
     def _task_for(self, policy: Policy) -> Task:
         task, prompts, shots = self._given
         return fit_rstar_task(task, policy, prompts=prompts, shots=shots)
-
-    def _policies(self) -> tuple[Policy, ...]:
-        return self.policy, self.verifier
 
     def _superstep_limit(self, settings: RStarSettings, written: int) -> int:
         return rstar_superstep_limit(settings, written)

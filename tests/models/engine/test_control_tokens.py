@@ -58,7 +58,7 @@ def test_a_chat_holds_the_control_tokens_of_its_template_alone(contents, argumen
 
 def test_a_spelling_in_escaped_json_is_shown_as_it_was():
     shown, hidden = CONTROLS.hide({"x": "a <s> b"})
-    ids = CONTROLS.shown(json.dumps(shown), hidden, encode)
+    ids: Any = CONTROLS.shown(json.dumps(shown), hidden, encode)
     assert "".join(map(str, ids)) == '{"x": "a <s> b"}'
     assert "<s>" not in ids
 

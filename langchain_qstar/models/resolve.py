@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +39,35 @@ _loaded: dict[tuple[str, str | None, str | None], LocalPolicy | RemotePolicy] = 
 _wrapped: WeakValueDictionary[tuple[int, int, str | None], TransformersPolicy] = (
     WeakValueDictionary()
 )
+_inherited: list[Any] = []
 _lock = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In a process that was forked: models by name are loaded there, since no thread came along."""
+    global _lock  # noqa: PLW0603  # it may be held for ever
+    _lock = threading.Lock()
+    # Kept, since to free what has threads waits for them.
+    _inherited.extend([*_loaded.values(), *_wrapped.values()])
+    _loaded.clear()
+    _wrapped.clear()
+    if _inherited and (torch := sys.modules.get("torch")):
+        torch.set_num_threads(1)  # OpenMP waits for ever for the threads of the other process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _tell_of_fork() -> None:
+    """Say that a model which is loaded in a forked process has one thread of the CPU."""
+    if _inherited:
+        warnings.warn(
+            "this process was forked after a model had run, and OpenMP does not survive that: "
+            'models run on one CPU thread here. Start processes with the method "spawn" or '
+            '"forkserver", or load the first model after the fork',
+            stacklevel=2,
+        )
 
 
 def resolve_policy(
@@ -132,6 +163,8 @@ def _named(spec: str, revision: str | None, template: str | None) -> Policy:
     if spec.startswith("openai:"):
         return served(spec, chat_template=template)
     source, name = _source(spec)
+    if spec not in BUNDLED:  # which have one thread anyway
+        _tell_of_fork()
     return _shared(
         (source, revision, template),
         lambda: _transformers().from_pretrained(

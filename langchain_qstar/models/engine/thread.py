@@ -7,6 +7,7 @@ new work joins what is running. Nothing here knows what a step is.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from concurrent.futures import Future, InvalidStateError
@@ -77,7 +78,9 @@ class Engine:
     The thread starts with the first job and ends with `close`. It holds the
     worker and no reference to whoever owns the engine, so an owner can close it
     from a finaliser. If the thread dies, every waiting and every later job
-    fails with `ModelError`, whose cause is what killed it.
+    fails with `ModelError`, whose cause is what killed it. A process that is forked
+    while the thread runs has a copy of everything but the thread, and of the libraries' own
+    threads; there every job is refused.
     """
 
     def __init__(self, name: str, worker: Worker) -> None:
@@ -95,6 +98,7 @@ class Engine:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._ended: ModelError | None = None
+        self._process = os.getpid()
 
     def submit(self, payload: Any) -> Future[Any]:
         """Queue `payload`.
@@ -103,13 +107,21 @@ class Engine:
             A future; cancelling it drops the job, also while it runs.
 
         Raises:
-            ModelError: The engine is closed or its thread has died.
+            ModelError: The engine is closed, its thread has died, or it ran before this process
+                was forked.
         """
+        if self._thread is not None and self._process != os.getpid():
+            raise ModelError(
+                f"model {self.name} ran before this process was forked, which its threads do not "
+                "survive; make the chain in the new process (by its name a model is then loaded "
+                'anew), or start processes with the method "spawn" or "forkserver"'
+            )
         job = Job(payload)
         with self._lock:
             if self._ended is not None:
                 raise self._ended
             if self._thread is None:
+                self._process = os.getpid()
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
             self._inbox.put(job)
@@ -117,6 +129,8 @@ class Engine:
 
     def close(self) -> None:
         """End the thread; waiting jobs fail with `ModelError`. May be repeated."""
+        if self._process != os.getpid():
+            return  # a copy, whose locks may be held for ever
         self._closing.set()
         with self._lock:
             if self._ended is None:

@@ -7,6 +7,7 @@ every `asyncio.run` of a process.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -20,7 +21,10 @@ JOIN_SECONDS: Final = 5.0
 
 
 class LoopThread:
-    """Runs coroutines; begins with the first and ends with `close`."""
+    """Runs coroutines; begins with the first and ends with `close`.
+
+    A process that is forked has no such thread; there it begins anew.
+    """
 
     def __init__(self, name: str, farewell: Farewell) -> None:
         """Name the thread; nothing runs yet.
@@ -31,6 +35,10 @@ class LoopThread:
         """
         self._name = name
         self._farewell = farewell
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -41,6 +49,8 @@ class LoopThread:
 
     def close(self) -> None:
         """Cancel what runs and end the thread."""
+        if self._process != os.getpid():
+            return  # a copy: the thread is the other process's
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -52,6 +62,8 @@ class LoopThread:
             thread.join(JOIN_SECONDS)
 
     def _running(self) -> asyncio.AbstractEventLoop:
+        if self._process != os.getpid():
+            self._begin()
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -127,19 +128,25 @@ class Transport:
         """
         self.replicas = Replicas(urls)
         self._patience = patience
-        self._room = {url: asyncio.Semaphore(patience.max_concurrency) for url in urls}
         self._exponential = wait_exponential(
             multiplier=patience.backoff, max=LONGEST_WAIT
         ) + wait_random(0, patience.backoff)
         self._hidden = tuple(hidden)
+        self._headers, self._accounts = dict(headers or {}), dict(accounts or {})
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make clients of this process: one that was forked must not share connections."""
+        timeout = self._patience.timeout
+        self._process = os.getpid()
+        urls = self.replicas.urls
+        self._room = {url: asyncio.Semaphore(self._patience.max_concurrency) for url in urls}
         self._clients = {
             url: httpx.AsyncClient(
                 transport=route(url),
-                auth=(accounts or {}).get(url),
-                headers=dict(headers or {}),
-                timeout=httpx.Timeout(
-                    patience.timeout, connect=min(CONNECT_SECONDS, patience.timeout), pool=None
-                ),
+                auth=self._accounts.get(url),
+                headers=self._headers,
+                timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout), pool=None),
                 trust_env=False,  # what the environment says is in the route
             )
             for url in urls
@@ -193,9 +200,13 @@ class Transport:
 
     async def get(self, url: str, path: str) -> dict[str, Any]:
         """Ask one replica for something, once."""
+        if self._process != os.getpid():
+            self._connect()
         return await self._send(url, "GET", path, None)
 
     async def _post_once(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
+        if self._process != os.getpid():
+            self._connect()
         url = self.replicas.best(key)
         async with self._room[url]:
             data = await self._send(url, "POST", path, body)

@@ -17,9 +17,15 @@ from typing import Any, Final
 
 # C0 and C1 controls (terminal commands), bidirectional overrides (reordered
 # text), line separators and lone surrogates (not encodable).
-_UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_COMMANDS: Final = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+# What takes no room or looks like a space: words may be hidden in it, or cut by it. The two
+# joiners, which scripts and emoji need, and the selectors of emoji are left alone.
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f\u2800"
+    "\u3164\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_UNSAFE: Final = re.compile(f"[{_COMMANDS}{_INVISIBLE}]")
+_UNSAFE_LINES: Final = re.compile(f"(?!\n)[{_COMMANDS}{_INVISIBLE}]")
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/]*@")
 _PICTURES: Final = 0x2400  # the block of visible symbols for C0 controls
 
@@ -49,12 +55,17 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """One line of `text` that no terminal or bidi engine acts upon.
+    """One line of `text` that no terminal or bidi engine acts upon, and in which nothing is hidden.
 
     Surrounding white space is removed, inner line breaks and tabs become
-    spaces, other control characters become visible symbols.
+    spaces, other control characters and invisible ones become visible symbols.
     """
     return _UNSAFE.sub(_visible, " ".join(text.split()))
+
+
+def plain_lines(text: str) -> str:
+    """As `plain`, but line breaks stay, and tabs become spaces."""
+    return _UNSAFE_LINES.sub(_visible, text.replace("\t", "    ").replace("\r\n", "\n"))
 
 
 def without_credentials(text: str) -> str:
@@ -242,7 +253,9 @@ def _preorder(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _row_html(node: Mapping[str, Any], *, chosen: bool) -> str:
     figures = figures_of(node)
-    style = f"margin-left:{node['depth']}em" + (";font-weight:bold" if chosen else "")
+    # A file may say anything.
+    depth = node["depth"] if isinstance(node["depth"], int) else 0
+    style = f"margin-left:{depth}em" + (";font-weight:bold" if chosen else "")
     text = step_line(node) or ("root" if node["parent"] is None else node["action"])
     if node.get("closed") is not None:
         text += f" [{plain(node['closed'])}]"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_qstar.rendering import refutation, solution_html
+from langchain_qstar.rendering import plain, plain_lines, refutation, solution_html
 
 Stopped = Literal[
     "complete",  # the method ended as asked (N trajectories, N samples, one pass)
@@ -302,7 +302,11 @@ class Solution(Frozen):
         return solution_html(self.model_dump(mode="json"))
 
     def __str__(self) -> str:
-        """The steps, the answer and why the search stopped, and what refutes it, if anything."""
-        shown = f"{self.text.rstrip()}\n-> {self.answer} ({self.stopped})"
+        """The steps, the answer and why the search stopped, and what refutes it, if anything.
+
+        What a terminal would obey, and what is invisible, is shown as a symbol.
+        """
+        answer = None if self.answer is None else plain(self.answer)
+        shown = f"{plain_lines(self.text.rstrip())}\n-> {answer} ({self.stopped})"
         refuted = refutation(self.model_dump(include={"verified", "steps"}))
         return f"{shown}\n!! {refuted}" if refuted else shown

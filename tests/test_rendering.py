@@ -10,6 +10,7 @@ from langchain_qstar.rendering import (
     MAX_ROWS,
     path_ids,
     plain,
+    plain_lines,
     refutation,
     solution_html,
     verdict_of,
@@ -40,6 +41,35 @@ def test_plain_text_holds_no_control_character(code):
     assert chr(code) not in shown
     assert shown[0] == "a"
     assert shown[-1] == "b"
+
+
+HIDDEN = [0xAD, 0x115F, 0x200B, 0x2062, 0x3164, 0xFEFF, 0xE0041, 0x2800, 0x180E, 0xFFA0]
+
+
+@pytest.mark.parametrize("code", HIDDEN)
+def test_nothing_is_hidden_in_plain_text(code):
+    assert plain(f"a{chr(code)}b") == plain_lines(f"a{chr(code)}b") == "a\ufffdb"
+
+
+def test_joiners_and_selectors_that_scripts_and_emoji_need_stay():
+    for text in ("👩\u200d🚀", "نمی\u200cدانم", "❤\ufe0f"):
+        assert plain(text) == text
+
+
+def test_a_printed_solution_keeps_its_lines_and_moves_no_cursor(solution):
+    hostile = "a\x1b]0;x\x07\tb\r\nc\u202e\n"
+    steps = (SolutionStep(text=hostile),)
+    printed = str(solution(answer=f"{hostile}\x1b[2J", steps=steps))
+    assert all(each.isprintable() or each == "\n" for each in printed)
+    assert printed.startswith("a")
+    assert printed.count("\n") == 2
+    assert "\nc" in printed
+
+
+def test_a_page_of_a_file_that_lies_about_depths_holds_no_attribute_of_its_own(solution):
+    foreign = solution().model_dump(mode="json")
+    foreign["tree"][1]["depth"] = '0em" onmouseover="alert(1)'
+    assert "onmouseover" not in solution_html(foreign)
 
 
 def test_plain_text_can_always_be_written_as_utf8():

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pickle
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 
 from langchain_qstar.chains.asking import Ask, QuestionInput, checked_seed, joined, read
 from langchain_qstar.checks.running import StepChecks, resolve_checks
-from langchain_qstar.errors import SettingsError
+from langchain_qstar.errors import QStarError, SettingsError
 from langchain_qstar.protocols import FallsShort, Policy, StepCheck, Task
 from langchain_qstar.solution import Solution
 from langchain_qstar.stepping.profiles import StepForm, with_steps
@@ -68,6 +69,7 @@ class SolverChain(Runnable[Any, Any]):
         InputError: Something passed cannot be used; the message says what to do.
     """
 
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     overrides: ClassVar[tuple[str, ...]] = ("seed",)
     """What a call may give: by keyword, or as a key of a dict input."""
 
@@ -98,6 +100,39 @@ class SolverChain(Runnable[Any, Any]):
         self.abstain: Abstain = checked_abstain(abstain)
         self.output = output
         self.seed = checked_seed(seed)
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Keep what the chain is made of, which is how it is pickled."""
+        made = super().__new__(cls)
+        made._made_of = args, options  # of ours
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A chain is pickled as what it was made of; models are loaded again by their names.
+
+        Raises:
+            SettingsError: Something of it cannot be pickled, such as an open store.
+            ModelError: A model was not loaded by its name.
+        """
+        args, options = self._made_of
+        try:
+            pickle.dumps((args, options))
+        except QStarError:
+            raise
+        except Exception as error:  # whatever its parts raise
+            raise SettingsError(
+                f"this chain cannot be pickled: {error}; make it in the other process"
+            ) from error
+        return _made, (type(self), args, options, self.output)
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A chain like this on the same models: nothing of it is changed by a call."""
+        return copy(self)
 
     def returning(self, output: Output) -> Self:
         """The same chain, on the same models, with another kind of result."""
@@ -321,3 +356,9 @@ def _concurrent(
         if each.get("max_concurrency") is None:
             each["max_concurrency"] = together
     return configs
+
+
+def _made(
+    kind: type[SolverChain], args: tuple[Any, ...], options: dict[str, Any], output: Output
+) -> SolverChain:
+    return kind(*args, **options).returning(output)

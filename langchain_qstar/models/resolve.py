@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from langchain_qstar.errors import MissingExtraError, ModelSpecError
 from langchain_qstar.models.chat_template import template_text
+from langchain_qstar.models.remaking import key_of_environment
 from langchain_qstar.protocols import Policy
 from langchain_qstar.rendering import without_credentials
 
@@ -151,31 +152,41 @@ def served(
 
     where = f"http{urls}".split(",")
     template = None if chat_template is None else template_text(chat_template)
-    return _shared(
+    policy = _shared(
         (spec, api_key, template),
         lambda: RemotePolicy.connect(name, where, api_key=api_key, chat_template=template),
     )
+    if without_credentials(spec) == spec:
+        policy.remember(_served_again, spec, bool(api_key), template)
+    return policy
+
+
+def _served_again(spec: str, had_key: bool, template: str | None) -> Policy:  # noqa: FBT001
+    key = key_of_environment() if had_key else None
+    return served(spec, api_key=key, chat_template=template)
 
 
 def _named(spec: str, revision: str | None, template: str | None) -> Policy:
     if spec.startswith("gguf:"):
-        return _shared((spec, revision, template), lambda: _gguf(spec, revision, template))
+        policy = _shared((spec, revision, template), lambda: _gguf(spec, revision, template))
+        return policy.remember(_named, spec, revision, template)
     if spec.startswith("openai:"):
         return served(spec, chat_template=template)
     source, name = _source(spec)
     if spec not in BUNDLED:  # which have one thread anyway
         _tell_of_fork()
-    return _shared(
+    policy = _shared(
         (source, revision, template),
         lambda: _transformers().from_pretrained(
             source, revision=revision, name=name, chat_template=template
         ),
     )
+    return policy.remember(_named, spec, revision, template)
 
 
 def _shared(
     key: tuple[str, str | None, str | None], load: Callable[[], LocalPolicy | RemotePolicy]
-) -> Policy:
+) -> LocalPolicy | RemotePolicy:
     """The policy that was loaded so before, or is now.
 
     Args:

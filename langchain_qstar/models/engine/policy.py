@@ -33,6 +33,7 @@ from langchain_qstar.models.engine.streaming import Overheard, Piece, Pieces
 from langchain_qstar.models.engine.text import Message, TextCodec
 from langchain_qstar.models.engine.thread import Engine
 from langchain_qstar.models.engine.translation import Limits, Translator
+from langchain_qstar.models.remaking import Remade
 from langchain_qstar.protocols import Completion, Listener, SampleRequest, State, Step
 from langchain_qstar.spending.allowance import deadline
 from langchain_qstar.stopping import wait
@@ -40,7 +41,7 @@ from langchain_qstar.stopping import wait
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
 
-class LocalPolicy:
+class LocalPolicy(Remade):
     """A `Policy` over a `Backend`, with values for a Q head.
 
     Besides the protocol it offers `features` (hidden states of states) and

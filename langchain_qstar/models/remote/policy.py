@@ -33,6 +33,7 @@ from langchain_qstar.errors import (
 )
 from langchain_qstar.models.grammar_text import notation_of
 from langchain_qstar.models.instruction import estimated_tokens
+from langchain_qstar.models.remaking import Remade, key_of_environment
 from langchain_qstar.models.remote.abilities import Abilities, find_abilities, plain_prompt
 from langchain_qstar.models.remote.addresses import base_of, remedy, to_servers, window_of
 from langchain_qstar.models.remote.asking import (
@@ -86,7 +87,7 @@ _FAILED: Final = Completion(text="", finish="error")
 _GIVEN_UP: Final = Completion(text="", finish="cancelled")
 
 
-class RemotePolicy:
+class RemotePolicy(Remade):
     """A model behind one or several equal servers as a `Policy`.
 
     Make one by `connect`. It talks on a thread of its own, which ends with
@@ -161,6 +162,15 @@ class RemotePolicy:
         except BaseException:
             policy.close()
             raise
+        options: dict[str, Any] = {
+            "chat_template": chat_template,
+            "logprobs": logprobs,
+            "window": window,
+        }
+        options |= {"timeout": timeout, "retries": retries, "backoff": backoff}
+        options |= {"max_concurrency": max_concurrency}
+        if not transport.has_accounts:  # a password stays here, and so does the key
+            policy.remember(_connected, name, urls, bool(api_key), options)
         return policy
 
     @property
@@ -459,6 +469,17 @@ class RemotePolicy:
             self._shortfalls["model"] = f"model: the server answers with {shown} instead"
         if reply.completion_tokens is None or reply.prompt_tokens is None:
             self._shortfalls["usage"] = _NO_USAGE
+
+
+def _connected(
+    name: str,
+    urls: str | Sequence[str],
+    had_key: bool,  # noqa: FBT001
+    options: dict[str, Any],
+) -> RemotePolicy:
+    """A policy like one that was pickled, with the key that is in this process's environment."""
+    key = key_of_environment() if had_key else None
+    return RemotePolicy.connect(name, urls, api_key=key, **options)
 
 
 def _check(timeout: float, retries: int, backoff: float, max_concurrency: int) -> None:

@@ -135,6 +135,11 @@ class Transport:
         self._headers, self._accounts = dict(headers or {}), dict(accounts or {})
         self._connect()
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether a URL held a user and a password."""
+        return bool(self._accounts)
+
     def _connect(self) -> None:
         """Make clients of this process: one that was forked must not share connections."""
         timeout = self._patience.timeout

@@ -7,6 +7,7 @@ steps from their recorded ids.
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ try:
 
     from langchain_qstar.models.engine.text import TextCodec
     from langchain_qstar.models.transformers.architecture import branches_for
+    from langchain_qstar.models.transformers.borrowed import borrow, give_back
     from langchain_qstar.models.transformers.decoding import TransformersBackend
     from langchain_qstar.models.transformers.forward import CausalModel
     from langchain_qstar.models.transformers.loading import load
@@ -57,10 +59,11 @@ class TransformersPolicy(LocalPolicy):
         chat_template: str | Path | None = None,
         thinking: bool = False,
     ) -> None:
-        """Wrap a loaded model; it is put in evaluation mode.
+        """Wrap a loaded model; it is put in evaluation mode, until the policy is closed.
 
         Where its architecture allows, its attention implementation becomes one
-        that also serves searches; other users of the model see no difference.
+        that also serves searches; other users of the model see no difference. It, too, is
+        put back when the last policy that has the model is closed.
 
         Args:
             model: A `transformers` causal LM, on the device it shall run on;
@@ -92,11 +95,15 @@ class TransformersPolicy(LocalPolicy):
             raise ModelSpecError("expected a (model, tokenizer) pair of transformers objects")
         if max_rows < 1:
             raise SettingsError(f"max_rows={max_rows}: at least one completion must run")
-        model.eval()
         codec = TextCodec(tokenizer, chat_template)
         if threads is None and _is_small(model):
             threads = 1
-        wrapped, branches = _prepared(model)
+        borrow(model)
+        try:
+            wrapped, branches = _prepared(model)
+        except BaseException:
+            give_back(model)
+            raise
         super().__init__(
             TransformersBackend(wrapped, branches, threads),
             codec,
@@ -105,6 +112,12 @@ class TransformersPolicy(LocalPolicy):
             name=name or getattr(model.config, "_name_or_path", "") or type(model).__name__,
             thinking=thinking,
         )
+        self._give_back = weakref.finalize(self, give_back, model)
+
+    def close(self) -> None:
+        """End the engine thread; waiting calls fail with `ModelError`. The model is as it was."""
+        super().close()
+        self._give_back()
 
     @classmethod
     def from_pretrained(

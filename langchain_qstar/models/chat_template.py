@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,22 +40,90 @@ def compiled(text: str) -> Any:
         MissingExtraError: Jinja is not installed.
     """
     try:
-        from jinja2 import TemplateSyntaxError
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from jinja2 import TemplateError
+
+        from langchain_qstar.models.bounded_templates import environment
     except ImportError:
         raise MissingExtraError("jinja2", "remote") from None
-    # As transformers sets it up.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(
-        value, ensure_ascii=False, **options
-    )
     try:
-        return environment.from_string(text)
-    except TemplateSyntaxError as error:
-        raise ModelSpecError(f"the chat template is no Jinja: {error.message}") from error
+        return environment().from_string(text)
+    except (TemplateError, RecursionError) as error:
+        said = getattr(error, "message", None) or str(error)
+        raise ModelSpecError(f"the chat template is no Jinja: {said}") from error
+
+
+class ChatRenderer:
+    """Renders messages by a template, within the limits of `bounded_templates`."""
+
+    def __init__(self, text: str, tokens: Mapping[str, Any] | None = None) -> None:
+        """Compile a template.
+
+        Args:
+            text: Jinja text.
+            tokens: Names of special tokens that it may write: `bos_token`, `eos_token` ...
+
+        Raises:
+            ModelSpecError: It does not compile.
+            MissingExtraError: Jinja is not installed.
+        """
+        self._template = compiled(text)
+        self._tokens = {"bos_token": "", "eos_token": "", **(tokens or {})}
+        self.has_switch: bool = "enable_thinking" in text
+        """Whether it can be told not to open a thought."""
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        thinking: bool = False,
+        open_ended: bool = True,
+    ) -> str:
+        """The text of a chat, up to where the assistant goes on.
+
+        Args:
+            messages: As the template reads them. A last one of the assistant is gone on with.
+            tools: Tools by their JSON schemas.
+            thinking: Whether the model may think first, where the template has a switch.
+            open_ended: Whether the assistant is to write next.
+
+        Raises:
+            ModelSpecError: The template refuses the messages, or costs too much.
+        """
+        from langchain_qstar.models.bounded_templates import rendered
+
+        continued = open_ended and messages[-1].get("role") == "assistant"
+        # What is None many templates would write out.
+        chat = [{k: v for k, v in each.items() if v is not None} for each in messages]
+        if continued:
+            chat[-1]["content"] = f"{chat[-1].get('content', '')}{_CONTINUE}"
+        values = {
+            **self._tokens,
+            "messages": chat,
+            "tools": [dict(each) for each in tools] or None,
+            "documents": None,
+            "add_generation_prompt": open_ended and not continued,
+            **({"enable_thinking": thinking} if self.has_switch else {}),
+        }
+        try:
+            text = rendered(self._template, values)
+            return _continued(text) if continued else text
+        except Exception as error:
+            # Templates raise what they like, over several lines.
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise ModelSpecError(f"the chat template refuses the messages: {reason}") from error
+
+
+_CONTINUE: Final = "CONTINUE-HERE "
+"""Stands at the end of a message to be continued, until the chat is rendered."""
+
+
+def _continued(text: str) -> str:
+    """A rendered chat up to where its last message is to be continued."""
+    at = text.rindex(_CONTINUE.strip())
+    kept = text[at:].startswith(_CONTINUE)
+    # A template that trims messages has trimmed the space before the mark too.
+    return text[:at] if kept else text[:at].rstrip()
 
 
 def _text(source: str | Path) -> str:

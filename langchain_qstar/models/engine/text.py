@@ -16,8 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from langchain_qstar.errors import ModelSpecError
-from langchain_qstar.models.chat_template import PLAIN, template_text
+from langchain_qstar.models.chat_template import PLAIN, ChatRenderer, template_text
 from langchain_qstar.models.engine.control_tokens import ControlTokens
 from langchain_qstar.protocols import TextEnd
 from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
@@ -68,6 +67,7 @@ class TextCodec:
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
         self._lock = threading.Lock()
+        self._renderers: dict[str, ChatRenderer] = {}
         self.controls = ControlTokens(_control_tokens(tokenizer))
         self.prompt = lru_cache(maxsize=4096)(self._prompt)
         self.encode = lru_cache(maxsize=4096)(self._encode)
@@ -75,9 +75,9 @@ class TextCodec:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         """Ids of `text` alone; what spells a control token is text in it, whoever wrote it."""
-        return self.controls.ids(text, self._markup)
+        return self.controls.ids(text, self.markup)
 
-    def _markup(self, text: str) -> tuple[int, ...]:
+    def markup(self, text: str) -> tuple[int, ...]:
         """Ids of a text of ours, in which control tokens may be spelled."""
         if not text:
             return ()
@@ -126,7 +126,7 @@ class TextCodec:
         text = self.rendered(messages, tools, thinking=thinking)
         if not thinking and text.rstrip().endswith(_THINK_TAGS[0]):
             text = text.rstrip() + CLOSED
-        return self.controls.shown(text, hidden, self._markup)
+        return self.controls.shown(text, hidden, self.markup)
 
     def document(self, text: str) -> tuple[int, ...]:
         """Ids of a text that begins there, with the tokenizer's start token if it has one.
@@ -170,24 +170,21 @@ class TextCodec:
         Raises:
             ModelSpecError: The template refuses the messages.
         """
-        continued = open_ended and messages[-1]["role"] == "assistant"
-        switch = {"enable_thinking": thinking} if "enable_thinking" in str(self._template) else {}
-        with self._lock:
-            try:
-                text: str = self.tokenizer.apply_chat_template(
-                    [dict(message) for message in messages],
-                    tools=[dict(tool) for tool in tools] or None,
-                    chat_template=self._template if isinstance(self._template, str) else None,
-                    tokenize=False,
-                    add_generation_prompt=open_ended and not continued,
-                    continue_final_message=continued,
-                    **switch,
-                )
-            except Exception as error:
-                # Templates raise what they like, over several lines.
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
-                raise ModelSpecError(f"the chat template refuses the messages: {reason}") from error
-        return text
+        return self._renderer(bool(tools)).render(
+            messages, tools, thinking=thinking, open_ended=open_ended
+        )
+
+    def _renderer(self, tools: bool) -> ChatRenderer:  # noqa: FBT001
+        """What renders chats, with tools or without; some models have a template for each."""
+        template = self._template
+        if not isinstance(template, str):
+            named = dict(template)
+            first = next(iter(named.values()))
+            template = (named.get("tool_use") if tools else None) or named.get("default", first)
+        if template not in self._renderers:
+            tokens = getattr(self.tokenizer, "special_tokens_map", {})
+            self._renderers[template] = ChatRenderer(template, tokens)
+        return self._renderers[template]
 
     @cached_property
     def think_tags(self) -> tuple[int, int] | None:

@@ -142,7 +142,7 @@ def format_of(codec: TextCodec) -> CallFormat | None:
             continue
         found = _marks(written, count)
         if found is not None and all(
-            codec.decode(codec.encode(mark)) == mark
+            codec.decode(codec.markup(mark)) == mark
             for mark in (found.opening, found.between or "", found.closing)
         ):
             return found

@@ -1,7 +1,6 @@
 """The vocabulary of a GGUF file with the methods that `TextCodec` uses of transformers.
 
-The tokens are llama.cpp's own reading of the vocabulary; the chat template is
-rendered as transformers renders it.
+The tokens are llama.cpp's own reading of the vocabulary.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ from langchain_qstar.models.llamacpp.loading import GGUFModel, library
 _LONGEST_PIECE: Final = 512
 _PARSE_CONTROL: Final = True
 """A chat template writes control tokens as text."""
-
-_CONTINUE: Final = "CONTINUE-HERE "
-"""Stands at the end of a message to be continued, until the chat is rendered."""
 
 
 class GGUFTokenizer:
@@ -68,32 +64,14 @@ class GGUFTokenizer:
         """The token of this name, if there is one."""
         return self._numbers.get(name)
 
-    def apply_chat_template(
-        self,
-        messages: Sequence[dict[str, Any]],
-        *,
-        tools: Any = None,
-        chat_template: str | None = None,
-        add_generation_prompt: bool = False,
-        continue_final_message: bool = False,
-        tokenize: bool = False,
-        **switches: Any,
-    ) -> str:
-        """The text of a chat; see `PreTrainedTokenizerBase.apply_chat_template`."""
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        assert not tokenize
-        formatter = Jinja2ChatFormatter(
-            chat_template or self.chat_template or "",
-            eos_token=self._name_of(library.llama_vocab_eos(self._vocabulary)),
-            bos_token=self._name_of(library.llama_vocab_bos(self._vocabulary)),
-            add_generation_prompt=add_generation_prompt,
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The tokens that begin and end a text, as chat templates write them."""
+        bos, eos = (
+            self._name_of(number(self._vocabulary))
+            for number in (library.llama_vocab_bos, library.llama_vocab_eos)
         )
-        chat: Any = [dict(message) for message in messages]
-        if continue_final_message:
-            chat[-1]["content"] += _CONTINUE
-        text: str = formatter(messages=chat, tools=tools, **switches).prompt
-        return _continued(text) if continue_final_message else text
+        return {"bos_token": bos, "eos_token": eos}
 
     def _name_of(self, token: int) -> str:
         return "" if token < 0 else self._names[token]
@@ -134,11 +112,3 @@ class GGUFTokenizer:
             )
             pieces.append(room.raw[: max(0, size)])
         return pieces
-
-
-def _continued(text: str) -> str:
-    """A rendered chat up to where its last message is to be continued."""
-    at = text.rindex(_CONTINUE.strip())
-    kept = text[at:].startswith(_CONTINUE)
-    # A template that trims messages has trimmed the space before the mark too.
-    return text[:at] if kept else text[:at].rstrip()

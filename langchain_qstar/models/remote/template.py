@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from langchain_qstar.errors import ModelSpecError
-from langchain_qstar.models.chat_template import PLAIN, compiled, template_text
+from langchain_qstar.models.chat_template import PLAIN, ChatRenderer, template_text
 
 
 class ChatTemplate:
@@ -28,7 +26,7 @@ class ChatTemplate:
             MissingExtraError: Jinja is not installed.
         """
         text = template_text(source)
-        self._template = None if text == PLAIN else compiled(text)
+        self._template = None if text == PLAIN else ChatRenderer(text)
 
     @property
     def chats(self) -> bool:
@@ -48,20 +46,5 @@ class ChatTemplate:
         opened = ""
         if messages[-1][0] == "assistant":
             *messages, (_, opened) = messages
-        try:
-            text: str = self._template.render(
-                messages=[{"role": role, "content": content} for role, content in messages],
-                add_generation_prompt=True,
-                bos_token="",
-                raise_exception=_refuse,
-                enable_thinking=False,
-            )
-        except Exception as error:
-            # Templates raise what they like, over several lines.
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise ModelSpecError(f"the chat template refuses the messages: {reason}") from error
-        return text + opened
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ValueError(message)
+        chat = [{"role": role, "content": content} for role, content in messages]
+        return self._template.render(chat) + opened

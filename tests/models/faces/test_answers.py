@@ -42,7 +42,7 @@ def test_log_probabilities_are_those_of_the_tokens_of_the_text(make_tokenizer):
 
 def test_other_likely_tokens_are_told_by_their_text_or_else_by_name(make_tokenizer):
     codec = TextCodec(make_tokenizer("ab"))
-    (ab,), (half, _), (end,) = codec.encode("ab"), codec.encode("é"), codec.encode("<|end|>")
+    (ab,), (half, _), (end,) = codec.encode("ab"), codec.encode("é"), codec.markup("<|end|>")
     told = Completion("ab", (ab,), (-1.0,), likeliest=(((ab, -1.0), (half, -2.0), (end, -3.0)),))
     (place,) = logprobs_of(codec, told)["content"]
     assert place["top_logprobs"] == [

@@ -19,8 +19,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError, ModelError, ModelSpecError
+from langchain_qstar.models.engine.control_tokens import ControlTokens, control_tokens_of
 from langchain_qstar.protocols import ScoreRequest, Scores, State, Step
-from langchain_qstar.scoring.reward_formats import FORMATS, Encoded, RewardFormat, plus_and_minus
+from langchain_qstar.scoring.reward_formats import (
+    EXTRA,
+    FORMATS,
+    Encoded,
+    RewardFormat,
+    plus_and_minus,
+)
 
 try:
     import torch
@@ -42,6 +49,8 @@ class _ReadingScorer(ABC):
         self._model = model
         self._tokenizer = tokenizer
         self._name = name
+        # What spells one in a question or a step would stand where a verdict is read.
+        self._controls = ControlTokens([*control_tokens_of(tokenizer), EXTRA])
         # Fast tokenizers and models are not made for two threads at a time.
         self._lock = threading.Lock()
 
@@ -174,8 +183,10 @@ class ProcessRewardScorer(_ReadingScorer):
         return cls(model, tokenizer, family, head=head, name=f"prm:{family}:{Path(source).name}")
 
     def _encode(self, state: State, step: Step) -> Encoded:
-        texts = [each.text.strip() for each in (*state.steps, step)]
-        return self._format.encode(self._tokenizer, state.question, [t for t in texts if t])
+        foreign = self._controls.spaced
+        texts = [foreign(each.text.strip()) for each in (*state.steps, step)]
+        question = foreign(state.question)
+        return self._format.encode(self._tokenizer, question, [t for t in texts if t])
 
     def _values(self, encoded: Sequence[Encoded]) -> list[float]:
         inputs, rows, columns = self._padded(encoded)
@@ -218,16 +229,17 @@ class OutcomeRewardScorer(_ReadingScorer):
         return cls(model, tokenizer, name=f"orm:{Path(source).name}")
 
     def _encode(self, state: State, step: Step) -> Encoded:
-        answer = state.then(step).text.strip()
+        answer = self._controls.spaced(state.then(step).text.strip())
+        question = self._controls.spaced(state.question)
         if getattr(self._tokenizer, "chat_template", None):
             chat = [
-                {"role": "user", "content": state.question},
+                {"role": "user", "content": question},
                 {"role": "assistant", "content": answer},
             ]
             text = self._tokenizer.apply_chat_template(chat, tokenize=False)
             ids = self._tokenizer.encode(text, add_special_tokens=False)
         else:
-            ids = self._tokenizer.encode(f"{state.question}\n\n{answer}")
+            ids = self._tokenizer.encode(f"{question}\n\n{answer}")
         return list(ids), len(ids) - 1
 
     def _values(self, encoded: Sequence[Encoded]) -> list[float]:

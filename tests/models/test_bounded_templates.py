@@ -64,7 +64,7 @@ USUAL = {
     "tokens": "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}",
     "slices": "{% set rest = messages[1:] if messages[0].role == 'user' else messages %}"
     "{{ messages[0].content.split('h')[-1].strip() }}"
-    "{% for m in rest %}{{ m.content }}{% endfor %}{{ messages[-1].content }}",
+    "{% for m in rest %}{{ m.content }}{% endfor %}",
     "a macro": "{% macro turn(m) -%}<{{ m.role }}>{{ m.content }}{%- endmacro %}"
     "{% for m in messages %}{{ turn(m) }}{% endfor %}",
     "what the assistant says": "{% for m in messages %}{% generation %}{{ m.content }}"

@@ -22,12 +22,21 @@ _OURS: Final = frozenset({"role", "type"})
 """Fields of messages that no foreign text stands in."""
 
 
+def control_tokens_of(tokenizer: Any) -> list[str]:
+    """How a tokenizer, of transformers or of a GGUF file, spells its control tokens."""
+    if (own := getattr(tokenizer, "control_tokens", None)) is not None:
+        return list(own)
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = [str(each.content) for each in added if each.special]
+    return [*special, *map(str, getattr(tokenizer, "all_special_tokens", ()))]
+
+
 class ControlTokens:
     """The control tokens of a tokenizer, by how they are spelled."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Know `names`; empty ones are left out."""
-        longest = sorted({name for name in names if name}, key=len, reverse=True)
+        """Know `names`; those of a single character are left out, for a text may hold them."""
+        longest = sorted({name for name in names if len(name) > 1}, key=len, reverse=True)
         self._spelled = re.compile("|".join(map(re.escape, longest))) if longest else None
 
     def __contains__(self, text: str) -> bool:
@@ -43,6 +52,12 @@ class ControlTokens:
             pieces += [text[end : found.start()], *self._broken(found[0])]
             end = found.end()
         return tuple(token for piece in (*pieces, text[end:]) if piece for token in encode(piece))
+
+    def spaced(self, text: str) -> str:
+        """`text` with a space inside each spelling, for readers whose tokenizer is not ours."""
+        while self._spelled is not None and text in self:
+            text = self._spelled.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        return text
 
     def hide(self, values: Any) -> tuple[Any, dict[str, str]]:
         """`values` with a character in place of each spelling, and what the characters stand for.

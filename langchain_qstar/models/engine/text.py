@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from langchain_qstar.models.chat_template import PLAIN, ChatRenderer, template_text
-from langchain_qstar.models.engine.control_tokens import ControlTokens
+from langchain_qstar.models.engine.control_tokens import ControlTokens, control_tokens_of
 from langchain_qstar.protocols import TextEnd
 from langchain_qstar.stepping.thinking import CLOSED, CLOSING, OPENING
 
@@ -68,7 +68,9 @@ class TextCodec:
         # Fast tokenizers raise "Already borrowed" when threads meet in them.
         self._lock = threading.Lock()
         self._renderers: dict[str, ChatRenderer] = {}
-        self.controls = ControlTokens(_control_tokens(tokenizer))
+        self.controls = ControlTokens(
+            [name for name in control_tokens_of(tokenizer) if name not in _THINK_TAGS]
+        )
         self.prompt = lru_cache(maxsize=4096)(self._prompt)
         self.encode = lru_cache(maxsize=4096)(self._encode)
         self._table = lru_cache(maxsize=64)(self._build_table)
@@ -358,16 +360,6 @@ class SpelledTokenizer:
     def __call__(self, text: str) -> list[int]:
         """Ids of `text`."""
         return list(self._encode(text))
-
-
-def _control_tokens(tokenizer: Any) -> list[str]:
-    """How a tokenizer spells its control tokens."""
-    if (own := getattr(tokenizer, "control_tokens", None)) is not None:
-        return list(own)
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    special = [str(each.content) for each in added if each.special]
-    known = [*special, *map(str, getattr(tokenizer, "all_special_tokens", ()))]
-    return [name for name in known if name not in _THINK_TAGS]
 
 
 def _bytes_of(raw: str, piece: str) -> bytes:

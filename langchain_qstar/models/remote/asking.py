@@ -125,7 +125,8 @@ def _prompt(request: SampleRequest, abilities: Abilities) -> dict[str, Any]:
     messages = state.messages or (("user", state.question),)
     begun = state.text + request.prefill
     if abilities.template is not None:
-        return {"prompt": abilities.template.render(messages) + begun}
+        template = abilities.template
+        return {"prompt": template.render(messages) + template.foreign(begun)}
     if abilities.way == "instruct":
         return {"messages": chat_messages(instruction(request))}
     if not begun:

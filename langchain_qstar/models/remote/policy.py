@@ -78,6 +78,10 @@ _LIMIT_IGNORED: Final = (
 _ROUNDS: Final = 4
 """How often a step that blank lines interrupt is gone on with."""
 
+_SPACED: Final = (
+    "roles: a text spelled a control token, which a server reads in a raw prompt; it was sent with "
+    "a space in it"
+)
 _NO_USAGE: Final = "usage: not told by the server; tokens are estimated"
 _TOO_LONG: Final = re.compile(r"context[ _](?:length|window|size)|too long|exceed", re.IGNORECASE)
 _REFUSALS: Final = frozenset({400, 413, 422})
@@ -404,6 +408,8 @@ class RemotePolicy(Remade):
         abilities = self._abilities
         thinks = self._thinks  # others that are under way may find it out meanwhile
         body = body_of(request, seeds, self._model, abilities, thinks=thinks) | dict(form)
+        if abilities.template is not None and abilities.template.spaced:
+            self._shortfalls["roles"] = _SPACED
         try:
             reply = await unless_late(
                 lambda: self._transport.post(abilities.path, body, request.state.question)

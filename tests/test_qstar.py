@@ -616,7 +616,7 @@ REPEATED = Worked(
     ],
 )
 def test_what_three_samples_drew_alike_counts_thrice_where_repeats_count(
-    counted: bool, answer: str, votes: dict[str, int], drawn: list[int], stopped: str
+    counted: Any, answer: str, votes: dict[str, int], drawn: list[int], stopped: str
 ):
     policy = REPEATED.policy
     solution = run(

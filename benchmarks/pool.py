@@ -95,7 +95,7 @@ def about(
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
         **asdict(parameters),
         "max_tokens": task.solution_tokens,
-        "drawn": "stepwise",
+        "drawn": "stepwise, with seeds of the question",
         **({"engine": engine} if engine != ENGINES[0] else {}),
     }
 

@@ -376,7 +376,6 @@ SEARCHED: Final = {
     "checked_vote": "votes of what no check refutes",
     "best_of_n": "best-of-N by log-probability of the path",
     "qstar": "**Q\\***, log-probability of the path",
-    "qstar_merged": "Q\\*, the same, repeats counted once",
     "qstar_step": "Q\\*, log-probability of the last step",
     "qstar_agreement": "Q\\*, agreement of the samples",
     "qstar_head": "Q\\*, a trained head",

@@ -26,6 +26,10 @@ from real_models.files import product_version, records
 
 Row = dict[str, Any]
 
+SEEDS: Final = "of the question"
+"""What random numbers follow from. Rows of runs in which all questions shared them are left alone:
+one draw of styles for all is no sample."""
+
 AT_ONCE: Final = 96
 """Questions that are worked on at once; a search of one sample a step has a row of each."""
 WORDS: Final = "plain_words"
@@ -121,8 +125,8 @@ class Runs:
         return SelfConsistencyChain(self.policy, **options, **shared)
 
     def key(self, way: Way, task: Task) -> str:
-        """What rows are kept under: model and engine, prompt, and all of the way but its name."""
-        of = [self.name, self.engine, task.messages(PROBE), {**way.told(), "name": ""}]
+        """What rows are kept under: model, engine, prompt, seeds, and the way but its name."""
+        of = [self.name, self.engine, task.messages(PROBE), {**way.told(), "name": ""}, SEEDS]
         return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
     def run(self, way: Way, count: int) -> list[Row]:

@@ -26,7 +26,7 @@ from langchain_qstar.protocols import (
     Step,
     Task,
 )
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 
 MOST_STEPS: Final = 32
 """A solution of more is cut, like one of too many tokens."""
@@ -75,6 +75,7 @@ async def drawn(
     opening = InlineForms(task).opening("propose_step", Trace(question))
     root = State(question, task.messages(question))
     state, features, generated = root, [], 0
+    own = question_seed(0, question)
     finish: Finish = "length"
     for place in range(MOST_STEPS):
         room = task.solution_tokens - generated
@@ -82,7 +83,7 @@ async def drawn(
             break
         request = SampleRequest(
             state=state,
-            seeds=(sample_seed(0, f"{number}.{place}", 0),),
+            seeds=(sample_seed(own, f"{number}.{place}", 0),),
             stop=opening.stop,
             max_tokens=min(opening.max_tokens, room),
             prefill=opening.prefill,
@@ -103,7 +104,7 @@ async def drawn(
             break
     found = Drawn(state.steps, np.stack(features) if features else None, finish, generated)
     whole = Sampled(state.steps, task.read(state.text)[0] if _ended(finish) else None)
-    asking = whole.asking(root, task, policy, sample_seed(0, f"{number}", 0))
+    asking = whole.asking(root, task, policy, sample_seed(own, f"{number}", 0))
     if not _ended(finish) or asking is None:
         return found
     ((line,),) = await policy.asample([asking])

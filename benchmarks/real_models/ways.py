@@ -23,7 +23,6 @@ def ways(cap: int, head: str | None) -> list[Way]:
         Way("vote", "vote", cap, None, SAMPLING),
         Way("best_of_n", "best_of_n", cap, "path-log-probability", SAMPLING),
         Way("qstar", "qstar", cap, "path-log-probability", search),
-        Way("qstar_merged", "qstar", cap, "path-log-probability", merging(search)),
         Way("qstar_step", "qstar", cap, "log-probability", search),
         Way("qstar_agreement", "qstar", cap, "agreement", search),
     ]

@@ -21,7 +21,7 @@ from langchain_qstar.protocols import (
     StepScorer,
     Task,
 )
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.tree import ROOT
 
@@ -76,7 +76,7 @@ def draw_pools(
 def _request(question: str, task: Task, n: int, temperature: float, seed: int) -> SampleRequest:
     return SampleRequest(
         State(question, task.messages(question)),
-        tuple(sample_seed(seed, ROOT, i) for i in range(n)),
+        tuple(sample_seed(question_seed(seed, question), ROOT, i) for i in range(n)),
         stop=(),
         max_tokens=task.solution_tokens,
         temperature=temperature,

@@ -29,7 +29,7 @@ from langchain_qstar.protocols import (
     Task,
 )
 from langchain_qstar.scoring.stand_in import stood_in
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.solution import Solution, SolutionStep, Stopped, Usage, Vote, unheard_line
 from langchain_qstar.spending.allowance import current, now
 from langchain_qstar.stepping.solutions import solution_end
@@ -73,6 +73,11 @@ class Run:
         return State(self.question, messages, images=tuple(self.images))
 
     @property
+    def own_seed(self) -> int:
+        """Of this question; see `seeds.question_seed`."""
+        return question_seed(self.seed, self.question)
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return now() - self.started
@@ -101,7 +106,7 @@ class Run:
             first = len(self.samples)
             request = SampleRequest(
                 self.root,
-                tuple(sample_seed(self.seed, ROOT, first + i) for i in range(wanted)),
+                tuple(sample_seed(self.own_seed, ROOT, first + i) for i in range(wanted)),
                 stop=(),
                 max_tokens=limit,
                 ends=solution_end(self.task),
@@ -147,7 +152,7 @@ class Run:
                     self.stopped = "tokens"
 
     def _asking(self, number: int, sample: Sampled) -> SampleRequest | None:
-        seed = sample_seed(self.seed, ROOT, number)
+        seed = sample_seed(self.own_seed, ROOT, number)
         return sample.asking(self.root, self.task, self.policy, seed)
 
     def _judged(self, checks: StepChecks) -> list[Sampled]:

@@ -37,7 +37,7 @@ from langchain_qstar.nodes.selection import (
 from langchain_qstar.nodes.verdicts import tell_verdicts
 from langchain_qstar.nodes.work import record_of, state_of
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.spending.allowance import cutting, now
@@ -196,9 +196,10 @@ def _completion(
     prefill = task.prefills.get("finish", "")
     if task.thinks and is_open(written):
         prefill = CLOSED + prefill
+    own = question_seed(run["seed"], run["question"])
     return SampleRequest(
         state=state_of(nodes, state, task.messages(run["question"])),
-        seeds=(sample_seed(run["seed"], state, settings.samples_at(root=state == ROOT)),),
+        seeds=(sample_seed(own, state, settings.samples_at(root=state == ROOT)),),
         stop=(),
         max_tokens=room,
         temperature=0.0,

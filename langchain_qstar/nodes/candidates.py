@@ -27,7 +27,7 @@ from langchain_qstar.nodes.retrieving import Retrieval, Retrieved
 from langchain_qstar.nodes.thoughts import thinking
 from langchain_qstar.nodes.work import Work, state_of
 from langchain_qstar.protocols import Action, Completion, Policy, SampleRequest, State, Step, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.tree import ROOT, RememberedRecord, path, samples_of
@@ -230,9 +230,10 @@ class Proposer:
         self, work: Work, node_id: str, state: State, opening: Opening, numbers: Sequence[int]
     ) -> SampleRequest:
         settings = self._settings
+        own = question_seed(work.run["seed"], work.run["question"])
         request = SampleRequest(
             state=state,
-            seeds=tuple(sample_seed(work.run["seed"], node_id, number) for number in numbers),
+            seeds=tuple(sample_seed(own, node_id, number) for number in numbers),
             stop=opening.stop,
             max_tokens=opening.max_tokens,
             temperature=settings.temperature,

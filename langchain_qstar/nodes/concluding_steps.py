@@ -11,6 +11,7 @@ from langchain_qstar.nodes.concluding import conclude, is_unanswered
 from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.work import Work, record_of, state_of
 from langchain_qstar.protocols import Policy, Task
+from langchain_qstar.seeds import question_seed
 from langchain_qstar.settings import QStarSettings
 from langchain_qstar.tree import child_id, reasoning
 
@@ -53,12 +54,13 @@ class Concluder:
         ]
         if not due:
             return found
+        own = question_seed(work.run["seed"], work.run["question"])
         messages = self.task.messages(work.run["question"])
         solutions = [
             (state_of(work.nodes, parent, messages), candidate.completion)
             for _, _, parent, candidate in due
         ]
-        whole, spent = yield from conclude(self.policy, self.task, work.run["seed"], solutions)
+        whole, spent = yield from conclude(self.policy, self.task, own, solutions)
         for key, count in ({**spent, "batches": 1} if spent else {}).items():
             usage[key] = usage.get(key, 0) + count
         for (place, number, _, candidate), completion in zip(due, whole, strict=True):

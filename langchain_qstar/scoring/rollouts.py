@@ -22,7 +22,7 @@ from langchain_qstar.protocols import (
     Step,
     Task,
 )
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.spending.drawing import adraw, draw
 from langchain_qstar.stepping.solutions import solution_end
 
@@ -96,7 +96,10 @@ class RolloutScorer(_SamplingScorer):
         return [
             SampleRequest(
                 state,
-                tuple(sample_seed(self._seed, _PLACE + state.text, i) for i in range(self._n)),
+                tuple(
+                    sample_seed(question_seed(self._seed, state.question), _PLACE + state.text, i)
+                    for i in range(self._n)
+                ),
                 stop=(),
                 max_tokens=self._task.solution_tokens,
                 temperature=self._temperature,
@@ -185,7 +188,11 @@ class RederivationScorer(_SamplingScorer):
             SampleRequest(
                 request.state,
                 tuple(
-                    sample_seed(self._seed, f"again {request.state.text}", i)
+                    sample_seed(
+                        question_seed(self._seed, request.state.question),
+                        f"again {request.state.text}",
+                        i,
+                    )
                     for i in range(self._n)
                 ),
                 stop=self._task.stop if self._task.step_end is None else (),

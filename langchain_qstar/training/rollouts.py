@@ -20,7 +20,7 @@ from langchain_qstar.baselines.sampled import Sampled, sampled
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.models.steps import split_steps
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, State, Step, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.stepping.solutions import solution_end
 from langchain_qstar.training.label_file import LabelledQuestion
 from langchain_qstar.training.labels import first_error, select_rollout, soft_estimate
@@ -129,7 +129,7 @@ class Labeller:
         return groups
 
     def _request(self, state: State, place: str, count: int) -> SampleRequest:
-        seed = self.settings.seed
+        seed = question_seed(self.settings.seed, state.question)
         return SampleRequest(
             state,
             tuple(sample_seed(seed, place, number) for number in range(count)),

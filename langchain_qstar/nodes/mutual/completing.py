@@ -21,7 +21,7 @@ from langchain_qstar.nodes.phase import Call
 from langchain_qstar.nodes.preface import preface_of, prefaced
 from langchain_qstar.nodes.room import room_for
 from langchain_qstar.protocols import Completion, Policy, SampleRequest, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.settings.verification import VerificationSettings
 from langchain_qstar.spending.allowance import cutting
 from langchain_qstar.state.events import VerifiedEvent
@@ -85,19 +85,20 @@ class Verifier:
     def _requests(self, candidate: Candidate, root: NodeRecord) -> list[SampleRequest | None]:
         """One request a mask; None where the verifier has no room for it."""
         settings, run = self.settings, root["run"]
+        own = question_seed(run["seed"], run["question"])
         shown = prefixes(
             candidate.segments,
             unit=settings.mask_unit,
             masks=settings.masks,
             random_mask=settings.random_mask,
-            seed=sample_seed(run["seed"], f"mask of {candidate.id}", 0),
+            seed=sample_seed(own, f"mask of {candidate.id}", 0),
         )
         place, each = f"completion of {candidate.id}", settings.completions_per_mask
         return [
             self._request(
                 root,
                 prefix,
-                [sample_seed(run["seed"], place, mask * each + number) for number in range(each)],
+                [sample_seed(own, place, mask * each + number) for number in range(each)],
             )
             for mask, prefix in enumerate(shown)
         ]

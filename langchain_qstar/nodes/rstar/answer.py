@@ -26,7 +26,7 @@ from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.rstar.recording import record_of, shown, step_by, to_score
 from langchain_qstar.protocols import Completion, SampleRequest, Task
-from langchain_qstar.seeds import sample_seed
+from langchain_qstar.seeds import question_seed, sample_seed
 from langchain_qstar.settings.rstar import RStarSettings
 from langchain_qstar.solution import Solution, Stopped
 from langchain_qstar.spending.allowance import now
@@ -193,7 +193,8 @@ def _completed(
 def _completion(parts: Parts, nodes: Nodes) -> SampleRequest | None:
     run = nodes[ROOT]["run"]
     opening = parts.forms.opening("finish", Trace(run["question"]))
-    request = parts.request(opening, (sample_seed(run["seed"], _fallback_id(parts), 0),))
+    own = question_seed(run["seed"], run["question"])
+    request = parts.request(opening, (sample_seed(own, _fallback_id(parts), 0),))
     return None if request is None else replace(request, temperature=0.0)
 
 

@@ -26,6 +26,7 @@ from langchain_qstar.nodes.rstar.answer import stored_solution
 from langchain_qstar.nodes.rstar.parts import Parts
 from langchain_qstar.nodes.thread_budget import thread_facts
 from langchain_qstar.protocols import Policy
+from langchain_qstar.seeds import question_seed
 from langchain_qstar.settings.rstar import RSTAR_BUDGETS, RStarSettings
 from langchain_qstar.spending.allowance import cut_of
 from langchain_qstar.state.rstar import RStarRootView, Work
@@ -69,7 +70,7 @@ def make_root(parts: Parts, names: Mapping[str, str | None], verifier: Policy) -
         thread = thread_facts(view.get("nodes", {}), view.get("usage", {}), used)
         work: Work = {
             "question": question,
-            "seed": seed,
+            "seed": question_seed(seed, question),
             "rollouts": [],
             "expansions": [],
             "begun": 0,

@@ -33,6 +33,7 @@ from langchain_qstar.nodes.rstar.intervention import counting
 from langchain_qstar.nodes.rstar.recording import is_appraised, shown
 from langchain_qstar.nodes.rstar.slots import Rules
 from langchain_qstar.protocols import Action
+from langchain_qstar.seeds import question_seed
 from langchain_qstar.settings.rstar import EVERY_ACTION, RStarSettings
 from langchain_qstar.solution import Stopped
 from langchain_qstar.spending.allowance import now
@@ -58,7 +59,8 @@ def make_select(known: Sequence[Action], choose: Choose) -> Beat:
         nodes, stats = view["nodes"], view["stats"]
         run = nodes[ROOT]["run"]
         settings = RStarSettings(**run["settings"])
-        descent = Descent(nodes, stats, Rules(known, settings), run["seed"], choose)
+        own = question_seed(run["seed"], run["question"])
+        descent = Descent(nodes, stats, Rules(known, settings), own, choose)
         work = view["work"]
         if "failed_check" in settings.interrupt and any(undecided(stats)):
             return Command(goto="human_gate")

@@ -72,7 +72,8 @@ def test_what_is_no_template_is_one_line(tmp_path):
 
 def test_what_spells_a_control_token_in_a_text_gets_a_space():
     template = ChatTemplate("{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}")
-    assert not template.spaced
+    told = [template.spaced]
     assert template.render([("user", "a <|turn|> b </s> <|tu<|turn|>rn|>")]).count("<|turn|>") == 1
-    assert template.spaced
+    told.append(template.spaced)
+    assert told == [False, True]
     assert template.foreign("a < b and c > d") == "a < b and c > d"

@@ -93,7 +93,7 @@ def test_options_reach_the_settings(model, capsys):
         "--max-seconds": ("max_seconds", 96.0),
     }
     flags = [part for flag, (_, value) in given.items() for part in (flag, str(value))]
-    assert solve(QUESTION, "--json", *flags) == cli.ANSWERED
+    assert solve(QUESTION, "--json", "--seed", "1", *flags) == cli.ANSWERED
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert {name: settings[name] for name, _ in given.values()} == dict(given.values())
 

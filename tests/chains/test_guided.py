@@ -53,7 +53,7 @@ def qstar(policy, q_model="default", **options):
 
 def rstar(policy, q_model="default"):
     settings = {**ROLLOUTS, "actions": ("propose_step",), "prior": "q_model", "reward": "q_model"}
-    return RStarChain(policy, policy, task=TASK, settings=settings, q_model=q_model)
+    return RStarChain(policy, policy, task=TASK, settings=settings, q_model=q_model, seed=3)
 
 
 def best_of_n(policy, q_model="default"):

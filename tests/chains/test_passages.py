@@ -113,6 +113,7 @@ def rstar(retriever: Any, **options: Any) -> RStarChain:
         **options.pop("settings", {}),
     }
     policy = options.pop("policy", None) or ScriptedPolicy(says)
+    options.setdefault("seed", 1)
     return RStarChain(policy, task="nano", settings=settings, retriever=retriever, **options)
 
 

@@ -6,6 +6,7 @@ import pickle
 import secrets
 import sqlite3
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import ormsgpack
@@ -139,8 +140,10 @@ def test_what_searches_and_conversations_store_is_read_as_by_langgraph(value):
 
 
 KEY = secrets.token_bytes(32)
+seals = pytest.mark.skipif(find_spec("Crypto") is None, reason="needs the extra encrypted")
 
 
+@seals
 @pytest.mark.parametrize("method", CHAINS)
 def test_with_a_key_a_thread_goes_on_and_the_file_tells_nothing(tmp_path, method):
     path = tmp_path / "t.sqlite"
@@ -151,6 +154,7 @@ def test_with_a_key_a_thread_goes_on_and_the_file_tells_nothing(tmp_path, method
     assert b"3 + 4 = 7" not in told
 
 
+@seals
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -174,6 +178,7 @@ def test_with_a_key_an_altered_row_is_noticed(tmp_path, change, says):
         CHAINS["qstar"](saver).invoke("And 5?", THREAD)
 
 
+@seals
 def test_another_key_reads_nothing(tmp_path):
     path = tmp_path / "t.sqlite"
     with open_checkpoints(path, key=KEY) as saver:

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
+import langchain_qstar
 from langchain_qstar import (
     BestOfNChain,
-    ChatLocal,
     ChatQStar,
     GreedyChain,
-    LocalLLM,
     QStarChain,
     RStarChain,
     ScriptedPolicy,
@@ -27,6 +26,7 @@ from langchain_qstar import (
 )
 from langchain_qstar.errors import ModelError, SettingsError
 
+pytestmark = pytest.mark.nano
 QUESTION = "Ann has 3 boxes with 4 pens each. How many pens does she have?"
 CHAINS: dict[str, Any] = {
     "qstar": lambda: QStarChain(settings={"max_pops": 6}, seed=3),
@@ -66,8 +66,8 @@ def test_a_chain_solves_in_a_process_that_knows_nothing_but_the_pickle():
     [
         lambda: create_qstar_tool(GreedyChain("nano")),
         lambda: ChatQStar(chain=GreedyChain("nano")),
-        lambda: ChatLocal(model="nano", max_tokens=5, seed=1),
-        lambda: LocalLLM(model="nano", max_tokens=5, seed=1),
+        lambda: langchain_qstar.ChatLocal(model="nano", max_tokens=5, seed=1),
+        lambda: langchain_qstar.LocalLLM(model="nano", max_tokens=5, seed=1),
     ],
     ids=["tool", "chat of a search", "chat", "llm"],
 )

@@ -127,10 +127,7 @@ def examine_server(spec: str, *, api_key: str | None = None, timeout: float = 60
     try:
         return _examined(spec, api_key, timeout)
     except (ModelError, ModelSpecError) as error:
-        told = hidden = str(error)
-        if api_key:  # some servers repeat the key that they refuse
-            hidden = told.replace(api_key, "***")
-        raise InputError(hidden) from (error if told == hidden else None)
+        raise InputError(str(error)) from error
 
 
 def _examined(spec: str, api_key: str | None, timeout: float) -> ServerReport:

@@ -24,8 +24,10 @@ from transformers import (
 )
 
 from langchain_qstar.errors import ModelError, ModelSpecError
+from langchain_qstar.models.engine.control_tokens import control_tokens_of
 from langchain_qstar.protocols import ScoreRequest, State, Step, StepScorer
 from langchain_qstar.scoring.resolve import resolve_scorer
+from langchain_qstar.scoring.reward_formats import EXTRA
 from langchain_qstar.scoring.reward_model import OutcomeRewardScorer, ProcessRewardScorer
 
 QUESTION = "What is 2+3?"
@@ -75,6 +77,18 @@ def test_math_shepherd_reads_plus_against_minus_at_the_tag(tiny, tokenizer, requ
     assert scores[0].generated_tokens == 0
     assert scores[1].read_tokens == len(ids)
     assert isinstance(scorer, StepScorer)
+
+
+@pytest.mark.parametrize("family", ["math-shepherd", "rlhflow"])
+def test_what_spells_a_control_token_in_a_text_is_none(tiny, tokenizer, family):
+    scorer = ProcessRewardScorer(tiny(LlamaForCausalLM, LlamaConfig), tokenizer, family)
+    (name, *_) = control_tokens_of(tokenizer)
+    token = tokenizer.convert_tokens_to_ids(name)
+
+    def found(text: str) -> int:
+        return scorer._encode(State(f"q{text}"), Step(f"s{text}\n"))[0].count(token)
+
+    assert found(f" {name} {EXTRA} ") == found("")
 
 
 def test_rlhflow_reads_plus_against_minus_where_the_assistant_would_say_it(

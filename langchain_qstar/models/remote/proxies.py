@@ -18,7 +18,6 @@ from urllib.request import getproxies, proxy_bypass
 from langchain_qstar.errors import MissingExtraError, SettingsError
 
 try:
-    import certifi
     import httpx
 except ImportError as missing:
     raise MissingExtraError(missing.name or "httpx", "remote") from missing
@@ -100,15 +99,12 @@ def _is_exempt(host: str) -> bool:
 
 
 def _trusted() -> ssl.SSLContext:
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     try:
-        if file:
-            return ssl.create_default_context(cafile=file)
-        if folder:
-            return ssl.create_default_context(capath=folder)
-        return ssl.create_default_context(cafile=certifi.where())
+        return httpx.create_ssl_context()  # which reads the two variables
     except OSError as error:
-        variable = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
+        named = [each for each in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(each)]
+        variable = next(iter(named), "SSL_CERT_FILE")
         raise SettingsError(
-            f"{variable}={file or folder}: no certificates there ({error.strerror or error})"
+            f"{variable}={os.environ.get(variable)}: no certificates there "
+            f"({error.strerror or error})"
         ) from error

@@ -19,6 +19,7 @@ from langchain_qstar.models.remote.credentials import hiding
 from langchain_qstar.models.remote.proxies import named, proxy_for, route
 from langchain_qstar.models.remote.replicas import Replicas
 from langchain_qstar.models.remote.wire import MalformedReplyError, Reply, error_of, read_reply
+from langchain_qstar.rendering import plain
 
 try:
     import httpx
@@ -140,6 +141,11 @@ class Transport:
         """Whether a URL held a user and a password."""
         return bool(self._accounts)
 
+    def _in_this_process(self) -> None:
+        """Connect anew where this process was forked."""
+        if self._process != os.getpid():
+            self._connect()
+
     def _connect(self) -> None:
         """Make clients of this process: one that was forked must not share connections."""
         timeout = self._patience.timeout
@@ -205,13 +211,11 @@ class Transport:
 
     async def get(self, url: str, path: str) -> dict[str, Any]:
         """Ask one replica for something, once."""
-        if self._process != os.getpid():
-            self._connect()
+        self._in_this_process()
         return await self._send(url, "GET", path, None)
 
     async def _post_once(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
-        if self._process != os.getpid():
-            self._connect()
+        self._in_this_process()
         url = self.replicas.best(key)
         async with self._room[url]:
             data = await self._send(url, "POST", path, body)
@@ -285,9 +289,7 @@ class Transport:
 
     def _shown(self, text: str) -> str:
         """Foreign words on one line, without what is ours to hide or a terminal would obey."""
-        plain = "".join(each if each.isprintable() else " " for each in text)
-        said = " ".join(hiding(plain, self._hidden).split())
-        return said[:_SHOWN] or "no reason given"
+        return plain(hiding(text, self._hidden))[:_SHOWN] or "no reason given"
 
     def _worth_another(self, error: BaseException) -> bool:
         """Whether another attempt may end otherwise.

@@ -2,8 +2,7 @@
 
 MKL has no kernels of its own for such processors. oneDNN, which torch holds, too, has; and it
 reads weights fastest when those of one input lie side by side, so they are laid out like that,
-with no more memory. On one with AVX-512 five to 24 rows, what a search decodes at once, were
-multiplied three to four times as fast.
+with no more memory. It pays most for some rows at a time, which is what a search decodes.
 """
 
 from __future__ import annotations

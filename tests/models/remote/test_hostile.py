@@ -176,7 +176,7 @@ def test_what_a_server_says_moves_no_cursor_and_shows_no_key(serve, connect, ask
     said = f"\x1b]0;owned\x07 wrong key \u202e Bearer {KEY}\r\nX"
     sent = only_when_sampling((401, {"error": {"message": said}}))
     policy = connect(serve(before=sent), api_key=f" {KEY}\n")
-    with pytest.raises(ModelError, match="wrong key Bearer \\*\\*\\* X") as raised:
+    with pytest.raises(ModelError, match="wrong key \ufffd Bearer \\*\\*\\* X") as raised:
         policy.sample([ask(max_tokens=20)])
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text
     assert KEY not in shown

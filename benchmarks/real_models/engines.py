@@ -10,11 +10,12 @@ from langchain_qstar.evaluation.recording import tell
 from langchain_qstar.models.engine.policy import LocalPolicy
 from real_models.files import model_file, sha256, short_name
 
-ENGINES: Final = ("llamacpp", "transformers")
+ENGINES: Final = ("llamacpp", "transformers", "transformers-bf16")
 """By name. The weights are the same; llama.cpp rounds what they are multiplied with to 8 bits,
-transformers computes in float32. Which of the two is faster depends on the machine."""
+transformers computes in float32, or rounds weights and all else to bfloat16. Which is the fastest
+depends on the machine: the last where the processor multiplies such matrices itself (AMX)."""
 
-ROWS: Final = {"llamacpp": 64, "transformers": 128}
+ROWS: Final = {"llamacpp": 64, "transformers": 128, "transformers-bf16": 128}
 """Completions that decode together: as many as still make a token cheaper."""
 ROW_TOKENS: Final = 1024
 """Memory of each on llama.cpp, with its prompt; transformers takes what the rows need."""
@@ -36,10 +37,16 @@ def loaded(policy: str, engine: str) -> LocalPolicy:
         from langchain_qstar import LlamaCppPolicy
 
         return LlamaCppPolicy(file, threads=1, max_rows=ROWS[engine], row_tokens=ROW_TOKENS)
+    import torch
+
     from langchain_qstar import TransformersPolicy
 
     return TransformersPolicy.from_pretrained(
-        dequantised(file), name=short_name(policy), threads=1, max_rows=ROWS[engine]
+        dequantised(file),
+        name=short_name(policy),
+        dtype=torch.bfloat16 if engine == "transformers-bf16" else torch.float32,
+        threads=1,
+        max_rows=ROWS[engine],
     )
 
 

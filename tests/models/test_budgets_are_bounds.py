@@ -64,9 +64,26 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "qstar rollouts": lambda policy: QStarChain(
         policy, rollouts(policy), task=TASK, settings=SEARCHED
     ),
+    "qstar two states at once": lambda policy: QStarChain(
+        policy, None, task=TASK, settings={**SEARCHED, "batch_pops": 2}
+    ),
     "rstar": lambda policy: RStarChain(policy, task=TASK, settings=ROLLED),
+    "rstar verified as it searches": lambda policy: RStarChain(
+        policy, task=TASK, settings={**ROLLED, "verify": "during"}
+    ),
+    "rstar three rollouts in flight": lambda policy: RStarChain(
+        policy, task=TASK, settings={**ROLLED, "rollouts_in_flight": 3}
+    ),
 }
 SEARCHES = [name for name in METHODS if "star" in name]
+BATCHES = {
+    "qstar lookahead": 9,
+    "qstar two states at once": 6,
+    "rstar": 8,
+    "rstar verified as it searches": 8,
+    "rstar three rollouts in flight": 24,
+}
+"""Nodes that one superstep makes at most, where they are not 3."""
 
 WRITES = {"a line for ever": "a", "lines for ever": "aa\n", "nothing": ""}
 
@@ -270,8 +287,7 @@ def test_nodes_are_passed_by_one_batch_at_most(name: str):
     for most in (1, 2, 6):
         writes = ScriptedPolicy(lambda text: [f"{len(text)}{each}\n" for each in "abcdef"])
         solution = METHODS[name](writes).invoke(QUESTION, max_nodes=most)
-        batch = {"rstar": 8, "qstar lookahead": 9}.get(name, 3)
-        assert len(solution.tree) <= most + batch
+        assert len(solution.tree) <= most + BATCHES.get(name, 3)
         assert solution.stopped == "nodes"
 
 

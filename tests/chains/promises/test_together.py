@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import langchain_qstar
-from langchain_qstar.chains import QStarChain, RStarChain
+from langchain_qstar.chains import QStarChain
 from langchain_qstar.models.scripted import ScriptedPolicy
 from langchain_qstar.solution import Solution
 from langchain_qstar.tasks import get_task
@@ -45,16 +45,17 @@ def found(solution: Solution) -> Any:
 
 
 class Counting(ScriptedPolicy):
-    """Answers with the question's own numbers, and notes how many ask at once."""
+    """Answers with the question's own number, and notes how many ask at once."""
 
     def __init__(self) -> None:
         super().__init__({})
-        self.asking = self.most = 0
+        self.asking = self.most = self.begun = 0
         self._lock = Lock()
 
     def _counted(self, change: int) -> None:
         with self._lock:
             self.asking += change
+            self.begun += change > 0
             self.most = max(self.most, self.asking)
 
     def sample(self, requests: Any) -> Any:
@@ -66,47 +67,57 @@ class Counting(ScriptedPolicy):
 
     async def asample(self, requests: Any) -> Any:
         self._counted(1)
-        await asyncio.sleep(0)
-        self._counted(-1)
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._counted(-1)
         return [self._said(each) for each in requests]
 
     def _said(self, request: Any) -> Any:
         number = int(request.state.question.split()[2])
-        script = {
-            "": [f"{number}*4={4 * number}\n", f"{number}+4={4 + number}\n"],
-            f"{number}*4={4 * number}\n": [f"The answer is {4 * number}.\n"],
-        }
+
+        def script(text: str) -> list[str]:
+            last = text.count("\n") == 3
+            return [f"{letter}{f' 7x{number}' * last}\n" for letter in "abcdef"]
+
         return ScriptedPolicy(script).sample([request])[0]
 
 
-def made(kind: str, policy: Any) -> Any:
-    if kind == "qstar":
-        settings: Any = {"num_samples": 2, "max_pops": 6}
-        return QStarChain(policy, None, task="nano", settings=settings)
-    actions = ("propose_step", "finish")
-    settings = {"actions": actions, "num_rollouts": 3, "num_last_votes": 2, "num_steps": 2}
-    return RStarChain(policy, task="nano", settings=settings)
+ANSWERS = [f"7x{number}" for number in range(2, MANY + 2)]
 
 
-@pytest.mark.parametrize("kind", ["qstar", "rstar"])
-def test_64_searches_at_once_end_and_their_answers_have_the_order_of_the_questions(kind):
-    chain = made(kind, Counting())
+def test_64_searches_at_once_end_and_their_answers_have_the_order_of_the_questions(make):
+    chain = make(Counting())
     alone = [found(chain.invoke(each)) for each in QUESTIONS]
-    assert [answer for _, answer, _ in alone] == [str(4 * number) for number in range(2, MANY + 2)]
+    assert [answer for _, answer, _ in alone] == ANSWERS
     at_once = within_patience(lambda: chain.batch(QUESTIONS, {"max_concurrency": MANY}))
     assert [found(each) for each in at_once] == alone
 
 
-@pytest.mark.parametrize("kind", ["qstar", "rstar"])
-async def test_64_searches_on_one_event_loop_too(kind):
+async def test_64_searches_on_one_event_loop_too(make):
     policy = Counting()
-    chain = made(kind, policy)
+    chain = make(policy)
     at_once = await asyncio.wait_for(
         chain.abatch(QUESTIONS, {"max_concurrency": MANY}), timeout=PATIENCE
     )
     assert [each.question for each in at_once] == QUESTIONS
-    assert [each.answer for each in at_once] == [str(4 * number) for number in range(2, MANY + 2)]
+    assert [each.answer for each in at_once] == ANSWERS
     assert policy.most >= MANY  # they did run at once; rStar has several actions in flight
+
+
+async def test_of_64_at_once_those_that_are_cancelled_leave_the_others_as_they_are(make):
+    policy = Counting()
+    chain = make(policy)
+    tasks = [asyncio.create_task(chain.ainvoke(each)) for each in QUESTIONS]
+    while policy.begun < 2 * MANY:
+        await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended[::3])
+    left = [each for number, each in enumerate(ended) if number % 3]
+    assert [each.answer for each in left] == [each for n, each in enumerate(ANSWERS) if n % 3]
+    assert policy.asking == 0
 
 
 @pytest.mark.nano

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypedDict
 
 import pytest
@@ -53,8 +54,8 @@ class Stuck(ScriptedPolicy):
 
 
 @pytest.fixture
-def stuck(make: Any) -> Stuck:
-    return Stuck(make().policy._script)
+def stuck(fresh: Any) -> Stuck:
+    return Stuck(fresh()._script)
 
 
 @pytest.fixture
@@ -73,14 +74,14 @@ def drained_once_it_works(stuck: Stuck) -> Iterator[RunControl]:
 
 
 def test_a_drain_stops_the_model_and_leaves_a_thread_to_resume(
-    make, stuck, saver, drained_once_it_works, grown, asked_of
+    make, fresh, stuck, saver, drained_once_it_works, grown, repeated
 ):
     with pytest.raises(GraphDrained, match="shutdown"):
         make(stuck, saver).invoke("q", THREAD, control=drained_once_it_works)
     assert stuck.job.cancelled()
-    rest = ScriptedPolicy(make().policy._script)
-    assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make().invoke("q"))
-    assert not {*asked_of(rest)} & {*asked_of(stuck)[:2]}
+    rest, reference = fresh(), fresh()
+    assert grown(make(rest, saver).invoke("q", THREAD)) == grown(make(reference).invoke("q"))
+    assert not repeated(rest, reference)
 
 
 async def test_a_drain_stops_an_async_search_too(make, stuck, drained_once_it_works, grown):
@@ -123,30 +124,61 @@ async def test_cancelling_the_task_stops_the_model_and_leaves_a_thread_to_resume
     assert grown(await make(None, memory).ainvoke("q", THREAD)) == grown(make().invoke("q"))
 
 
-def test_closing_a_stream_stops_the_model_in_its_thread(make, stuck, saver, grown):
-    # In lookahead the first round samples twice, so an event comes while the model works.
+@pytest.mark.parametrize("heard", [1, 2, 3, 7])
+def test_a_stream_that_is_closed_early_leaves_a_thread_to_resume(
+    make, fresh, saver, grown, repeated, heard
+):
+    policy, reference = fresh(), fresh()
+    whole = grown(make(reference).invoke("q"))
+    stream = make(policy, saver).stream("q", THREAD)
+    for _ in range(heard):
+        next(stream)
+    stream.close()
+    asked = len(policy.calls)
+    assert asked < len(reference.calls)
+    assert grown(make(policy, saver).invoke("q", THREAD)) == whole
+    # A superstep that ran while nobody listened is not stored.
+    assert len(policy.calls) - len(reference.calls) <= 2
+
+
+# --- a stream that is closed while the model works: in lookahead a superstep samples twice, so
+# --- that an event comes in its middle
+
+LOOKAHEAD: dict[str, Any] = {"h_mode": "lookahead", "num_samples": 2, "num_trajectories": 2}
+
+
+@pytest.fixture
+def stuck_in_the_middle(stuck: Stuck) -> Stuck:
     stuck.stuck_at = 2
-    settings = {"h_mode": "lookahead", "num_samples": 2, "num_trajectories": 2}
-    stream = make(stuck, saver, **settings).stream("q", THREAD)
+    return stuck
+
+
+@pytest.fixture
+def lookahead(machines: Any) -> Any:
+    return partial(machines["qstar"], **LOOKAHEAD)
+
+
+def test_closing_a_stream_stops_the_model_in_its_thread(
+    lookahead, stuck_in_the_middle, saver, grown
+):
+    stream = lookahead(stuck_in_the_middle, saver).stream("q", THREAD)
     assert [next(stream)["type"] for _ in range(2)] == ["selected", "proposed"]
-    assert stuck.working.wait(20)
+    assert stuck_in_the_middle.working.wait(20)
     stream.close()  # would wait for the model for ever
-    assert stuck.job.cancelled()
-    resumed = make(None, saver, **settings).invoke("q", THREAD)
-    assert grown(resumed) == grown(make(**settings).invoke("q"))
+    assert stuck_in_the_middle.job.cancelled()
+    resumed = lookahead(None, saver).invoke("q", THREAD)
+    assert grown(resumed) == grown(lookahead().invoke("q"))
 
 
-async def test_closing_an_async_stream_stops_the_model(make, stuck, grown):
-    stuck.stuck_at = 2
+async def test_closing_an_async_stream_stops_the_model(lookahead, stuck_in_the_middle, grown):
     memory = InMemorySaver()
-    settings = {"h_mode": "lookahead", "num_samples": 2, "num_trajectories": 2}
-    stream = make(stuck, memory, **settings).astream("q", THREAD)
+    stream = lookahead(stuck_in_the_middle, memory).astream("q", THREAD)
     assert [(await anext(stream))["type"] for _ in range(2)] == ["selected", "proposed"]
-    assert await asyncio.to_thread(stuck.working.wait, 20)
+    assert await asyncio.to_thread(stuck_in_the_middle.working.wait, 20)
     await stream.aclose()
-    assert stuck.job.cancelled()
-    resumed = await make(None, memory, **settings).ainvoke("q", THREAD)
-    assert grown(resumed) == grown(make(**settings).invoke("q"))
+    assert stuck_in_the_middle.job.cancelled()
+    resumed = await lookahead(None, memory).ainvoke("q", THREAD)
+    assert grown(resumed) == grown(lookahead().invoke("q"))
 
 
 @pytest.mark.nano

@@ -46,3 +46,17 @@ def test_a_seed_is_of_its_question(method):
     assert one == again
     assert not one & (other | reseeded)
     assert one
+
+
+def drawn(make: Any, question: str, seed: int, config: Any = None) -> list[int]:
+    policy = ScriptedPolicy(STEPS)
+    make(policy).invoke(question, config, seed=seed)
+    return [each for batch in policy.calls for request in batch for each in request.seeds]
+
+
+def test_every_machine_draws_by_the_question_and_the_seed_and_no_number_twice(make):
+    one = drawn(make, "How many is 3 and 4?", 5)
+    assert one == drawn(make, "How many is 3 and 4?", 5)
+    assert not {*one} & {*drawn(make, "How many is 4 and 3?", 5)}
+    assert not {*one} & {*drawn(make, "How many is 3 and 4?", 6)}
+    assert len({*one}) == len(one)

@@ -27,7 +27,9 @@ SAYS = {
     "server": "openai:nano: ",
     "streaming": "popped: the question",
     "subgraph": "It is ",
+    "task_queue": "answer: 12\n",
     "train_scorer": "AUC within a problem",
+    "web_app": "running: 0, left: 1",
 }
 WITHOUT_NANO = {"own_task", "person_in_the_loop", "real_model", "resume", "retriever"}
 SERVING = ("llama_cpp", "gguf", "uvicorn", "fastapi", "sse_starlette", "starlette_context")
@@ -42,6 +44,19 @@ MARKS["real_model"] += [
 MARKS["server"] += [
     pytest.mark.allow_hosts(["127.0.0.1"]),
     pytest.mark.skipif(bool(MISSING), reason=f"needs llama-cpp-python[server]: no {MISSING}"),
+]
+
+
+WEB = [name for name in ("fastapi", "uvicorn", "httpx") if find_spec(name) is None]
+MARKS["web_app"] += [
+    pytest.mark.allow_hosts(["127.0.0.1"]),
+    pytest.mark.skipif(bool(WEB), reason=f"needs fastapi, uvicorn and the extra remote: no {WEB}"),
+]
+MARKS["task_queue"] += [
+    pytest.mark.skipif(find_spec("huey") is None, reason="needs huey"),
+    pytest.mark.skipif(
+        find_spec("langgraph.checkpoint.sqlite") is None, reason="needs the extra sqlite"
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from langchain_qstar.models.llamacpp.context import Context
 from langchain_qstar.models.llamacpp.sequences import Sequences, Stretch
 
-READERS: Final = 16
+READERS: Final = 8
 """Chains that are read together; each needs a sequence of its own meanwhile."""
 
 _SLACK: Final = 4

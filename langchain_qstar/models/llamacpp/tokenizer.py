@@ -62,7 +62,9 @@ class GGUFTokenizer:
 
     def convert_tokens_to_ids(self, name: str) -> int | None:
         """The token of this name, if there is one."""
-        return self._numbers.get(name)
+        spelled, text = name.encode(), library.llama_vocab_get_text
+        tokens = range(len(self))
+        return next((each for each in tokens if text(self._vocabulary, each) == spelled), None)
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
@@ -74,24 +76,22 @@ class GGUFTokenizer:
         return {"bos_token": bos, "eos_token": eos}
 
     def _name_of(self, token: int) -> str:
-        return "" if token < 0 else self._names[token]
+        if token < 0:
+            return ""
+        name: bytes = library.llama_vocab_get_text(self._vocabulary, token)
+        return name.decode("utf-8", "replace")
 
     @cached_property
     def _names(self) -> list[str]:
-        text = library.llama_vocab_get_text
-        return [
-            text(self._vocabulary, token).decode("utf-8", "replace") for token in range(len(self))
-        ]
+        # Of a large vocabulary many megabytes: only for who asks for more than a few.
+        return [self._name_of(token) for token in range(len(self))]
 
     @cached_property
     def control_tokens(self) -> list[str]:
         """How control tokens are spelled."""
         is_control = library.llama_vocab_is_control
-        return [n for token, n in enumerate(self._names) if is_control(self._vocabulary, token)]
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self._names)}
+        numbers = [token for token in range(len(self)) if is_control(self._vocabulary, token)]
+        return [self._name_of(token) for token in numbers]
 
     @cached_property
     def spelling(self) -> list[bytes]:

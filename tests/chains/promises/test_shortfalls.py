@@ -43,9 +43,7 @@ async def shown(chain: Any) -> set[tuple[str, ...]]:
     ]
     for each in solutions:
         assert Solution.model_validate_json(each.model_dump_json()) == each
-    return {
-        tuple(one for one in each.usage.shortfalls if len(one) == 1) for each in solutions
-    }
+    return {tuple(one for one in each.usage.shortfalls if len(one) == 1) for each in solutions}
 
 
 async def test_what_a_policy_falls_short_of_shows_in_usage(make, fresh):

@@ -144,6 +144,39 @@ the same shape, the forward pass in a static cache. Memory without the cache tha
 """
 
 
+def endurance() -> str:
+    """What thousands of questions, odd texts, misdeeds and kills came to."""
+    texts, misdeeds, kills = (recorded(name) for name in ("foreign_text", "attacks", "kills"))
+    t, m, shapes = texts["figures"], misdeeds["figures"], kills["figures"].values()
+    killed, differ, again = (
+        sum(shape[name] for shape in shapes)
+        for name in ("kills", "trees_differ", "repeated_finished")
+    )
+    run = recorded("endurance")
+    f = run["figures"]
+    errors, over = t["errors"] + t["check_errors"], 1000 * m["over_deadline"]
+    tried, contained = (
+        ", ".join(f"{m[f'{kind}_{name}']} of {kind}" for kind in ("servers", "stores", "templates"))
+        for name in ("tried", "contained")
+    )
+    return f"""\
+- {f["questions"]:,} questions in one process, 64 at a time, {f["given_up"]} of them given up at
+  random (`{run["command"]}`): {f["errors"]} errors. In the second
+  half, when caches are full, {f["growth_mb"]:+.0f} MiB a thousand questions; between two looks at most
+  {f["descriptors"]} descriptors, {f["threads"]} threads and {f["files"]} temporary files of difference.
+- {t["texts"]:,} odd texts through {t["readers"]} readers of answers, checks of arithmetic,
+  splitters and renderers, and {t["checks"]:,} through the symbolic check and the comparison of LaTeX
+  (`{texts["command"]}`): {errors} exceptions; the slowest
+  call took {t["slowest_s"]:.2f} s, the slowest of those that compute algebra in a process of their own
+  {t["slowest_check_s"]:.2f} s.
+- Misdeeds (`{misdeeds["command"]}`): {tried}; contained {contained};
+  {over:.0f} ms beyond the deadline at most, {m["growth_mb"]:.0f} MiB of memory for the largest reply.
+- {killed} kills (`kill -9`) of stored searches, alone and in larger programs
+  (`{kills["command"]}`): {differ} of the resumed ones ended in another tree,
+  and {again} expansions were made twice that were not in flight.
+"""
+
+
 def _or_none(figures: dict[str, Any], name: str) -> str:
     return f"{figures[name]:.2f}" if name in figures else "not measured"
 
@@ -511,6 +544,7 @@ SECTIONS: Final = {
     "real": real,
     "search": search,
     "results": lambda: f"{accuracy()}\n{overhead()}",
+    "endurance": endurance,
     "engine": engine,
     "llamacpp": llamacpp,
     "rows": rows,

@@ -46,7 +46,7 @@ def policy() -> Policy:
     return resolve_policy("nano")
 
 
-@queue.task()
+@queue.task()  # type: ignore[untyped-decorator]
 def solve(question: str, thread: str) -> str | None:
     """The answer of the search that is stored in `thread`."""
     with open_checkpoints(SEARCHES) as store:

@@ -7,6 +7,7 @@ them can be plugged in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
@@ -153,6 +154,15 @@ class SampleRequest:
         return min(ends, default=0)
 
 
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+"""Of a pair that UTF-16 makes a character of: in a string of Python each of them is alone."""
+
+
+def whole_characters(text: str) -> str:
+    """`text` with U+FFFD for each half of a character, which nothing outside Python can hold."""
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One sampled continuation.
@@ -170,6 +180,9 @@ class Completion:
 
     A `finish` of `cancelled` says that it was given up, by its caller or because a budget was
     spent: `text` is the beginning of what the model would have written, maybe nothing.
+
+    Halves of characters (lone surrogates), which some models' wrappers let through and no file,
+    store or reply can hold, are U+FFFD in `text`.
     """
 
     text: str
@@ -181,6 +194,9 @@ class Completion:
     reused_tokens: int = 0
     thought_tokens: int = 0
     likeliest: tuple[Likeliest, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", whole_characters(self.text))
 
 
 @runtime_checkable

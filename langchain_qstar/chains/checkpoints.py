@@ -1,11 +1,13 @@
 """The store behind a thread: opening it, what happens when it fails, and forgetting.
 
 A sqlite file and a PostgreSQL database are opened well here (`sqlite.py`, `postgres.py`).
-Any other checkpointer of LangGraph works too.
+Any other checkpointer of LangGraph works too; through `open_checkpoints` it reads nothing but
+data, as these do (`serializing.py`).
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import (
@@ -13,6 +15,7 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def open_checkpoints(
-    store: str | Path, *, key: bytes | None = None
+    store: str | Path | BaseCheckpointSaver[Any], *, key: bytes | None = None
 ) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
-    """A sqlite file or a PostgreSQL database as a checkpointer, set up for searches.
+    """A sqlite file, a PostgreSQL database or another store as a checkpointer for searches.
 
     Several processes may use one store, each with threads of its own. A kill loses nothing.
 
@@ -44,7 +47,9 @@ def open_checkpoints(
 
     Args:
         store: A file, made when it is missing, or an address,
-            `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters after `?`.
+            `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters after `?`;
+            or a checkpointer of any kind, which stays open and as it is: what is returned is
+            on the same store, reads nothing but data, and encrypts with `key`.
         key: Encrypts and authenticates every row (AES-EAX): 16, 24 or 32 bytes, the same for
             every process. Without one an altered row is read like any other, as long as it
             holds data; what it names is never called (`serializing.py`).
@@ -59,18 +64,39 @@ def open_checkpoints(
         SettingsError: `key` has another length.
         MissingExtraError: The extra `sqlite`, `postgres` or `encrypted` is not installed.
     """
+    if not isinstance(store, (str, Path)):
+        return nullcontext(_suspicious(store, key))
     if postgres.is_address(store):
         return postgres.open_database(store, serializer(key))
     return sqlite.open_file(store, serializer(key))
 
 
 def aopen_checkpoints(
-    store: str | Path, *, key: bytes | None = None
+    store: str | Path | BaseCheckpointSaver[Any], *, key: bytes | None = None
 ) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
     """As `open_checkpoints`, for `ainvoke`, `astream` and `aresume` in this event loop."""
+    if not isinstance(store, (str, Path)):
+        return nullcontext(_suspicious(store, key))
     if postgres.is_address(store):
         return postgres.aopen_database(store, serializer(key))
     return sqlite.aopen_file(store, serializer(key))
+
+
+def _suspicious(
+    checkpointer: BaseCheckpointSaver[Any], key: bytes | None
+) -> BaseCheckpointSaver[Any]:
+    """The same store, whose rows are read as data."""
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    if not isinstance(checkpointer, BaseCheckpointSaver):
+        raise SettingsError(
+            f"no store is a {type(checkpointer).__name__}: give a file, an address of PostgreSQL "
+            "or a checkpointer of LangGraph"
+        )
+    # As LangGraph copies one to allow it the types of a graph.
+    reader = copy.copy(checkpointer)
+    reader.serde = serializer(key)
+    return reader
 
 
 @contextmanager

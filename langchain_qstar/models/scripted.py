@@ -119,7 +119,7 @@ class ScriptedPolicy:
         read = sum(self.count_tokens(content) for _, content in request.state.messages)
         return Completion(
             text=request.prefill + text,
-            token_ids=tuple(crc32(token.encode()) for token in tokens),
+            token_ids=tuple(crc32(token.encode(errors="replace")) for token in tokens),
             logprobs=() if self._logprob is None else (self._logprob,) * len(tokens),
             finish=finish,
             generated=len(tokens) + (finish == "eos"),

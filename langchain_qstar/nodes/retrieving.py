@@ -24,7 +24,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_qstar.errors import SettingsError
 from langchain_qstar.nodes.phase import Call, timed
 from langchain_qstar.prompting import Prompt, load_prompt
-from langchain_qstar.protocols import Action, Completion, Policy
+from langchain_qstar.protocols import Action, Completion, Policy, whole_characters
 from langchain_qstar.tree import NodeRecord, PassageRecord, state_key
 
 REASON: Final = 200
@@ -158,13 +158,14 @@ def _shortened(text: str, share: float) -> str:
 
 def _passages(documents: Iterable[Document]) -> Iterable[PassageRecord]:
     for each in documents:
-        if text := " ".join(each.page_content.split()):
+        if text := whole_characters(" ".join(each.page_content.split())):
             yield {"text": text, "id": each.id, "metadata": _stored(each.metadata)}
 
 
 def _stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as JSON types; what has no such type as text."""
-    stored: dict[str, Any] = json.loads(json.dumps(dict(metadata), default=str, skipkeys=True))
+    text = json.dumps(dict(metadata), default=str, skipkeys=True, ensure_ascii=False)
+    stored: dict[str, Any] = json.loads(whole_characters(text))
     return stored
 
 

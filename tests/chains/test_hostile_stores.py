@@ -12,6 +12,7 @@ from typing import Any
 import ormsgpack
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt, Send
 
 from langchain_qstar.chains import QStarChain, RStarChain
@@ -192,3 +193,55 @@ def test_another_key_reads_nothing(tmp_path):
 def test_a_key_of_another_length_is_refused(key):
     with pytest.raises(SettingsError, match="16, 24 or 32 bytes"):
         serializer(key)
+
+
+def hostile_in_memory(mark):
+    """A saver of LangGraph's own, in which somebody replaced every row."""
+    saver = InMemorySaver()
+    CHAINS["qstar"](saver).invoke("How many is 3 and 4?", THREAD)
+    hostile = HOSTILE["one argument"](f"touch {mark}")
+    for checkpoints in saver.storage["t"].values():
+        for number, (_, metadata, parent) in checkpoints.items():
+            checkpoints[number] = (hostile, metadata, parent)
+    return saver
+
+
+def test_a_checkpointer_of_any_kind_reads_nothing_but_data_through_open_checkpoints(tmp_path):
+    mark = tmp_path / "mark"
+    refused = pytest.raises(CheckpointError, match=r"names 'os\.system'")
+    with open_checkpoints(hostile_in_memory(mark)) as strict, refused:
+        CHAINS["qstar"](strict).invoke("And 5?", THREAD)
+    assert not mark.exists()
+
+
+async def test_so_it_does_in_asynchronous_calls(tmp_path):
+    mark = tmp_path / "mark"
+    async with aopen_checkpoints(hostile_in_memory(mark)) as strict:
+        with pytest.raises(CheckpointError, match=r"names 'os\.system'"):
+            await CHAINS["qstar"](strict).ainvoke("And 5?", THREAD)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_it_is_the_callers_store_and_the_callers_object_stays_as_it_is(tmp_path, sealed):
+    if sealed and find_spec("Crypto") is None:
+        pytest.skip("needs the extra encrypted")
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    key = secrets.token_bytes(32) if sealed else None
+    with SqliteSaver.from_conn_string(str(tmp_path / "t.sqlite")) as saver:
+        before = saver.serde
+        with open_checkpoints(saver, key=key) as strict:
+            first = CHAINS["qstar"](strict).invoke("How many is 3 and 4?", THREAD)
+        assert saver.serde is before
+        with open_checkpoints(saver, key=key) as strict:
+            assert CHAINS["qstar"](strict).invoke("How many is 3 and 4?", THREAD) == first
+        if sealed:
+            with open_checkpoints(saver) as strict, pytest.raises(CheckpointError):
+                CHAINS["qstar"](strict).invoke("How many is 3 and 4?", THREAD)
+
+
+@pytest.mark.parametrize("given", [None, 7, b"file", {"store": 1}])
+def test_what_is_no_store_is_refused_in_one_line(given):
+    with pytest.raises(SettingsError, match="no store is a"):
+        open_checkpoints(given)

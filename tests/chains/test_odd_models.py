@@ -86,3 +86,12 @@ async def test_the_same_holds_without_blocking(name):
     policy = ScriptedPolicy(ENDLESS["lines for ever"])
     solution = await methods(policy)[name].ainvoke(QUESTION, max_tokens=BUDGET)
     assert solution.answer is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_a_character_is_a_sign_that_stands_for_it(name):
+    """As wrappers of models let through that cut a reply by UTF-16; no file and no store has it."""
+    policy = ScriptedPolicy(lambda _: ["7 * 6 = 42 \ud83d\n\\boxed{42}\n"])
+    solution = methods(policy)[name].invoke(QUESTION)
+    assert "42 \ufffd" in "".join(step.text for step in solution.steps)
+    assert solution.model_validate_json(solution.model_dump_json()) == solution

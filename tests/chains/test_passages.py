@@ -210,6 +210,13 @@ def test_what_is_no_document_is_data_too():
     assert "it returned no documents" in str(solution.tree[1].closed)
 
 
+def test_half_a_character_of_a_document_is_a_sign_that_stands_for_it(make: Any):
+    halves = [Document("4 rows \ud83d of 6", metadata={"source": "a\udc00.txt"})]
+    solution = make(retriever=RunnableLambda(lambda _: halves)).invoke(QUESTION)
+    assert "4 rows \ufffd of 6" in solution.model_dump_json()
+    assert "a\ufffd.txt" in solution.model_dump_json()
+
+
 def test_one_retrieval_that_fails_leaves_the_others():
     def some(query: str) -> Any:
         return RuntimeError("x") if query == "I do not know." else [Document(TEXTS["rana"])]

@@ -117,7 +117,7 @@ async def test_of_64_at_once_those_that_are_cancelled_leave_the_others_as_they_a
         task.cancel()
     ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
     assert all(isinstance(each, asyncio.CancelledError) for each in ended[::3])
-    left = [each for number, each in enumerate(ended) if number % 3]
+    left: list[Any] = [each for number, each in enumerate(ended) if number % 3]
     assert [each.answer for each in left] == [each for n, each in enumerate(ANSWERS) if n % 3]
     assert policy.asking == 0
 

@@ -161,19 +161,21 @@ def endurance() -> str:
     )
     return f"""\
 - {f["questions"]:,} questions in one process, 64 at a time, {f["given_up"]} of them given up at
-  random (`{run["command"]}`): {f["errors"]} errors. In the second
-  half, when caches are full, {f["growth_mb"]:+.0f} MiB a thousand questions; between two looks at most
-  {f["descriptors"]} descriptors, {f["threads"]} threads and {f["files"]} temporary files of difference.
+  random (`{run["command"]}`): {f["errors"]} errors. In the
+  second half, when caches are full, {f["growth_mb"]:+.0f} MiB a thousand questions; between two looks
+  at most {f["descriptors"]} descriptors, {f["threads"]} threads and {f["files"]} temporary
+  files of difference.
 - {t["texts"]:,} odd texts through {t["readers"]} readers of answers, checks of arithmetic,
-  splitters and renderers, and {t["checks"]:,} through the symbolic check and the comparison of LaTeX
-  (`{texts["command"]}`): {errors} exceptions; the slowest
-  call took {t["slowest_s"]:.2f} s, the slowest of those that compute algebra in a process of their own
-  {t["slowest_check_s"]:.2f} s.
-- Misdeeds (`{misdeeds["command"]}`): {tried}; contained {contained};
-  {over:.0f} ms beyond the deadline at most, {m["growth_mb"]:.0f} MiB of memory for the largest reply.
+  splitters and renderers, and {t["checks"]:,} through the symbolic check and the comparison of
+  LaTeX (`{texts["command"]}`): {errors} exceptions; the
+  slowest call took {t["slowest_s"]:.2f} s, the slowest of those that compute algebra in a process
+  of their own {t["slowest_check_s"]:.2f} s.
+- Misdeeds (`{misdeeds["command"]}`): {tried}; contained
+  {contained}; {over:.0f} ms beyond the deadline at most, {m["growth_mb"]:.0f} MiB of memory for
+  the largest reply.
 - {killed} kills (`kill -9`) of stored searches, alone and in larger programs
-  (`{kills["command"]}`): {differ} of the resumed ones ended in another tree,
-  and {again} expansions were made twice that were not in flight.
+  (`{kills["command"]}`): {differ} of the resumed ones ended in another
+  tree, and {again} expansions were made twice that were not in flight.
 """
 
 

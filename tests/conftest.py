@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -272,6 +273,19 @@ class PostgresServer:
     def stop(self) -> None:
         """As a power cut does it: every connection breaks in the middle of what it does."""
         self._run("pg_ctl", "stop", "--wait", "--mode", "immediate")
+
+    def kill(self) -> None:
+        """Kill every process of it with a signal that none can heed."""
+        main = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True
+        )
+        for process in (main, *map(int, found.stdout.split())):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        # Until somebody reaps them, PostgreSQL takes the dead for running.
+        for lock in (self.folder / "data" / "postmaster.pid", *self.folder.glob(".s.*.lock")):
+            lock.unlink()
 
     def address(self, database: str = "postgres", who: str = "tester") -> str:
         return f"postgresql://{who}@/{database}?host={self.folder}"

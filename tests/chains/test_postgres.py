@@ -7,6 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -376,11 +377,11 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def stopped(postgres_server):
-    """Stops the server; it runs again when the test has ended."""
+    """Stops the server, by `kill -9` if asked; it runs again when the test has ended."""
     state = {"runs": True}
 
-    def stop() -> None:
-        postgres_server.stop()
+    def stop(how: str = "stop") -> None:
+        getattr(postgres_server, how)()
         state["runs"] = False
 
     def start() -> None:
@@ -448,16 +449,20 @@ async def test_an_async_search_whose_server_stops_goes_on_too(
     assert SEARCH["found"](resumed) == SEARCH["found"](whole)
 
 
-def test_a_server_that_is_restarted_is_waited_for(address, stopped, tmp_path):
+@pytest.mark.parametrize("method", ["qstar", "rstar"])
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_server_that_is_restarted_is_waited_for(address, stopped, tmp_path, method, how):
     stop, start = stopped
+    later = threading.Timer(1.0, start)
 
     def restart() -> None:
-        stop()
-        start()
+        stop(how)
+        later.start()
 
     with open_checkpoints(address) as saver:
-        found = machine("qstar", saver, tmp_path / "log", restart).invoke("q", THREAD)
-    whole = machine("qstar", None, tmp_path / "whole").invoke("q")
+        found = machine(method, saver, tmp_path / "log", restart).invoke("q", THREAD)
+    later.join()
+    whole = machine(method, None, tmp_path / "whole").invoke("q")
     assert SEARCH["found"](found) == SEARCH["found"](whole)
 
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from langchain_qstar.errors import MissingExtraError
@@ -46,6 +46,10 @@ LARGEST_BODY: Final = 64 * 2**20
 
 _SHOWN: Final = 300
 """Most characters of a server's own words that are shown."""
+
+_LONG_SECRET: Final = 12
+"""Characters from which a secret is hidden in what models write, too: what is shorter may be a
+word, or a stand-in for a key that is none (`EMPTY`, `not-needed`)."""
 
 
 class ServerError(Exception):
@@ -133,6 +137,7 @@ class Transport:
             multiplier=patience.backoff, max=LONGEST_WAIT
         ) + wait_random(0, patience.backoff)
         self._hidden = tuple(hidden)
+        self._hidden_in_texts = tuple(each for each in hidden if len(each) >= _LONG_SECRET)
         self._headers, self._accounts = dict(headers or {}), dict(accounts or {})
         self._connect()
 
@@ -220,7 +225,7 @@ class Transport:
         async with self._room[url]:
             data = await self._send(url, "POST", path, body)
         try:
-            return read_reply(data)
+            return self._without_secrets(read_reply(data))
         except MalformedReplyError as error:
             raise NonsenseError(url, f"answers oddly: {error}") from error
 
@@ -277,6 +282,18 @@ class Transport:
         if (error := error_of(data)) is not None:  # gateways do, with status 200
             raise NonsenseError(url, f"answers with an error: {self._words(error, content)}")
         return data
+
+    def _without_secrets(self, reply: Reply) -> Reply:
+        """`reply` without what is ours to hide, as a gateway may write it into a text."""
+        choices = tuple(
+            # What was said of its tokens would tell it again.
+            replace(each, text=shown, tokens=None, logprobs=())
+            if (shown := hiding(each.text, self._hidden_in_texts)) != each.text
+            else each
+            for each in reply.choices
+        )
+        model = None if reply.model is None else hiding(reply.model, self._hidden)
+        return replace(reply, choices=choices, model=model)
 
     def _words(self, data: Any, content: bytes) -> str:
         """What an error reply says, on one line."""

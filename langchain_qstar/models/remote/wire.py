@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
+
+from langchain_qstar.protocols import whole_characters
 
 CHAT: Final = "/chat/completions"
 TEXT: Final = "/completions"
@@ -17,9 +18,6 @@ SEEDS: Final = 2**31
 
 _MOST: Final = 2**53
 """Counts from here on are no counts."""
-
-_LONE: Final = re.compile("[\ud800-\udfff]")
-"""Halves of a pair: no text that could be stored or sent on."""
 
 _SLIGHTLY: Final = 1e-3
 """What rounding may put a log-probability above 0."""
@@ -108,7 +106,7 @@ def _choice(data: Any) -> Choice:
         text = "".join(each for each in parts if isinstance(each, str))
     if not isinstance(text, str):
         raise MalformedReplyError("a choice of the reply holds no text")
-    text = _LONE.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = whole_characters(text)
     tokens, logprobs = _logprobs(data.get("logprobs"))
     return Choice(text, str(data.get("finish_reason")), _matched(data), tokens, logprobs)
 

@@ -44,7 +44,7 @@ from langchain_qstar.models.resolve import NANO_FOLDER
 RESULTS: Final = Path(__file__).parent / "results" / "endurance.json"
 PACKAGES: Final = ("langchain-qstar", "torch", "transformers", "langgraph", "sympy")
 FULL: Final = 2000
-QUICK: Final = 192
+QUICK: Final = 128
 AT_ONCE: Final = 64
 GIVEN_UP: Final = 0.25
 MOST_SECONDS: Final = 2.0

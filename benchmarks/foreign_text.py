@@ -74,6 +74,7 @@ PIECES: Final = (
     ),
     *("http://user:secret@host/", "sk-0123456789abcdef", "{{ x }}", "\\", "\\\\", "{}", "[[", "}}"),
 )
+LONGEST: Final = 20_000
 STATED: Final = "Ann has 3 boxes with 4 pens each.\n3 * 4 = 12\nThe answer is 12.\n"
 
 
@@ -82,8 +83,9 @@ def texts(count: int, seed: int) -> Iterator[str]:
     draws = random.Random(seed)  # no secret
     for _ in range(count):
         kind = draws.random()
-        if kind < 0.1:  # one piece for ever
-            yield draws.choice(PIECES) * draws.choice((2, 50, 400, 2000))
+        if kind < 0.1:  # one piece for ever, and maybe something after it
+            times = draws.choice((2, 50, 400, 2000, 20_000))
+            yield (draws.choice(PIECES) * times)[:LONGEST] + draws.choice(("", "x", "!", " %", "}"))
         elif kind < 0.3:  # a good solution with something in it
             at = draws.randrange(len(STATED))
             yield STATED[:at] + "".join(draws.choices(PIECES, k=3)) + STATED[at:]
@@ -175,7 +177,9 @@ def computed(count: int, seed: int) -> dict[str, Any]:
                 errors += 1
                 tell(f"symbolic, {text[:200]!r}: {type(error).__name__}: {error}")
             taken = time.perf_counter() - start
-            slow += taken > 1
+            if taken > 1:
+                slow += 1
+                tell(f"{taken:.1f} s: {text[:200]!r}")
             slowest = max(slowest, taken)
         before = text
         if number % 1000 == 0:

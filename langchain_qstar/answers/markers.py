@@ -80,7 +80,10 @@ _COLON: Final = re.compile(r":[\s*_]*$")
 _ENUMERATED: Final = re.compile(
     r"[\s*_>]*(?:step\b|(?:[-*+][ ]+)?\d{1,3}[.):][*_]*\s+[^\W\d])", re.IGNORECASE
 )
-_NUMBERED: Final = re.compile(r"[\s*_>#-]*(?:step[ ])?\d{1,3}[.):][*_]*\s+(?=\D)", re.IGNORECASE)
+# A run of signs is tried from its beginning only: from each place in it, it would be squared.
+_NUMBERED: Final = re.compile(
+    r"(?<![\s*_>#-])[\s*_>#-]*(?:step[ ])?\d{1,3}[.):][*_]*\s+(?=\D)", re.IGNORECASE
+)
 _HEADING: Final = re.compile(r"[ \t>]*\#{1,6}(?!\#)")
 _CLOSING: Final = 300
 """Most characters of a last sentence that says what a solution comes to."""

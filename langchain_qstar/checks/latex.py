@@ -49,11 +49,12 @@ _CLEAN: Final = tuple(
         (r"\\[dt]frac", r"\\frac"),
         (r"\\(?:mathbf|mathrm|mathit|vec|hat)\s*\{([a-zA-Z])\}", r"\1"),
         (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
-        (r"(\d*)\.(\d*)\\overline\s*\{(\d{1,20})\}", _repeating),
+        (r"(?<!\d)(\d*)\.(\d*)\\overline\s*\{(\d{1,20})\}", _repeating),
         (r"\\(?:mbox|textbf|textit|mathrm|mathbf|mathit|operatorname)(?=\s*\{)", r"\\text"),
         (r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
         (r"\{,\}|,\\!\s*", ","),  # separators of thousands
         (r"(?<!\\)\\[!,;: ]|~|\\q?quad(?![a-zA-Z])", " "),
+        (r"\s+", " "),  # patterns with several `\s*` take the cube of a run of them
         # percent and currency, which do not matter, nor degrees outside of functions
         (r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°", ""),
         (r"\\%|(?<=\d)\s*%|\s*(?:\\text\s*\{)?\s*\b(?:percent|pct|degrees?)\b\s*\}?$", ""),
@@ -124,7 +125,7 @@ def _same_series(left: str, right: str) -> bool:
 
 def cleaned(text: str) -> str:
     """The answer without delimiters, markup, units of percent and degree, and spacing."""
-    text = latex_signs(text.strip().rstrip(".").strip())
+    text = latex_signs(" ".join(text.split()).rstrip(".").rstrip())
     for _ in range(2):
         text = _DELIMITERS.sub("", text)
     if _ANGLES.search(text):  # there a degree is a number

@@ -24,6 +24,11 @@ PRAGMAS: Final = ("PRAGMA synchronous=NORMAL", "PRAGMA secure_delete=ON")
 VACUUM: Final = ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 """The log is emptied into the file, the file is written anew, and so is what that logged."""
 
+LOOKS: Final = 40
+"""How often it is tried to vacuum a file that this very process still reads."""
+
+LOOK_SECONDS: Final = 0.05
+
 FILES: Final = "PRAGMA database_list"
 """Its first row is the main file; the third column is the name, empty of one in memory."""
 
@@ -117,7 +122,16 @@ async def avacuum(checkpointer: Any) -> None:
     """As `vacuum`, for a checkpointer that is asynchronous."""
     if _is_async(connection := getattr(checkpointer, "conn", None)):
         async with checkpointer.lock:
-            await _aexecute(connection, VACUUM)
+            for look in range(LOOKS):
+                try:
+                    return await _aexecute(connection, VACUUM)
+                except sqlite3.OperationalError as error:
+                    # A search that was cancelled while it read leaves its statement to the
+                    # garbage collector, and sqlite does not vacuum before that has ended.
+                    if "in progress" not in str(error) or look == LOOKS - 1:
+                        raise
+                await asyncio.sleep(LOOK_SECONDS)
+    return None
 
 
 def _is_async(connection: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -91,6 +92,22 @@ def test_forgetting_works_for_other_stores_too(make):
     qstar.forget("t")
     assert not [*memory.list(THREAD)]
     qstar.forget("t")  # nothing is there, and nothing is wrong
+
+
+async def test_forgetting_waits_for_what_a_cancelled_search_has_left_unread(make, tmp_path):
+    path = tmp_path / "t.sqlite"
+    async with aopen_checkpoints(path) as saver:
+        qstar = make(None, saver)
+        await qstar.ainvoke(QUESTION, THREAD)
+        left: Any = saver
+        unread = await left.conn.execute("select * from writes")
+        await unread.fetchone()
+        forgetting = asyncio.create_task(qstar.aforget("t"))
+        await asyncio.sleep(0.2)
+        assert not forgetting.done()
+        await unread.close()
+        await forgetting
+        assert QUESTION.encode() not in bytes_of(path)
 
 
 async def test_an_async_file_forgets_too(make, tmp_path):

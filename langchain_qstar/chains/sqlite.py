@@ -128,7 +128,8 @@ async def avacuum(checkpointer: Any) -> None:
                 except sqlite3.OperationalError as error:
                     # A search that was cancelled while it read leaves its statement to the
                     # garbage collector, and sqlite does not vacuum before that has ended.
-                    if "in progress" not in str(error) or look == LOOKS - 1:
+                    own = error.sqlite_errorcode == sqlite3.SQLITE_LOCKED  # by this connection
+                    if not (own or "in progress" in str(error)) or look == LOOKS - 1:
                         raise
                 await asyncio.sleep(LOOK_SECONDS)
     return None

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from hashlib import blake2b
 from typing import Any, Final
 
 from langchain_qstar.checks.arithmetic import arithmetic
@@ -49,7 +50,7 @@ class StepChecks:
         if len(self._checks) < len(checks):
             names = ", ".join(name_of(check) for check in checks)
             raise SettingsError(f"two checks have the same name: {names}")
-        self._known: OrderedDict[tuple[str, ...], Future[Check]] = OrderedDict()
+        self._known: OrderedDict[bytes, Check | Future[Check]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -71,8 +72,7 @@ class StepChecks:
         return [self.judge(state, step) for state, step in steps]
 
     def _remembered(self, name: str, state: State, step: str) -> Check:
-        shown = str(hash(repr(state.images))) if state.images else ""
-        key = (name, state.question, shown, state.text, step)
+        key = _key(name, repr(state.images), state.question, state.text, step)
         mine: Future[Check] = Future()
         with self._lock:
             found = self._known.setdefault(key, mine)
@@ -80,19 +80,30 @@ class StepChecks:
                 self._known.popitem(last=False)
         if found is mine:
             self._judge(mine, key, lambda: _judged(name, self._checks[name], state, step))
-        return found.result()
+        return found.result() if isinstance(found, Future) else found
 
-    def _judge(
-        self, found: Future[Check], key: tuple[str, ...], judged: Callable[[], Check]
-    ) -> None:
+    def _judge(self, found: Future[Check], key: bytes, judged: Callable[[], Check]) -> None:
         """Judge for all who wait; what is no judgement is not remembered."""
         try:
-            found.set_result(judged())
+            check = judged()
         except BaseException as error:
             with self._lock:
                 self._known.pop(key, None)
             found.set_exception(error)
             raise
+        found.set_result(check)
+        with self._lock:
+            if self._known.get(key) is found:  # a future takes five times the memory of a check
+                self._known[key] = check
+
+
+def _key(*parts: str) -> bytes:
+    """A digest of texts: thousands of whole solutions would be many megabytes."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()
 
 
 def name_of(check: StepCheck) -> str:

@@ -163,8 +163,8 @@ def endurance() -> str:
 - {f["questions"]:,} questions in one process, 64 at a time, {f["given_up"]} of them given up at
   random (`{run["command"]}`): {f["errors"]} errors. In the
   second half, when caches are full, {f["growth_mb"]:+.0f} MiB a thousand questions; between two
-  looks at most {f["descriptors"]} descriptors, {f["threads"]} threads and {f["files"]} temporary
-  files of difference.
+  looks differed at most: descriptors {f["descriptors"]}, threads {f["threads"]} (those of searches
+  in flight, which are fewer in the end), temporary files {f["files"]}.
 - {t["texts"]:,} odd texts through {t["readers"]} readers of answers, checks of arithmetic,
   splitters and renderers, and {t["checks"]:,} through the symbolic check and the comparison of
   LaTeX (`{texts["command"]}`): {errors} exceptions; the

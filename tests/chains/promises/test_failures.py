@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_qstar.errors import ModelError
 from langchain_qstar.models.scripted import ScriptedPolicy
@@ -40,11 +41,11 @@ def test_after_a_failure_the_same_call_goes_on_and_asks_no_state_again(
     assert sum(repeated(policy, reference).values()) <= 3  # of the superstep that failed
 
 
-async def test_without_blocking_too(make, fresh, saver, grown):
-    policy = Failing(fresh()._script, 3)
+async def test_without_blocking_too(make, fresh, grown):
+    policy, memory = Failing(fresh()._script, 3), InMemorySaver()
     with pytest.raises(ModelError, match="out of memory"):
-        await make(policy, saver).ainvoke("q", THREAD)
-    assert grown(await make(policy, saver).ainvoke("q", THREAD)) == grown(make().invoke("q"))
+        await make(policy, memory).ainvoke("q", THREAD)
+    assert grown(await make(policy, memory).ainvoke("q", THREAD)) == grown(make().invoke("q"))
 
 
 def test_of_a_batch_one_failure_is_one_and_the_others_are_answered(make, fresh):

@@ -292,8 +292,8 @@ class TestOptions:
         ("options", "error", "says"),
         [
             ({"type_k": "int3"}, SettingsError, "choose of f32, f16"),
-            ({"max_rows": 0}, SettingsError, "choose 1 to 192"),
-            ({"max_rows": 193}, SettingsError, "choose 1 to 192"),
+            ({"max_rows": 0}, SettingsError, "choose 1 to 224"),
+            ({"max_rows": 225}, SettingsError, "choose 1 to 224"),
             ({"cache_tokens": 0}, SettingsError, "at least one text"),
             (
                 {"type_v": "q8_0", "flash_attention": False},

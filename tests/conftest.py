@@ -277,10 +277,7 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill every process of it with a signal that none can heed."""
         main = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        found = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True
-        )
-        for process in (main, *map(int, found.stdout.split())):
+        for process in (main, *_children(main)):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         # Until somebody reaps them, PostgreSQL takes the dead for running.
@@ -297,6 +294,16 @@ class PostgresServer:
         with psycopg.connect(self.address(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+
+def _children(process: int) -> list[int]:
+    """The processes that it started; not every machine has `ps`, and not every one has /proc."""
+    told = Path(f"/proc/{process}/task/{process}/children")
+    if told.exists():
+        return [int(each) for each in told.read_text().split()]
+    listing = ["ps", "-A", "-o", "pid=,ppid="]
+    rows = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [int(pid) for pid, parent in map(str.split, rows) if int(parent) == process]
 
 
 def _lacks(what: str) -> NoReturn:

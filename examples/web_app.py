@@ -77,7 +77,8 @@ async def stream(asked: Asked) -> StreamingResponse:
 
     async def lines() -> AsyncIterator[str]:
         # A response that nobody reads is cancelled, and the search with it.
-        async for item in chain.astream(asked.question, seed=asked.seed):
+        events = chain.astream(asked.question, seed=asked.seed, max_seconds=asked.seconds)
+        async for item in events:
             last = isinstance(item, Solution)
             yield f"{item.model_dump_json() if last else json.dumps(item)}\n"
 

@@ -93,7 +93,7 @@ class StepChecks:
             raise
         found.set_result(check)
         with self._lock:
-            if self._known.get(key) is found:  # a future takes five times the memory of a check
+            if self._known.get(key) is found:  # a future has locks and a queue, too
                 self._known[key] = check
 
 

@@ -221,3 +221,13 @@ def test_what_is_no_judgement_is_asked_for_again():
     with pytest.raises(CheckError):
         checks.judge(START, "2+3=5\n")
     assert checks.judge(START, "2+3=5\n")[0].verdict == "passed"
+
+
+def test_what_is_remembered_is_the_verdict_alone():
+    """Thousands are kept: without the texts that they are of, and without what others wait on."""
+    checks = StepChecks([arithmetic])
+    checks.judge(State("q"), "1 + 1 = 2\n")
+    (key,), (kept,) = checks._known, checks._known.values()
+    assert isinstance(kept, Check)
+    assert len(key) == 16
+    assert checks.judge(State("q"), "1 + 1 = 2\n") == (kept,)
